@@ -1,0 +1,1 @@
+"""Paddlewheel's client: put an image, enqueue a task, get a typed result."""

@@ -1,0 +1,120 @@
+"""What crosses the queue: each task's name, queue, request and result, written once.
+
+Both sides import these objects; the same definitions serve a bare Celery producer, which sends the
+request as JSON under the task's name (docs/bare-celery.md). Everything is frozen, checked on entry and
+refuses unknown fields.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from api_client.results import ReadDocument, RecognizedText
+
+Priority = Literal["interactive", "bulk"]
+"""Interactive tasks overtake bulk ones in the queue and in the batcher."""
+
+BlobAddress = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")]
+
+
+class Request(BaseModel):
+    """What a task is asked to do."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImageRef(BaseModel):
+    """A stored image: the claim check that travels instead of its bytes.
+
+    `blob` is the SHA-256 of the bytes; `expires_at` (seconds since the epoch) says until when the store
+    keeps them; `input_path` is the caller's own name for the image and is only ever echoed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    blob: BlobAddress
+    input_path: Annotated[str, StringConstraints(max_length=512)] | None = None
+    expires_at: float | None = None
+
+
+class RecognizeText(Request):
+    """One text line in one image. For a PDF, `page_index` (from 0) says which page holds the line."""
+
+    image: ImageRef
+    model: ModelName | None = None
+    page_index: int = Field(default=0, ge=0)
+
+
+class ReadPages(Request):
+    """Every text line on a page, or on the pages of a PDF.
+
+    `pages` are indices from 0; None means all of them, up to the worker's limit. `min_score` drops lines
+    that the recognizer is less sure of. `orientation` turns lines that stand upside down.
+    """
+
+    image: ImageRef
+    detection_model: ModelName | None = None
+    recognition_model: ModelName | None = None
+    orientation: bool = True
+    pages: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    min_score: float = Field(default=0.5, ge=0, le=1)
+
+
+class RecognizeTexts(Request):
+    """Many text lines in one message: a Celery task costs about a millisecond, whatever is in it."""
+
+    items: tuple[RecognizeText, ...] = Field(min_length=1, max_length=256)
+
+
+class ItemError(BaseModel):
+    """Why one item of many failed."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    code: str
+    message: str
+
+
+class RecognizedItem(BaseModel):
+    """One item's outcome: exactly one of the two is set."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    result: RecognizedText | None = None
+    error: ItemError | None = None
+
+
+class RecognizedTexts(BaseModel):
+    """The outcomes of `RecognizeTexts`, in the order of its items."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    items: tuple[RecognizedItem, ...]
+
+
+RequestT = TypeVar("RequestT", bound=Request)
+ResultT_co = TypeVar("ResultT_co", bound=BaseModel, covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec(Generic[RequestT, ResultT_co]):
+    """A task as both sides know it: `name` and `queue` are Celery's, the types are the contract."""
+
+    name: str
+    queue: str
+    request: type[RequestT]
+    result: type[ResultT_co]
+
+
+RECOGNIZE_TEXT = TaskSpec(
+    name="ocr.recognize", queue="gpu", request=RecognizeText, result=RecognizedText
+)
+RECOGNIZE_TEXTS = TaskSpec(
+    name="ocr.recognize_many", queue="gpu", request=RecognizeTexts, result=RecognizedTexts
+)
+READ_PAGES = TaskSpec(name="ocr.read", queue="gpu", request=ReadPages, result=ReadDocument)
+
+TASKS: tuple[TaskSpec[Request, BaseModel], ...] = (READ_PAGES, RECOGNIZE_TEXT, RECOGNIZE_TEXTS)  # type: ignore[assignment]
+"""Every task that a worker knows."""

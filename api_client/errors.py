@@ -1,0 +1,299 @@
+"""Every error that Paddlewheel raises, split by who can act.
+
+PaddlewheelError
+├── CallerError                  the request or its input has to change
+│   ├── InvalidRequest           invalid_request
+│   ├── UnsupportedSource        unsupported_source
+│   ├── MissingExtra             missing_extra
+│   ├── ModelUnknown             model_unknown
+│   ├── TaskNotFound             task_not_found
+│   ├── TaskCancelled            task_cancelled
+│   ├── DeadlineExceeded         deadline_exceeded
+│   ├── ResultTimeout            result_timeout (also a TimeoutError)
+│   ├── BlobError
+│   │   ├── BlobNotFound         blob_not_found
+│   │   ├── BlobExpired          blob_expired
+│   │   ├── BlobTooLarge         blob_too_large
+│   │   └── BlobCorrupt          blob_corrupt
+│   ├── ImageError
+│   │   ├── ImageEmpty           image_empty
+│   │   ├── ImageUnsupported     image_unsupported
+│   │   ├── ImageCorrupt         image_corrupt
+│   │   ├── ImageAnimated        image_animated
+│   │   ├── ImageTooLarge        image_too_large
+│   │   ├── ImageTooSmall        image_too_small
+│   │   └── ImageTooNarrow       image_too_narrow
+│   └── PdfError
+│       ├── PdfCorrupt           pdf_corrupt
+│       ├── PdfEncrypted         pdf_encrypted
+│       ├── PdfPageNotFound      pdf_page_not_found
+│       └── PdfTooManyPages      pdf_too_many_pages
+└── OperatorError                the service has to be mended; the same request may work later
+    ├── ConfigurationError       configuration_error
+    ├── BrokerUnavailable        broker_unavailable
+    ├── BlobStoreUnavailable     blob_store_unavailable
+    ├── WorkerOverloaded         worker_overloaded
+    ├── ModelUnavailable         model_unavailable
+    ├── ModelFailed              model_failed
+    ├── ModelCrashed             model_crashed
+    ├── ModelTimeout             model_timeout
+    └── InternalError            internal_error
+
+A message is the only constructor argument, so that an error survives the queue: the result store keeps
+its code and its message, and `error_from` builds the same error on the other side.
+"""
+
+from typing import ClassVar
+
+
+class PaddlewheelError(Exception):
+    """The root of the tree. `code` is stable and meant for programs, the message for people."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or (self.__doc__ or "").strip().splitlines()[0])
+
+    @property
+    def message(self) -> str:
+        """The sentence that says what happened and what to do."""
+        return str(self.args[0])
+
+
+class CallerError(PaddlewheelError):
+    """The request or its input has to change before it can work."""
+
+    code = "caller_error"
+
+
+class InvalidRequest(CallerError):
+    """The request does not fit the task's contract."""
+
+    code = "invalid_request"
+
+
+class UnsupportedSource(CallerError):
+    """An image can be put as bytes, a path, a file object, an array or a PIL image."""
+
+    code = "unsupported_source"
+
+
+class MissingExtra(CallerError):
+    """An optional part of the client is not installed."""
+
+    code = "missing_extra"
+
+
+class ModelUnknown(CallerError):
+    """The worker has no model of that name."""
+
+    code = "model_unknown"
+
+
+class TaskNotFound(CallerError):
+    """No task of that id is known: it was never enqueued, or its result has expired."""
+
+    code = "task_not_found"
+
+
+class TaskCancelled(CallerError):
+    """The task was cancelled."""
+
+    code = "task_cancelled"
+
+
+class DeadlineExceeded(CallerError):
+    """The task's deadline passed before a model saw it."""
+
+    code = "deadline_exceeded"
+
+
+class ResultTimeout(CallerError, TimeoutError):
+    """No result came in time; the task goes on and can be waited for again."""
+
+    code = "result_timeout"
+
+
+class BlobError(CallerError):
+    """The stored bytes that a reference names cannot be used."""
+
+    code = "blob_error"
+
+
+class BlobNotFound(BlobError):
+    """No blob is stored under that reference: put the image first."""
+
+    code = "blob_not_found"
+
+
+class BlobExpired(BlobError):
+    """The blob has outlived its time to live: put the image again."""
+
+    code = "blob_expired"
+
+
+class BlobTooLarge(BlobError):
+    """The image has more bytes than the blob store takes."""
+
+    code = "blob_too_large"
+
+
+class BlobCorrupt(BlobError):
+    """The stored bytes are not those that the reference names: put the image again."""
+
+    code = "blob_corrupt"
+
+
+class ImageError(CallerError):
+    """The bytes are not an image that can be used."""
+
+    code = "image_error"
+
+
+class ImageEmpty(ImageError):
+    """The image has no bytes."""
+
+    code = "image_empty"
+
+
+class ImageUnsupported(ImageError):
+    """The bytes are not a JPEG, PNG, WebP or BMP image."""
+
+    code = "image_unsupported"
+
+
+class ImageCorrupt(ImageError):
+    """The image is cut off or damaged."""
+
+    code = "image_corrupt"
+
+
+class ImageAnimated(ImageError):
+    """The image has more than one frame."""
+
+    code = "image_animated"
+
+
+class ImageTooLarge(ImageError):
+    """The image has more pixels than are allowed."""
+
+    code = "image_too_large"
+
+
+class ImageTooSmall(ImageError):
+    """The image has too few pixels to hold anything."""
+
+    code = "image_too_small"
+
+
+class ImageTooNarrow(ImageError):
+    """One side of the image is too many times longer than the other."""
+
+    code = "image_too_narrow"
+
+
+class PdfError(CallerError):
+    """The PDF cannot be used."""
+
+    code = "pdf_error"
+
+
+class PdfCorrupt(PdfError):
+    """The PDF is cut off or damaged."""
+
+    code = "pdf_corrupt"
+
+
+class PdfEncrypted(PdfError):
+    """The PDF needs a password: remove it and put the file again."""
+
+    code = "pdf_encrypted"
+
+
+class PdfPageNotFound(PdfError):
+    """The PDF has no page of that index."""
+
+    code = "pdf_page_not_found"
+
+
+class PdfTooManyPages(PdfError):
+    """The PDF has more pages than one task takes: name fewer in `pages`."""
+
+    code = "pdf_too_many_pages"
+
+
+class OperatorError(PaddlewheelError):
+    """The service has to be mended; the same request may work later."""
+
+    code = "operator_error"
+
+
+class ConfigurationError(OperatorError):
+    """A setting is missing, malformed or contradicts another."""
+
+    code = "configuration_error"
+
+
+class BrokerUnavailable(OperatorError):
+    """The broker or the result store cannot be reached."""
+
+    code = "broker_unavailable"
+
+
+class BlobStoreUnavailable(OperatorError):
+    """The blob store cannot be reached."""
+
+    code = "blob_store_unavailable"
+
+
+class WorkerOverloaded(OperatorError):
+    """The worker has more waiting items than it may hold: try again later."""
+
+    code = "worker_overloaded"
+
+
+class ModelUnavailable(OperatorError):
+    """The model is known but could not be loaded."""
+
+    code = "model_unavailable"
+
+
+class ModelFailed(OperatorError):
+    """The model raised an error on this item."""
+
+    code = "model_failed"
+
+
+class ModelCrashed(OperatorError):
+    """The model process died on this item."""
+
+    code = "model_crashed"
+
+
+class ModelTimeout(OperatorError):
+    """The model did not answer for this item in time."""
+
+    code = "model_timeout"
+
+
+class InternalError(OperatorError):
+    """An unexpected error; the worker's log has the details under the task's id."""
+
+    code = "internal_error"
+
+
+def _tree(root: type[PaddlewheelError]) -> dict[str, type[PaddlewheelError]]:
+    found = {root.code: root}
+    for child in root.__subclasses__():
+        found |= _tree(child)
+    return found
+
+
+ERRORS: dict[str, type[PaddlewheelError]] = _tree(PaddlewheelError)
+"""Every error class by its code."""
+
+
+def error_from(code: str, message: str) -> PaddlewheelError:
+    """The error of that code; an unknown one (a newer worker's) becomes an InternalError that names it."""
+    known = ERRORS.get(code)
+    return known(message) if known else InternalError(f"{code}: {message}")
