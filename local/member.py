@@ -30,7 +30,10 @@ class Restarts:
 
 
 class Member:
-    """`seconds` is how long the last start took, None until it is ready."""
+    """`seconds` is how long the last start took, None until it is ready.
+
+    `due` is when it is started again, on the monotonic clock; None if it is not waiting for that.
+    """
 
     def __init__(self, service: Service, log: Path) -> None:
         self.service = service
@@ -38,12 +41,13 @@ class Member:
         self.phase: Phase = "starting"
         self.child: Child | None = None
         self.seconds: float | None = None
+        self.due: float | None = None
         self.restarts = Restarts()
         self._launched = 0.0
 
     def launch(self) -> Child:
         self._launched = time.monotonic()
-        self.seconds = None
+        self.seconds = self.due = None
         self.service.prepare()
         self.child = Child(self.service.launch(), self.log)
         return self.child
@@ -65,6 +69,20 @@ class Member:
         self.phase = "ready"
         self.seconds = round(self.lived(), 3)
         return True
+
+    def plan_restart(self) -> float | None:
+        """Sets when to start it again; returns the seconds until then, None if it is given up."""
+        delay = self.restarts.delay(self.lived())
+        if delay is None:
+            self.phase = "failed"
+        else:
+            self.phase = "restarting"
+            self.due = time.monotonic() + delay
+        return delay
+
+    def kill(self) -> None:
+        if self.child:
+            self.child.finish(0)
 
     def ask_to_stop(self) -> None:
         if self.child:

@@ -43,7 +43,8 @@ class ProcessId:
         if not self.send(signum):
             return True
         obeyed = wait_until(lambda: not self.alive(), seconds)
-        kill_group(self.pid)
+        if not obeyed:
+            kill_group(self.pid)
         return obeyed
 
 

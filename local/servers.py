@@ -1,7 +1,8 @@
 """The addresses of the servers, ours or the operator's own."""
 
 import socket
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from urllib.parse import urlsplit
 
 from api_client.errors import ConfigurationError
@@ -18,6 +19,13 @@ class Servers:
     result_url: str = field(default="", repr=False)
     blob_url: str = field(default="", repr=False)
     database_url: str = field(default="", repr=False)
+
+    @classmethod
+    def named_in(cls, environment: Mapping[str, str]) -> "Servers":
+        """The operator's own servers, by the variables that the client and the workers read too."""
+        return cls(
+            **{each.name: environment.get(f"PADDLEWHEEL_{each.name.upper()}", "") for each in fields(cls)}
+        )
 
     def completed(self) -> "Servers":
         """Results and blobs live on the broker's server unless they have an address of their own."""

@@ -8,7 +8,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,7 +16,7 @@ from typing import Self
 from api_client.errors import ConfigurationError, OperatorError
 from local.child import tail
 from local.member import Member
-from local.plan import Plan, plan
+from local.plan import Plan, Wanted, plan
 from local.ports import is_free
 from local.postgres import remove_home
 from local.processes import POLL_SECONDS, ProcessId
@@ -24,17 +24,17 @@ from local.servers import Servers
 from local.state import State, StateFolder
 from local.watchdog import Watchdog, end_all
 
-SERVICES = ("valkey", "postgres", "flower", "worker")
 ATTEMPTS = 3
 LOG_LINES = 15
 
 
 class LocalStack:
-    """The services of `root`: some of SERVICES, `workers` of the last kind.
+    """The services of `root`: some of local.plan.SERVICES, `workers` of the last kind.
 
-    A server that `servers` has an address for is the operator's own and is not started. An ephemeral stack
-    removes everything that it wrote when it stops. `start` raises ConfigurationError when a stack already
-    runs from the root, and OperatorError with the end of its log when a service does not come up.
+    A server that `servers` has an address for is the operator's own and is not started. `environment` is
+    what Flower and the workers start from. An ephemeral stack removes everything that it wrote when it
+    stops. `start` raises ConfigurationError when a stack already runs from the root, and OperatorError with
+    the end of its log when a service does not come up. Once started, `servers` holds every address.
     """
 
     def __init__(
@@ -44,17 +44,14 @@ class LocalStack:
         services: Collection[str] = ("valkey", "postgres"),
         workers: int = 1,
         servers: Servers | None = None,
+        environment: Mapping[str, str] | None = None,
         ephemeral: bool = False,
     ) -> None:
-        unknown = set(services) - set(SERVICES)
-        if unknown:
-            raise ConfigurationError(f"No service is called {min(unknown)}: there are {', '.join(SERVICES)}.")
         self.folder = StateFolder(root)
         self.servers = servers or Servers()
         self.state = State()
-        self._given = self.servers
-        self._services = frozenset(services)
-        self._workers = workers
+        self._wanted = Wanted(services=frozenset(services), workers=workers, servers=self.servers)
+        self._environment = os.environ if environment is None else environment
         self._ephemeral = ephemeral
         self._held = contextlib.ExitStack()
         self._watchdog: Watchdog | None = None
@@ -74,18 +71,18 @@ class LocalStack:
     ) -> None:
         self.stop()
 
-    def start(self) -> None:
-        """Returns when every service is ready."""
+    def start(self, given_up: Callable[[], bool] = lambda: False) -> None:
+        """Returns when every service is ready. `given_up` says whether nobody waits for that any more."""
         self.folder.create()
         if not self._held.enter_context(self.folder.lock()):
             self._held.close()
             raise ConfigurationError(f"A stack already runs from {self.folder.root}: stop it first.")
         try:
-            self._given.check()
+            self._wanted.servers.check()
             self._begin()
-            self._start_services()
-        except BaseException as err:
-            self.stop(failure=str(err) or type(err).__name__)
+            self._start_services(given_up)
+        except BaseException:
+            self.stop()
             raise
 
     def launch(self, member: Member) -> None:
@@ -100,20 +97,18 @@ class LocalStack:
         self.state.services[member.service.name] = member.status()
         self.folder.write(self.state)
 
-    def stop(self, failure: str = "") -> None:
+    def stop(self) -> None:
         """Ends the services in reverse order, each in bounded time. Harmless when nothing runs."""
         self.folder.connection_file.unlink(missing_ok=True)
         self._stop_members()
         if self._watchdog:
             self._watchdog.quit()
             self._watchdog = None
-        self.state.services, self.state.supervisor, self.state.ready = {}, None, False
-        self.state.failure = failure
         if self._ephemeral:
             remove_home(self.folder.path)
             shutil.rmtree(self.folder.path, ignore_errors=True)
         else:
-            self.folder.write(self.state)
+            self.folder.forget_processes()
         self._held.close()
 
     def _begin(self) -> None:
@@ -125,11 +120,11 @@ class LocalStack:
         )
         self._watchdog = Watchdog()
 
-    def _start_services(self) -> None:
+    def _start_services(self, given_up: Callable[[], bool]) -> None:
         for attempts_left in reversed(range(ATTEMPTS)):
-            drawn = plan(self.folder, self.state, self._services, self._given)
+            drawn = plan(self.folder.path, self.state, self._wanted, self._environment)
             try:
-                self._follow(drawn)
+                self._follow(drawn, given_up)
             except OperatorError:
                 self._stop_members()
                 # Somebody may have taken a port between our look and the server's: draw another.
@@ -138,7 +133,7 @@ class LocalStack:
             else:
                 return
 
-    def _follow(self, drawn: Plan) -> None:
+    def _follow(self, drawn: Plan, given_up: Callable[[], bool]) -> None:
         self.servers = drawn.servers
         self.state.notes = list(drawn.notes)
         for stage in drawn.stages:
@@ -146,14 +141,16 @@ class LocalStack:
             self._stages.append(members)
             for member in members:
                 self.launch(member)
-            self._await(members)
+            self._await(members, given_up)
         self.folder.write_connection(drawn.connection)
         self.state.ready = True
         self.folder.write(self.state)
 
-    def _await(self, members: list[Member]) -> None:
+    def _await(self, members: list[Member], given_up: Callable[[], bool]) -> None:
         waiting = list(members)
         while waiting:
+            if given_up():
+                raise OperatorError("Stopped before every service was ready.")
             for member in list(waiting):
                 if member.became_ready():
                     self.note(member)

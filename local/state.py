@@ -5,7 +5,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from api_client.errors import ConfigurationError
 from local import ports
 from local.processes import ProcessId
 
-Phase = Literal["starting", "ready", "restarting", "failed", "stopping"]
+Phase = Literal["starting", "ready", "restarting", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +31,13 @@ class ServiceStatus:
 
 @dataclass(kw_only=True)
 class State:
-    """`notes` are sentences for whoever started the stack; `failure` is why it did not start."""
+    """`notes` are sentences for whoever started the stack."""
 
     ports: dict[str, int] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict, repr=False)
     supervisor: ProcessId | None = None
     services: dict[str, ServiceStatus] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    failure: str = ""
     ready: bool = False
 
     def port(self, service: str) -> int:
@@ -102,8 +101,14 @@ class StateFolder:
     def write(self, state: State) -> None:
         write_private(self.state_file, json.dumps(asdict(state), indent=1))
 
-    def write_connection(self, connection: dict[str, str]) -> None:
-        write_private(self.connection_file, json.dumps(connection, indent=1))
+    def write_connection(self, connection: Mapping[str, str]) -> None:
+        write_private(self.connection_file, json.dumps(dict(connection), indent=1))
+
+    def forget_processes(self) -> None:
+        """Keeps the ports and the passwords of a stack that has ended, and nothing else."""
+        ended = self.read()
+        self.connection_file.unlink(missing_ok=True)
+        self.write(State(ports=ended.ports, passwords=ended.passwords))
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[bool]:
