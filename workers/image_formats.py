@@ -44,9 +44,13 @@ def looks_like(data: bytes) -> str:
             return name
     if is_pdf(data):
         return "a PDF"
-    if b"\0" not in start and start.decode("utf-8", "ignore").isprintable():
-        return "text"
-    return "no image at all"
+    return "text" if _is_text(start) else "no image at all"
+
+
+def _is_text(start: bytes) -> bool:
+    """UTF-8 without control characters; the last character may have been cut through."""
+    text = start.decode("utf-8", "replace").rstrip("\ufffd")
+    return bool(text) and all(each.isprintable() or each.isspace() for each in text) and "\ufffd" not in text
 
 
 def is_pdf(data: bytes) -> bool:
