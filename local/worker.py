@@ -34,7 +34,7 @@ class Worker:
 
     def launch(self) -> Launch:
         env = {
-            "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // self._share)),
+            "PADDLEWHEEL_CPU_THREADS": str(max(1, (os.cpu_count() or 1) // self._share)),
             **self._inherited,
             **self._addresses(),
             "PADDLEWHEEL_READY_FILE": str(self._ready_file),
