@@ -49,6 +49,14 @@ class Typeface:
         return _sized(self, size)
 
 
+def require_pictures() -> None:
+    """Tell at once, and not after the work, that the extra is not installed. Raises MissingExtra."""
+    for package in ("PIL", "pypdfium2"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtra(PICTURES_HINT)
+    _cjk_collection()
+
+
 class Lettering:
     """One line of text, split into runs of one typeface, in the order in which they are drawn."""
 
