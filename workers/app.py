@@ -4,7 +4,7 @@ import logging
 from typing import Final
 
 from celery import Celery
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from workers.settings import Settings
 
@@ -24,7 +24,8 @@ def make_app(settings: Settings) -> Celery:
         accept_content=["json"],
         task_serializer="json",
         result_serializer="json",
-        task_queues=[Queue(name) for name in QUEUES],
+        # Without an exchange of its own each queue would be bound to the default one and get every retry.
+        task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
         task_default_queue=QUEUES[0],
         # A task is acknowledged when it is answered; one whose worker is lost is delivered again.
         task_acks_late=True,

@@ -56,8 +56,10 @@ def _build(settings: Settings, stack: ExitStack) -> WorkerResources:
     orientation = (
         TextOrientation.open(directories[settings.orientation_model]) if settings.orientation_model else None
     )
-    prepared = [*recognition.values(), *detection.values(), *([orientation] if orientation else [])]
-    warm_up = {model.name: model.warmup_shapes for model in prepared}
+    warm_up = {name: model.warmup_shapes for name, model in recognition.items()}
+    warm_up |= {name: model.warmup_shapes for name, model in detection.items()}
+    if orientation is not None:
+        warm_up[orientation.name] = orientation.warmup_shapes
     hosts = [
         _started(host_config(settings, directories, warm_up, device), stack) for device in settings.devices
     ]

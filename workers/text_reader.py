@@ -6,9 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from api_client.contracts import (
     ItemError,
@@ -23,8 +21,8 @@ from api_client.results import Page, ReadDocument, RecognizedText, Served
 from tasks.context import TaskContext
 from workers.batching import Answer, DynamicBatcher
 from workers.images import Image, ImageLoader, PageImage
-from workers.models.text_crops import crop, reading_order
-from workers.models.text_detection import TextDetection
+from workers.models.text_crops import crop_line, reading_order
+from workers.models.text_detection import Polygon, TextDetection
 from workers.models.text_orientation import TextOrientation
 from workers.models.text_recognition import TextRecognition
 
@@ -32,7 +30,6 @@ MIN_CROP: Final = 2
 """Pixels: a detected line that is thinner than this holds no text."""
 
 Model = TypeVar("Model")
-Polygon = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +109,7 @@ class BatchedTextReader:
         task.check()
         recognizer = _chosen(self._models.recognition, request.recognition_model)
         found = self._detect(page.image, request.detection_model, task)
-        crops = [crop(page.image, polygon) for polygon, _ in found]
+        crops = [crop_line(page.image, polygon) for polygon, _ in found]
         angles = self._turn(crops, task) if request.orientation else [0] * len(crops)
         waiting = [self._submit(recognizer, each, task) for each in crops]
         lines = [_line(recognizer, each.result()) for each in waiting]
@@ -148,10 +145,10 @@ class BatchedTextReader:
         if model is None:
             return [0] * len(crops)
         waiting = [self._batcher.submit(model.name, model.prepare(each), task) for each in crops]
-        angles = [model.interpret(each.result().outputs)[0] for each in waiting]
+        angles: list[int] = [model.interpret(each.result().outputs)[0] for each in waiting]
         for i, angle in enumerate(angles):
             if angle:
-                crops[i] = cv2.rotate(crops[i], cv2.ROTATE_180)
+                crops[i] = np.ascontiguousarray(np.rot90(crops[i], 2))
         return angles
 
     def _submit(self, model: TextRecognition, image: Image, task: TaskContext) -> "Future[Answer]":
