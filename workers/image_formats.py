@@ -10,7 +10,8 @@ from workers.image_jpeg import read_jpeg
 from workers.image_png import SIGNATURE, read_png
 from workers.image_webp import read_webp
 
-PDF_MAGIC_WITHIN = 1024
+PDF = b"%PDF-"
+PDF_WITHIN = 1024
 """Readers accept a PDF whose first line comes a little late."""
 
 LOOKS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
@@ -54,8 +55,8 @@ def _is_text(start: bytes) -> bool:
 
 
 def is_pdf(data: bytes) -> bool:
-    """Whether the bytes begin like a PDF."""
-    return data.find(b"%PDF-", 0, PDF_MAGIC_WITHIN) >= 0
+    """Whether the bytes begin like a PDF, and not like an image that mentions one in a comment."""
+    return data.startswith(PDF) or (_reader_for(data) is None and data.find(PDF, 0, PDF_WITHIN) >= 0)
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -65,18 +66,19 @@ def read_header(data: bytes) -> ImageHeader:
     """
     if not data:
         raise ImageEmpty
-    return _reader_for(data)(data)
+    reader = _reader_for(data)
+    if reader is None:
+        raise ImageUnsupported(
+            f"The bytes are not a JPEG, PNG, WebP or BMP image but look like {looks_like(data)}."
+        )
+    return reader(data)
 
 
-def _reader_for(data: bytes) -> Callable[[bytes], ImageHeader]:
+def _reader_for(data: bytes) -> Callable[[bytes], ImageHeader] | None:
     if data.startswith(SIGNATURE):
         return read_png
     if data.startswith(b"\xff\xd8\xff"):
         return read_jpeg
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return read_webp
-    if is_bmp(data):
-        return read_bmp
-    raise ImageUnsupported(
-        f"The bytes are not a JPEG, PNG, WebP or BMP image but look like {looks_like(data)}."
-    )
+    return read_bmp if is_bmp(data) else None

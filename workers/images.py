@@ -18,7 +18,7 @@ from api_client.errors import ImageCorrupt, PaddlewheelError, PdfPageNotFound, W
 from workers.image_formats import is_pdf, read_header
 from workers.image_header import ImageHeader
 from workers.image_limits import LINE_LIMITS, PAGE_LIMITS, Image, ImageLimits
-from workers.pdf import PDF_LIMITS, PdfDocument, PdfLimits
+from workers.pdf import PDF_LIMITS, PdfDocument, PdfLimits, PdfReader
 
 __all__ = [
     "LINE_LIMITS",
@@ -118,7 +118,7 @@ class ImageLoader:
     ) -> None:
         self._blobs = blobs
         self._limits = limits
-        self._pdf_limits = pdf_limits
+        self._pdfs = PdfReader(pdf_limits)
 
     def load(self, ref: ImageRef, page_index: int = 0) -> PageImage:
         """One image, or one page of a PDF. Raises BlobError, ImageError, PdfError."""
@@ -147,8 +147,9 @@ class ImageLoader:
         """
         data = self._blobs.get(ref)
         if not is_pdf(data):
-            _check_only_page(pages or (0,))
-            return Document(1, iter([self._decoded(data, 0)]))
+            chosen = (0,) if pages is None else pages
+            _check_only_page(chosen)
+            return Document(1, iter([self._decoded(data, 0)] * len(chosen)))
         pdf = self._opened(data)
         try:
             drawn = (PageImage(page_index=i, image=pdf.render(i)) for i in pdf.chosen(pages))
@@ -176,7 +177,11 @@ class ImageLoader:
 
     def _opened(self, data: bytes) -> PdfDocument:
         self._limits.check_bytes(data)
-        return PdfDocument(data, limits=self._limits, pdf_limits=self._pdf_limits)
+        return self._pdfs.open(data, self._limits)
+
+    def close(self) -> None:
+        """End the processes that draw PDFs, if any were needed."""
+        self._pdfs.close()
 
 
 def _check_only_page(pages: Sequence[int]) -> None:
