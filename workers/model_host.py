@@ -267,7 +267,7 @@ class ModelHost:
             raise ModelUnavailable(f"The model process died while it loaded its models: {err}.") from err
         if "error" in reply:
             self._kill()
-            raise ModelUnavailable(reply["error"]["message"])
+            raise ModelUnavailable(reply["error"])
         self.models = {name: LoadedModel(**each) for name, each in reply["ready"].items()}
 
     def _kill(self) -> None:

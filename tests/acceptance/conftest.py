@@ -1,6 +1,5 @@
 """A whole service in processes of its own: Valkey and one worker with the real models."""
 
-import io
 import os
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ import psutil
 import pytest
 
 from api_client import Client
-from benchmarks.lines import render
+from local.rendering import draw_line, png
 from local.stack import LocalStack
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +80,4 @@ def client(service: Service) -> Iterator[Client]:
 @pytest.fixture(scope="session")
 def good_line() -> bytes:
     """A line that says `page 7731`."""
-    buffer = io.BytesIO()
-    render("page 7731", 32).save(buffer, "PNG")
-    return buffer.getvalue()
+    return png(draw_line("page 7731", 32))

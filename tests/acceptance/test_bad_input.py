@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from io import BytesIO
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -90,7 +91,7 @@ def test_bad_bytes_among_many_fail_alone(client: Client, good_line: bytes) -> No
     ids=["truncated", "encrypted", "page not there", "too many pages", "recognizer", "detector"],
 )
 def test_bad_input_is_a_typed_error_for_a_page(
-    client: Client, make: Callable[[], bytes], options: dict[str, object], expected: type[PaddlewheelError]
+    client: Client, make: Callable[[], bytes], options: dict[str, Any], expected: type[PaddlewheelError]
 ) -> None:
     with pytest.raises(expected) as caught:
         client.enqueue(READ_PAGES, make(), **options).result(60)
