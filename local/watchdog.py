@@ -12,12 +12,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
+from local.checkout import CHECKOUT
 from local.processes import ProcessId, kill_group, wait_until
 
 GRACE_SECONDS = 5.0
-CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 class Watchdog:

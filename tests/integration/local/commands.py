@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from local.checkout import CHECKOUT
 from local.state import StateFolder
-from local.worker import CHECKOUT
 
 
 def local(

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from local.account import Account, as_account, unprivileged_account
+from local.checkout import CHECKOUT
 from local.state import StateFolder
-from local.worker import CHECKOUT
 
 PACKAGES = Path(sysconfig.get_path("purelib"))
 

@@ -5,21 +5,27 @@ from pathlib import Path
 import pytest
 
 from api_client.errors import ConfigurationError
+from local.checkout import CHECKOUT
 from local.flower import Flower
 from local.packages import program
 from local.postgres import Postgres
 from local.servers import Servers
 from local.service import Service
 from local.valkey import Valkey
-from local.worker import CHECKOUT, Worker
+from local.worker import Worker
 
 PASSWORD = "hidden-word"
 BROKER = f"redis://:{PASSWORD}@127.0.0.1:1/0"
 
 
 @pytest.fixture
-def flower(tmp_path: Path) -> Flower:
-    return Flower(tmp_path, broker_url=BROKER, port=1, password=PASSWORD, inherited={"PATH": os.defpath})
+def flower() -> Flower:
+    return Flower(
+        servers=Servers(broker_url=BROKER).completed(),
+        port=1,
+        password=PASSWORD,
+        inherited={"PATH": os.defpath},
+    )
 
 
 @pytest.fixture
@@ -89,7 +95,7 @@ def test_flower_asks_for_a_password_on_loopback(flower: Flower) -> None:
     env = flower.launch().env
     assert env["FLOWER_BASIC_AUTH"] == f"paddlewheel:{PASSWORD}"
     assert env["FLOWER_ADDRESS"] == "127.0.0.1"
-    assert env["CELERY_BROKER_URL"] == BROKER
+    assert env["PADDLEWHEEL_BROKER_URL"] == BROKER
 
 
 def test_a_worker_is_told_where_everything_is_and_keeps_what_the_operator_set(worker: Worker) -> None:

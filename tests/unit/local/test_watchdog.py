@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from local import watchdog
+from local.checkout import CHECKOUT
 from local.processes import ProcessId, wait_until
 from local.watchdog import Watchdog, keep_watch
 
@@ -81,7 +82,7 @@ def test_the_watchdog_outlives_the_supervisor_and_ends_the_children(obedient: St
             str(obedient.process.pid),
         ],
         stdout=subprocess.PIPE,
-        cwd=watchdog.CHECKOUT,
+        cwd=CHECKOUT,
         env=dict(os.environ),
     )
     with supervisor:
