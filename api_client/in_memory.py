@@ -1,4 +1,4 @@
-"""Broker, worker, result store and blob store in one process, without a server or a thread.
+"""Broker, worker and result store in one process, without a server or a thread.
 
 Messages are built, parsed and answered as the real ones are, so that what a test sees is what travels.
 """
@@ -6,18 +6,16 @@ Messages are built, parsed and answered as the real ones are, so that what a tes
 import heapq
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
 from api_client.async_client import BULK_SPECS
-from api_client.blob_content import ContentStore
 from api_client.blobs import BlobStore
 from api_client.contracts import ImageRef, ItemError, RecognizedItem, Request, TaskSpec
 from api_client.errors import (
-    BlobError,
     ConfigurationError,
     DeadlineExceeded,
     InternalError,
@@ -35,27 +33,6 @@ Handler: TypeAlias = Callable[[Any], BaseModel]
 Handlers: TypeAlias = Mapping[TaskSpec[Any, Any], Handler]
 
 
-class MemoryBlobStore(ContentStore):
-    """Blobs in a dict, until their time to live is over."""
-
-    def __init__(self, *, ttl: float, max_bytes: int, now: Callable[[], float]) -> None:
-        super().__init__(ttl=ttl, max_bytes=max_bytes, now=now)
-        self._kept: dict[str, tuple[bytes, float]] = {}
-
-    def close(self) -> None:
-        """Nothing is held open."""
-
-    def _write(self, blobs: Mapping[str, bytes]) -> Mapping[str, float | None]:
-        until = self._now() + self._ttl
-        self._kept.update({digest: (data, until) for digest, data in blobs.items()})
-        return dict.fromkeys(blobs, until)
-
-    def _read(self, digests: Sequence[str]) -> Mapping[str, bytes | BlobError]:
-        now = self._now()
-        found = {digest: self._kept[digest] for digest in digests if digest in self._kept}
-        return {digest: data for digest, (data, until) in found.items() if until > now}
-
-
 class InMemoryBroker:
     """Runs each message's handler as it arrives, or once `paused` is over."""
 
@@ -68,7 +45,7 @@ class InMemoryBroker:
                 self._handlers[carrier.name] = (carrier, self._each_by(*self._handlers[name]))
         self._blobs, self._record_ttl, self._now = blobs, record_ttl, now
         self._records: dict[str, tuple[bytes, float]] = {}
-        self._waiting: list[tuple[int, int, TaskMessage, float | None]] = []
+        self._queue: list[tuple[int, int, TaskMessage, float | None]] = []
         self._arrivals = itertools.count()
         self._paused = False
 
@@ -81,7 +58,7 @@ class InMemoryBroker:
         self._keep(message, "PENDING", None)
         deadline = None if message.deadline is None else message.deadline - message.enqueued_at + self._now()
         place = (PRIORITIES[message.priority], next(self._arrivals))
-        heapq.heappush(self._waiting, (*place, message, deadline))
+        heapq.heappush(self._queue, (*place, message, deadline))
         self._work()
 
     def record(self, task_id: str) -> TaskRecord:
@@ -103,12 +80,17 @@ class InMemoryBroker:
     def cancel(self, task_id: str) -> None:
         """Take a waiting task out of the queue. Raises TaskNotFound."""
         self.record(task_id)
-        for entry in self._waiting:
+        for entry in self._queue:
             if entry[2].id == task_id:
-                self._waiting.remove(entry)
-                heapq.heapify(self._waiting)
+                self._queue.remove(entry)
+                heapq.heapify(self._queue)
                 self._fail(entry[2], TaskCancelled())
                 return
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait in the queue."""
+        return len(self._queue)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -121,8 +103,8 @@ class InMemoryBroker:
             self._work()
 
     def _work(self) -> None:
-        while self._waiting and not self._paused:
-            _, _, message, deadline = heapq.heappop(self._waiting)
+        while self._queue and not self._paused:
+            _, _, message, deadline = heapq.heappop(self._queue)
             try:
                 if deadline is not None and deadline <= self._now():
                     raise DeadlineExceeded()

@@ -1,4 +1,4 @@
-"""The picture that a result speaks of, decoded as the workers saw it: upright, without transparency."""
+"""The picture that a result speaks of, as the workers saw it: upright, alpha dropped, forms filled in."""
 
 import io
 import threading
@@ -37,9 +37,14 @@ def open_picture(
     Raises ImageUnsupported, ImageCorrupt, ImageTooLarge, PdfCorrupt, PdfEncrypted, PdfPageNotFound,
     MissingExtra.
     """
-    if _PDF_START in data[:_PDF_START_WITHIN]:
+    if data.startswith(_PDF_START):
         return _render(data, page_index or 0, size)
-    return _decode(data)
+    try:
+        return _decode(data)
+    except ImageUnsupported:
+        if _PDF_START not in data[:_PDF_START_WITHIN]:
+            raise
+        return _render(data, page_index or 0, size)
 
 
 def _decode(data: bytes) -> "Image":
@@ -56,20 +61,15 @@ def _decode(data: bytes) -> "Image":
         raise ImageTooLarge() from err
     except (OSError, SyntaxError, ValueError) as err:
         raise ImageCorrupt() from err
-    return _opaque(ImageOps.exif_transpose(image))
+    return _rgb(ImageOps.exif_transpose(image))
 
 
-def _opaque(image: "Image") -> "Image":
-    from PIL import Image
-
-    if image.mode.startswith("I;16") or image.mode == "I":
+def _rgb(image: "Image") -> "Image":
+    if image.mode.startswith("I"):
         return image.convert("I").point(lambda value: value / 256).convert("L").convert("RGB")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    layer = image.convert("RGBA")
-    white = Image.new("RGB", layer.size, "white")
-    white.paste(layer, mask=layer.getchannel("A"))
-    return white
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
 
 
 def _render(data: bytes, page_index: int, size: tuple[int, int] | None) -> "Image":
@@ -82,12 +82,13 @@ def _render(data: bytes, page_index: int, size: tuple[int, int] | None) -> "Imag
             with pypdfium2.PdfDocument(data) as document:
                 if page_index >= len(document):
                     raise PdfPageNotFound(f"The PDF has {len(document)} pages, none of index {page_index}.")
+                document.init_forms()
                 page = document[page_index]
                 scale = size[0] / page.get_width() if size else PDF_SCALE
-                picture: Image = page.render(scale=scale).to_pil()
+                bitmap = page.render(scale=scale)
+                picture: Image = bitmap.to_pil().convert("RGB")  # a copy: the bitmap's memory is PDFium's
         except pypdfium2.PdfiumError as err:
             encrypted = getattr(err, "err_code", None) == _PDF_PASSWORD_ERROR
             raise (PdfEncrypted() if encrypted else PdfCorrupt()) from err
-    picture = picture.convert("RGB")
     # Rounding may differ by a pixel from the workers'.
     return picture if size in (None, picture.size) else picture.resize(size)

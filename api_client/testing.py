@@ -26,10 +26,11 @@ from api_client.async_client import (
     DEFAULT_RECORD_TTL,
     AsyncClient,
 )
+from api_client.blob_memory import MemoryBlobStore
 from api_client.client import Client, Pending
 from api_client.contracts import ImageRef, Priority, Request, TaskSpec
 from api_client.errors import ResultTimeout
-from api_client.in_memory import Handlers, InMemoryBroker, MemoryBlobStore
+from api_client.in_memory import Handlers, InMemoryBroker
 from api_client.messages import TaskMessage
 from api_client.pending import AsyncPending
 from api_client.putting import store_many, store_missing, store_one
@@ -37,7 +38,7 @@ from api_client.result_store import TaskRecord
 from api_client.sources import ImageSource
 from api_client.waiting import ResultReader
 
-__all__ = ["AsyncInMemoryClient", "InMemoryClient"]
+__all__ = ["AsyncInMemoryClient", "Handlers", "InMemoryClient"]
 
 RequestT = TypeVar("RequestT", bound=Request)
 ResultT = TypeVar("ResultT", bound=BaseModel)
@@ -67,6 +68,11 @@ class AsyncInMemoryClient(AsyncClient):
     def advance(self, seconds: float) -> None:
         """Let time pass: blobs and results expire, waiting tasks miss their deadlines."""
         self._ahead += seconds
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait in the queue."""
+        return self.broker.waiting
 
     def load(self, image: ImageRef) -> bytes:
         """The stored bytes, for a handler that looks at them. Raises BlobNotFound, BlobExpired."""
@@ -174,6 +180,11 @@ class InMemoryClient(Client):
     def advance(self, seconds: float) -> None:
         """Let time pass: blobs and results expire, waiting tasks miss their deadlines."""
         self._memory.advance(seconds)
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait in the queue."""
+        return self._memory.waiting
 
     def load(self, image: ImageRef) -> bytes:
         """The stored bytes, for a handler that looks at them. Raises BlobNotFound, BlobExpired."""
