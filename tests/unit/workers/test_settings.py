@@ -1,5 +1,7 @@
 """Settings from the environment."""
 
+from pathlib import Path
+
 import pytest
 
 from api_client.errors import ConfigurationError
@@ -55,3 +57,10 @@ def test_without_a_broker_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch, t
 
 def test_every_setting_is_described() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_the_operators_page_lists_every_setting() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "operating.md").read_text()
+    for name, field in Settings.model_fields.items():
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `PADDLEWHEEL_{name.upper()}` |")]
+        assert row.endswith(f"| {field.description} |")
