@@ -1,0 +1,224 @@
+"""What a process holds of a gallery at one generation, and the search over it.
+
+A view never changes: a refresh makes the next one, which shares all that stayed the same. So searches run
+side by side without a lock, and each sees one moment.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from index_store.gallery import Embeddings, Gallery, GallerySpec, Hit, Ids, Level, Metric
+from index_store.indexes import Index, exact_index, search_index
+from index_store.rows import StoredRows
+from index_store.segment_file import Labels
+
+_CHUNK_ROWS = 1024
+_WIDEN = 4
+
+Dead = npt.NDArray[np.bool_]
+
+
+class RowLabels(Protocol):
+    """The label of each row."""
+
+    def __getitem__(self, row: int, /) -> str: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One index with the ids and labels of its rows. `dead` marks removed rows; None while there is none."""
+
+    index: Index
+    ids: Ids
+    labels: RowLabels
+    dead: Dead | None = None
+    dead_count: int = 0
+
+    def without(self, removed: Ids) -> "Source":
+        """The same source with these ids marked as removed, those that it has."""
+        rows = self.positions(removed)
+        if not len(rows):
+            return self
+        dead = np.zeros(len(self.ids), np.bool_) if self.dead is None else self.dead.copy()
+        dead[rows] = True
+        return replace(self, dead=dead, dead_count=int(dead.sum()))
+
+    def positions(self, ids: Ids) -> Ids:
+        """The rows of those ids that the source has."""
+        if not len(self.ids) or not len(ids):
+            return np.empty(0, np.int64)
+        rows = np.searchsorted(self.ids, ids)
+        rows[rows == len(self.ids)] = 0
+        found: Ids = rows[self.ids[rows] == ids]
+        return found
+
+    def live(self, ids: Ids) -> Ids:
+        """Those of the ids that a search can still answer with."""
+        rows = self.positions(ids)
+        if self.dead is not None:
+            rows = rows[~self.dead[rows]]
+        return self.ids[rows]
+
+    def search(self, queries: Embeddings, count: int) -> list[tuple[Embeddings, Ids]]:
+        """For each query the scores and rows of its best `count` live rows, best first.
+
+        FAISS is asked for some more than wanted, and for ever more while removed rows crowd out live
+        ones: the answer is the same as that of an index without them.
+        """
+        margin = 0
+        if self.dead_count:
+            margin = min(self.dead_count, 4 + 2 * count * self.dead_count // len(self.ids))
+        found: list[tuple[Embeddings, Ids] | None] = [None] * len(queries)
+        waiting = list(range(len(queries)))
+        asked = count + margin
+        while waiting:
+            scores, rows = search_index(self.index, queries[waiting] if margin else queries, asked)
+            unfinished = []
+            for place, query in enumerate(waiting):
+                valid = rows[place] >= 0
+                exhausted = not valid.all() or asked >= len(self.ids)
+                if self.dead is not None:
+                    valid &= ~self.dead[rows[place]]
+                kept = np.flatnonzero(valid)[:count]
+                if len(kept) == count or exhausted:
+                    found[query] = (scores[place][kept], rows[place][kept])
+                else:
+                    unfinished.append(query)
+            waiting = unfinished
+            asked *= _WIDEN
+            margin = 1
+        return [hits for hits in found if hits is not None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delta:
+    """The rows that no segment holds yet: exact, in memory, in chunks so that an append copies little."""
+
+    rows: tuple[StoredRows, ...] = ()
+    sources: tuple[Source, ...] = ()
+
+    @classmethod
+    def of(cls, spec: GallerySpec, rows: StoredRows, removed: Ids) -> "Delta":
+        """All of it anew."""
+        starts = range(0, len(rows), _CHUNK_ROWS)
+        chunks = tuple(_slice(rows, start, start + _CHUNK_ROWS) for start in starts)
+        return cls(
+            rows=chunks, sources=tuple(memory_source(spec, chunk).without(removed) for chunk in chunks)
+        )
+
+    def append(self, spec: GallerySpec, rows: StoredRows) -> "Delta":
+        """With later rows: only the last chunk, while it is small, is copied."""
+        if not len(rows):
+            return self
+        kept, sources = self.rows, self.sources
+        dead: Ids = np.empty(0, np.int64)
+        if kept and len(kept[-1]) < _CHUNK_ROWS:
+            last = sources[-1]
+            if last.dead is not None:
+                dead = last.ids[last.dead]
+            rows = kept[-1].joined(rows)
+            kept, sources = kept[:-1], sources[:-1]
+        added = Delta.of(spec, rows, dead)
+        return Delta(rows=kept + added.rows, sources=sources + added.sources)
+
+    def without(self, removed: Ids) -> "Delta":
+        """With these ids marked as removed."""
+        return replace(self, sources=tuple(source.without(removed) for source in self.sources))
+
+    def above(self, spec: GallerySpec, generation: int) -> "Delta":
+        """Only the rows that were appended after that generation, as the others are in segments now."""
+        if not any((chunk.generations <= generation).any() for chunk in self.rows):
+            return self
+        kept = Delta()
+        for chunk, source in zip(self.rows, self.sources, strict=True):
+            mask = chunk.generations > generation
+            if source.dead is not None:
+                mask &= ~source.dead
+            kept = kept.append(spec, chunk.keep(mask))
+        return kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A gallery at one generation: the sealed segments by their ids, and the delta."""
+
+    gallery: Gallery
+    segments: dict[str, Source]
+    delta: Delta
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """All that a search has to look at."""
+        return (*self.segments.values(), *self.delta.sources)
+
+    def live(self, ids: Iterable[int]) -> frozenset[int]:
+        """Those of the ids that a search can answer with."""
+        wanted = np.array(sorted(set(ids)), np.int64)
+        return frozenset(int(found) for source in self.sources for found in source.live(wanted))
+
+    def search(
+        self, queries: Embeddings, top_k: int, threshold: float | None, level: Level
+    ) -> tuple[tuple[Hit, ...], ...]:
+        """The hits of each query, best first. At label level each label comes once, by its best vector."""
+        within = _within(self.gallery.spec.metric, threshold)
+        if level == "vector":
+            return tuple(tuple(filter(within, hits)) for hits in self._best(queries, top_k))
+        return tuple(self._best_labels(query[np.newaxis], top_k, within) for query in queries)
+
+    def _best(self, queries: Embeddings, count: int) -> list[list[Hit]]:
+        sign = -1.0 if self.gallery.spec.metric == "IP" else 1.0
+        merged: list[list[tuple[float, int, Source, int]]] = [[] for _ in queries]
+        for source in self.sources:
+            for candidates, (scores, rows) in zip(merged, source.search(queries, count), strict=True):
+                for score, row in zip(scores.tolist(), rows.tolist(), strict=True):
+                    candidates.append((sign * score, int(source.ids[row]), source, row))
+        return [
+            [
+                Hit(id=vector_id, label=source.labels[row], score=sign * score)
+                for score, vector_id, source, row in sorted(candidates, key=lambda hit: hit[:2])[:count]
+            ]
+            for candidates in merged
+        ]
+
+    def _best_labels(self, query: Embeddings, top_k: int, within: Callable[[Hit], bool]) -> tuple[Hit, ...]:
+        count = _WIDEN * top_k
+        while True:
+            hits = self._best(query, count)[0]
+            best: dict[str, Hit] = {}
+            for hit in filter(within, hits):
+                best.setdefault(hit.label, hit)
+            if len(best) >= top_k or len(hits) < count or not within(hits[-1]):
+                return tuple(best.values())[:top_k]
+            count *= _WIDEN
+
+
+def memory_source(spec: GallerySpec, rows: StoredRows) -> Source:
+    """An exact source over rows in memory: a part of the delta, or a stand-in for a damaged file."""
+    index = exact_index(rows.codes, spec.dimension, spec.metric, spec.precision)
+    return Source(index=index, ids=rows.ids, labels=Labels.of(rows.labels))
+
+
+def _slice(rows: StoredRows, start: int, end: int) -> StoredRows:
+    return StoredRows(
+        ids=rows.ids[start:end],
+        generations=rows.generations[start:end],
+        labels=rows.labels[start:end],
+        codes=rows.codes[start:end],
+    )
+
+
+def _within(metric: Metric, threshold: float | None) -> Callable[[Hit], bool]:
+    if threshold is None:
+        return lambda hit: True  # noqa: ARG005
+    if metric == "IP":
+        return lambda hit: hit.score >= threshold
+    return lambda hit: hit.score <= threshold
+
+
+def empty_view(gallery: Gallery) -> View:
+    """A view from before the first commit."""
+    return View(gallery=replace(gallery, generation=0, sealed_generation=0), segments={}, delta=Delta())
