@@ -1,0 +1,103 @@
+"""Blobs in a server that speaks the Redis protocol (Redis 7 or later, Valkey), which expires them itself."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+
+from api_client.blob_content import ContentStore
+from api_client.errors import BlobCorrupt, BlobError, BlobStoreUnavailable, ConfigurationError
+
+CONNECT_SECONDS = 5.0
+REPLY_SECONDS = 30.0
+UPLOAD_BYTES = 64_000_000
+"""How much one pipeline of uploads may hold, so that many large images do not fill the memory twice."""
+REDIS_NAMES = {"valkey": "redis", "valkeys": "rediss"}
+
+
+def _key(digest: str) -> str:
+    return f"paddlewheel:blob:{digest}"
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """The driver's errors name the server but never its password, so their text may be shown."""
+    try:
+        yield
+    except redis.ResponseError as err:
+        raise BlobStoreUnavailable(f"The blob store refused to work: {err}.") from err
+    except redis.RedisError as err:
+        raise BlobStoreUnavailable(f"The blob store cannot be reached: {err}.") from err
+
+
+class RedisBlobStore(ContentStore):
+    """Blobs under `paddlewheel:blob:<digest>`. A put that finds its bytes there sends none."""
+
+    def __init__(self, url: str, *, ttl: float, max_bytes: int) -> None:
+        super().__init__(ttl=ttl, max_bytes=max_bytes)
+        scheme, _, rest = url.partition("://")
+        try:
+            self._redis = redis.Redis.from_url(
+                f"{REDIS_NAMES.get(scheme, scheme)}://{rest}",
+                socket_connect_timeout=CONNECT_SECONDS,
+                socket_timeout=REPLY_SECONDS,
+            )
+        except ValueError as err:
+            raise ConfigurationError("The blob store's URL is not a valid Redis URL.") from err
+
+    def _write(self, blobs: Mapping[str, bytes]) -> Mapping[str, float | None]:
+        milliseconds = max(1, round(self._ttl * 1000))
+        expires_at = self._now() + self._ttl
+        missing = self._renew(list(blobs), milliseconds)
+        for upload in _uploads([(digest, blobs[digest]) for digest in missing]):
+            with _translated(), self._redis.pipeline(transaction=False) as pipeline:
+                for digest, data in upload:
+                    pipeline.set(_key(digest), data, px=milliseconds)
+                pipeline.execute()
+        return dict.fromkeys(blobs, expires_at)
+
+    def _renew(self, digests: Sequence[str], milliseconds: int) -> list[str]:
+        """Prolong what is there, never shorten what another client keeps for longer; what is missing."""
+        with _translated(), self._redis.pipeline(transaction=False) as pipeline:
+            for digest in digests:
+                pipeline.pexpire(_key(digest), milliseconds, gt=True)
+                pipeline.exists(_key(digest))
+            replies = pipeline.execute()
+        return [digest for digest, there in zip(digests, replies[1::2], strict=True) if not there]
+
+    def _read(self, digests: Sequence[str]) -> Mapping[str, bytes | BlobError]:
+        with _translated(), self._redis.pipeline(transaction=False) as pipeline:
+            for digest in digests:
+                pipeline.exists(_key(digest))
+                pipeline.getrange(_key(digest), 0, self._max_bytes)
+            replies = pipeline.execute(raise_on_error=False)
+        found: dict[str, bytes | BlobError] = {}
+        for digest, there, data in zip(digests, replies[0::2], replies[1::2], strict=True):
+            if there or data:
+                found[digest] = _content(data)
+        return found
+
+    def close(self) -> None:
+        self._redis.close()
+
+
+def _content(reply: Any) -> bytes | BlobError:
+    if isinstance(reply, bytes):
+        return reply
+    if "WRONGTYPE" in str(reply):
+        return BlobCorrupt("Something that is not a blob is stored under the blob's key.")
+    raise BlobStoreUnavailable(f"The blob store refused to work: {reply}.") from reply
+
+
+def _uploads(blobs: Sequence[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+    upload: list[tuple[str, bytes]] = []
+    held = 0
+    for digest, data in blobs:
+        if upload and held + len(data) > UPLOAD_BYTES:
+            yield upload
+            upload, held = [], 0
+        upload.append((digest, data))
+        held += len(data)
+    if upload:
+        yield upload

@@ -1,0 +1,71 @@
+"""One child process of the stack: in a session of its own, its output in a log file."""
+
+import subprocess
+from pathlib import Path
+
+from api_client.errors import OperatorError
+from local.account import as_account
+from local.processes import ProcessId, kill_group, wait_until
+from local.service import Launch
+
+LOG_BYTES = 10 * 1024 * 1024
+
+
+class Child:
+    """A running command. It is told from a later process of the same number by when it was born."""
+
+    def __init__(self, launch: Launch, log: Path) -> None:
+        _rotate(log)
+        try:
+            with log.open("ab") as output:
+                self._popen = subprocess.Popen(
+                    launch.argv,
+                    env=dict(launch.env),
+                    cwd=launch.cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    **as_account(launch.account),
+                )
+        except OSError as err:
+            raise OperatorError(f"{launch.argv[0]} could not be started: {err.strerror}.") from err
+        # A child that died at once is still a zombie here, and has no identity worth keeping.
+        self.process = ProcessId.of(self._popen.pid)
+        self.pid = self._popen.pid
+
+    def exit_code(self) -> int | None:
+        """None while it runs; negative is the signal that ended it. What it left running is killed."""
+        code = self._popen.poll()
+        if code is not None:
+            kill_group(self.pid)
+        return code
+
+    def ask_to_stop(self, signum: int) -> None:
+        if self.exit_code() is None:
+            self._popen.send_signal(signum)
+
+    def finish(self, seconds: float) -> bool:
+        """Waits for the end, and ends it with its whole group when the time is up; True if it obeyed."""
+        obeyed = wait_until(lambda: self.exit_code() is not None, seconds)
+        if not obeyed:
+            kill_group(self.pid)
+            self._popen.wait()
+        return obeyed
+
+
+def tail(log: Path, lines: int) -> str:
+    """The last lines of a log; empty if there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - lines * 400))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def _rotate(log: Path) -> None:
+    """Keeps one older log, so that a log does not fill the disk over the years."""
+    if log.exists() and log.stat().st_size > LOG_BYTES:
+        log.replace(log.with_name(f"{log.name}.1"))

@@ -1,0 +1,65 @@
+"""Flower, the page that shows workers and tasks, on loopback behind a password."""
+
+import base64
+import http.client
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from local.ports import LOOPBACK
+from local.service import Launch
+
+USER = "paddlewheel"
+
+
+class Flower:
+    """Flower for the workers of one broker. `inherited` is the environment that it starts from."""
+
+    name = "flower"
+    stop_signal = signal.SIGTERM
+    start_seconds = 60.0
+    stop_seconds = 5.0
+
+    def __init__(
+        self, folder: Path, *, broker_url: str, port: int, password: str, inherited: Mapping[str, str]
+    ) -> None:
+        self.address = f"http://{LOOPBACK}:{port}"
+        self._password = password
+        self._folder = folder
+        self._broker_url = broker_url
+        self._port = port
+        self._inherited = inherited
+
+    def connection(self) -> dict[str, str]:
+        """What whoever opens the page has to know."""
+        return {"flower_url": self.address, "flower_user": USER, "flower_password": self._password}
+
+    def prepare(self) -> None:
+        """Flower keeps nothing."""
+
+    def launch(self) -> Launch:
+        # Addresses and passwords go through the environment: arguments can be read by everybody.
+        env = {
+            **self._inherited,
+            "CELERY_BROKER_URL": self._broker_url,
+            "FLOWER_ADDRESS": LOOPBACK,
+            "FLOWER_PORT": str(self._port),
+            "FLOWER_BASIC_AUTH": f"{USER}:{self._password}",
+            "FLOWER_PERSISTENT": "false",
+        }
+        argv = (sys.executable, "-m", "celery", "flower")
+        return Launch(argv=argv, env=env, cwd=self._folder)
+
+    def ready(self, pid: int) -> bool:  # noqa: ARG002  the password tells our server from a stranger's
+        connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=2)
+        try:
+            connection.request("GET", "/api/task/types", headers={"Authorization": self._authorization()})
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def _authorization(self) -> str:
+        return "Basic " + base64.b64encode(f"{USER}:{self._password}".encode()).decode()

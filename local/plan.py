@@ -1,0 +1,113 @@
+"""Which services a stack runs, where, in which order, and what the others are told of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from api_client.errors import ConfigurationError
+from local.flower import Flower
+from local.postgres import Postgres
+from local.servers import Servers
+from local.service import Service
+from local.state import State
+from local.valkey import Valkey
+from local.worker import Worker
+
+SERVICES = ("valkey", "postgres", "flower", "worker")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a stack is asked for: some of SERVICES, how many workers, and the operator's own servers."""
+
+    services: frozenset[str]
+    workers: int
+    servers: Servers
+
+    def __post_init__(self) -> None:
+        unknown = self.services - set(SERVICES)
+        if unknown:
+            raise ConfigurationError(f"No service is called {min(unknown)}: there are {', '.join(SERVICES)}.")
+        if self.workers < 1:
+            raise ConfigurationError("There has to be at least one worker; leave 'worker' out for none.")
+        if self.services & {"flower", "worker"} and not (self.runs_valkey or self.servers.broker_url):
+            raise ConfigurationError(
+                "Workers and Flower need a broker: add valkey, or set PADDLEWHEEL_BROKER_URL."
+            )
+
+    def names(self) -> list[str]:
+        """The names of the services that this comes to."""
+        names = ["valkey"] * self.runs_valkey + ["postgres"] * self.runs_postgres
+        if "worker" in self.services:
+            names += [f"worker-{number}" for number in range(1, self.workers + 1)]
+        return names + ["flower"] * ("flower" in self.services)
+
+    @property
+    def runs_valkey(self) -> bool:
+        return "valkey" in self.services and not self.servers.broker_url
+
+    @property
+    def runs_postgres(self) -> bool:
+        return "postgres" in self.services and not self.servers.database_url
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """`stages` start one after the other; the services of one stage start together.
+
+    `servers` are the addresses, ours and the operator's; `connection` is what clients of this machine read.
+    """
+
+    stages: tuple[tuple[Service, ...], ...]
+    servers: Servers
+    connection: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+def plan(folder: Path, state: State, wanted: Wanted, environment: Mapping[str, str]) -> Plan:
+    """A plan for what is wanted. Draws the ports and passwords that the state does not have yet.
+
+    `environment` is what Flower and the workers start from.
+    """
+    valkey = _valkey(folder, state) if wanted.runs_valkey else None
+    postgres = _postgres(folder, state) if wanted.runs_postgres else None
+    servers = replace(
+        wanted.servers,
+        broker_url=valkey.url if valkey else wanted.servers.broker_url,
+        database_url=postgres.url if postgres else wanted.servers.database_url,
+    ).completed()
+    page = _flower(folder, state, servers, environment) if "flower" in wanted.services else None
+    count = wanted.workers if "worker" in wanted.services else 0
+    workers = [
+        Worker(folder, number=number, share=count, servers=servers, inherited=environment)
+        for number in range(1, count + 1)
+    ]
+    return Plan(
+        # Postgres first: making its cluster takes a second, which would count as Valkey's.
+        stages=(_present(postgres, valkey), _present(*workers, page)),
+        servers=servers,
+        connection=servers.connection() | (page.connection() if page else {}),
+        notes=(postgres.note,) if postgres and postgres.note else (),
+    )
+
+
+def _valkey(folder: Path, state: State) -> Valkey:
+    return Valkey(folder, port=state.port("valkey"), password=state.password("valkey"))
+
+
+def _postgres(folder: Path, state: State) -> Postgres:
+    return Postgres(folder, port=state.port("postgres"), password=state.password("postgres"))
+
+
+def _flower(folder: Path, state: State, servers: Servers, environment: Mapping[str, str]) -> Flower:
+    return Flower(
+        folder,
+        broker_url=servers.broker_url,
+        port=state.port("flower"),
+        password=state.password("flower"),
+        inherited=environment,
+    )
+
+
+def _present(*services: Service | None) -> tuple[Service, ...]:
+    return tuple(service for service in services if service)

@@ -1,0 +1,189 @@
+"""The stack: the services of one root, started in order, stopped in reverse, remembered in its folder.
+
+with LocalStack(root, services={"valkey"}) as stack:
+    redis.Redis.from_url(stack.servers.broker_url)
+"""
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from api_client.errors import ConfigurationError, OperatorError
+from local.child import tail
+from local.member import Member
+from local.plan import Plan, Wanted, plan
+from local.ports import is_free
+from local.postgres import remove_home
+from local.processes import POLL_SECONDS, ProcessId
+from local.servers import Servers
+from local.state import State, StateFolder
+from local.watchdog import Watchdog, end_all
+
+ATTEMPTS = 3
+LOG_LINES = 15
+
+
+class LocalStack:
+    """The services of `root`: some of local.plan.SERVICES, `workers` of the last kind.
+
+    A server that `servers` has an address for is the operator's own and is not started. `environment` is
+    what Flower and the workers start from. An ephemeral stack removes everything that it wrote when it
+    stops. `start` raises ConfigurationError when a stack already runs from the root, and OperatorError with
+    the end of its log when a service does not come up. Once started, `servers` holds every address.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        services: Collection[str] = ("valkey", "postgres"),
+        workers: int = 1,
+        servers: Servers | None = None,
+        environment: Mapping[str, str] | None = None,
+        ephemeral: bool = False,
+    ) -> None:
+        self.folder = StateFolder(root)
+        self.servers = servers or Servers()
+        self.state = State()
+        self._wanted = Wanted(services=frozenset(services), workers=workers, servers=self.servers)
+        self._environment = os.environ if environment is None else environment
+        self._ephemeral = ephemeral
+        self._held = contextlib.ExitStack()
+        self._watchdog: Watchdog | None = None
+        self._stages: list[list[Member]] = []
+
+    @property
+    def members(self) -> list[Member]:
+        """The services in the order of their start."""
+        return [member for stage in self._stages for member in stage]
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self, given_up: Callable[[], bool] = lambda: False) -> None:
+        """Returns when every service is ready. `given_up` says whether nobody waits for that any more."""
+        self.folder.create()
+        if not self._held.enter_context(self.folder.lock()):
+            self._held.close()
+            raise ConfigurationError(f"A stack already runs from {self.folder.root}: stop it first.")
+        try:
+            self._wanted.servers.check()
+            self._begin()
+            self._start_services(given_up)
+        except BaseException:
+            self.stop()
+            raise
+
+    def launch(self, member: Member) -> None:
+        """Starts a service's process, and makes it known to the watchdog and in the state."""
+        child = member.launch()
+        if self._watchdog and child.process:
+            self._watchdog.watch(child.process, member.service.stop_signal)
+        self.note(member)
+
+    def note(self, member: Member) -> None:
+        """Writes down how a service is."""
+        self.state.services[member.service.name] = member.status()
+        self.folder.write(self.state)
+
+    def stop(self) -> None:
+        """Ends the services in reverse order, each in bounded time. Harmless when nothing runs."""
+        self.folder.connection_file.unlink(missing_ok=True)
+        self._stop_members()
+        if self._watchdog:
+            self._watchdog.quit()
+            self._watchdog = None
+        if self._ephemeral:
+            remove_home(self.folder.path)
+            shutil.rmtree(self.folder.path, ignore_errors=True)
+        else:
+            self.folder.forget_processes()
+        self._held.close()
+
+    def _begin(self) -> None:
+        """Ends what an earlier run left behind, and takes over its ports and passwords."""
+        earlier = self.folder.read()
+        end_leftovers(earlier)
+        self.state = State(
+            ports=earlier.ports, passwords=earlier.passwords, supervisor=ProcessId.of(os.getpid())
+        )
+        self._watchdog = Watchdog()
+
+    def _start_services(self, given_up: Callable[[], bool]) -> None:
+        for attempts_left in reversed(range(ATTEMPTS)):
+            drawn = plan(self.folder.path, self.state, self._wanted, self._environment)
+            try:
+                self._follow(drawn, given_up)
+            except OperatorError:
+                self._stop_members()
+                # Somebody may have taken a port between our look and the server's: draw another.
+                if not attempts_left or all(map(is_free, self.state.ports.values())):
+                    raise
+            else:
+                return
+
+    def _follow(self, drawn: Plan, given_up: Callable[[], bool]) -> None:
+        self.servers = drawn.servers
+        self.state.notes = list(drawn.notes)
+        for stage in drawn.stages:
+            members = [Member(service, self.folder.log(service.name)) for service in stage]
+            self._stages.append(members)
+            for member in members:
+                self.launch(member)
+            self._await(members, given_up)
+        self.folder.write_connection(drawn.connection)
+        self.state.ready = True
+        self.folder.write(self.state)
+
+    def _await(self, members: list[Member], given_up: Callable[[], bool]) -> None:
+        waiting = list(members)
+        while waiting:
+            if given_up():
+                raise OperatorError("Stopped before every service was ready.")
+            for member in list(waiting):
+                if member.became_ready():
+                    self.note(member)
+                    waiting.remove(member)
+                else:
+                    _require_hope(member)
+            time.sleep(POLL_SECONDS)
+
+    def _stop_members(self) -> None:
+        for stage in reversed(self._stages):
+            for member in stage:
+                member.ask_to_stop()
+            for member in stage:
+                member.finish()
+        self._stages = []
+
+
+def end_leftovers(state: State) -> None:
+    """Ends the processes that a state remembers, if they are still the same ones."""
+    processes = [
+        (status.process, status.stop_signal)
+        for status in state.services.values()
+        if status.process is not None
+    ]
+    end_all(processes[::-1])
+
+
+def _require_hope(member: Member) -> None:
+    """Raises OperatorError if a starting service has ended, or takes longer than it may."""
+    code = member.exit_code()
+    if code is None and not member.late():
+        return
+    what = f"did not come up in {member.service.start_seconds:g} s" if code is None else f"ended with {code}"
+    raise OperatorError(
+        f"{member.service.name} {what} while starting. Its log ends:\n{tail(member.log, LOG_LINES)}"
+    )

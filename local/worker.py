@@ -1,0 +1,48 @@
+"""Celery workers of the checkout. A worker makes a file when its models are warm and it takes tasks."""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from local.servers import Servers
+from local.service import Launch
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+class Worker:
+    """The worker of that number, one of `share` on this machine, which divide its cores between them."""
+
+    stop_signal = signal.SIGTERM  # finishes what it runs, gives back what it has only fetched
+    start_seconds = 300.0  # loads the models, and tries the engines when they are new
+    stop_seconds = 30.0
+
+    def __init__(
+        self, folder: Path, *, number: int, share: int, servers: Servers, inherited: Mapping[str, str]
+    ) -> None:
+        self.name = f"worker-{number}"
+        self.address = self.name
+        self._ready_file = folder / f"{self.name}.ready"
+        self._share = share
+        self._servers = servers
+        self._inherited = inherited
+
+    def prepare(self) -> None:
+        self._ready_file.unlink(missing_ok=True)
+
+    def launch(self) -> Launch:
+        env = {
+            "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // self._share)),
+            **self._inherited,
+            **self._addresses(),
+            "PADDLEWHEEL_READY_FILE": str(self._ready_file),
+        }
+        return Launch(argv=(sys.executable, "-m", "workers"), env=env, cwd=CHECKOUT)
+
+    def ready(self, pid: int) -> bool:  # noqa: ARG002  the file is removed before every launch
+        return self._ready_file.exists()
+
+    def _addresses(self) -> dict[str, str]:
+        return {f"PADDLEWHEEL_{name.upper()}": url for name, url in self._servers.connection().items()}

@@ -1,0 +1,105 @@
+"""From a contract to a Celery task: checked request in, checked result out, typed errors only."""
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from celery import shared_task
+from pydantic import BaseModel, ValidationError
+
+from api_client.contracts import Request, TaskSpec
+from api_client.errors import (
+    BlobStoreUnavailable,
+    CallerError,
+    InternalError,
+    InvalidRequest,
+    PaddlewheelError,
+)
+from api_client.messages import DEADLINE_HEADER, ENQUEUED_AT_HEADER, PRIORITIES
+from api_client.requests import explain
+from tasks.context import TaskContext
+from tasks.resources import resources
+
+RequestT = TypeVar("RequestT", bound=Request)
+ResultT = TypeVar("ResultT", bound=BaseModel)
+
+RETRIES: Final = 5
+RETRY_SECONDS: Final = 0.5
+"""A lost connection is tried again after about 0.5, 1, 2, 4 and 8 seconds; bad input never."""
+
+log = logging.getLogger(__name__)
+
+
+def task(
+    spec: TaskSpec[RequestT, ResultT],
+) -> Callable[[Callable[[RequestT, TaskContext], ResultT]], Callable[[RequestT, TaskContext], ResultT]]:
+    """Register a task body under its contract; the body itself stays an ordinary function."""
+
+    def register(
+        body: Callable[[RequestT, TaskContext], ResultT],
+    ) -> Callable[[RequestT, TaskContext], ResultT]:
+        @shared_task(
+            bind=True,
+            name=spec.name,
+            # Expected failures are the caller's: one line in the log, no traceback.
+            throws=(CallerError,),
+            max_retries=RETRIES,
+        )
+        def run(self: Any, request: object) -> dict[str, Any]:
+            cancellations = resources().cancellations
+            cancellations.arrived(self.request.id)
+            try:
+                context = _context(self.request, cancellations.is_cancelled)
+                context.check()
+                answer = body(_parse(spec, request), context)
+                # An answer that was cancelled while it was made is discarded, as promised.
+                if cancellations.is_cancelled(context.task_id):
+                    context.check()
+                return answer.model_dump(mode="json")
+            except BlobStoreUnavailable as err:
+                pause = RETRY_SECONDS * 2**self.request.retries * random.uniform(0.5, 1.0)  # noqa: S311
+                raise self.retry(exc=err, countdown=pause) from err
+            except PaddlewheelError:
+                raise
+            except Exception as err:
+                log.exception("task %s[%s] failed unexpectedly", spec.name, self.request.id)
+                raise InternalError(
+                    f"An unexpected error; the worker's log has it under task {self.request.id}."
+                ) from err
+            finally:
+                cancellations.finished(self.request.id)
+
+        return body
+
+    return register
+
+
+def _parse(spec: TaskSpec[RequestT, Any], request: object) -> RequestT:
+    try:
+        return spec.request.model_validate(request)
+    except ValidationError as err:
+        raise InvalidRequest(explain(err)) from err
+
+
+def _context(request: Any, is_cancelled: Callable[[str], bool]) -> TaskContext:
+    """Read the delivery. A bare producer may leave every header of ours away."""
+    headers = request.headers or {}
+    enqueued_at = _number(headers.get(ENQUEUED_AT_HEADER))
+    priority = (request.delivery_info or {}).get("priority") or 0
+    return TaskContext(
+        task_id=request.id,
+        priority="bulk" if priority >= PRIORITIES["bulk"] else "interactive",
+        deadline=_number(headers.get(DEADLINE_HEADER)),
+        queue_ms=None if enqueued_at is None else max(0.0, (time.time() - enqueued_at) * 1000),
+        is_cancelled=is_cancelled,
+    )
+
+
+def _number(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    raise InvalidRequest("The headers 'deadline' and 'enqueued_at' are seconds since the epoch, as numbers.")

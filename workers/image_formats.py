@@ -1,0 +1,78 @@
+"""Which format some bytes are in, by their first bytes and never by a name."""
+
+import re
+from collections.abc import Callable
+
+from api_client.errors import ImageEmpty, ImageUnsupported
+from workers.image_bmp import is_bmp, read_bmp
+from workers.image_header import ImageHeader
+from workers.image_jpeg import read_jpeg
+from workers.image_png import SIGNATURE, read_png
+from workers.image_webp import read_webp
+
+PDF_MAGIC_WITHIN = 1024
+"""Readers accept a PDF whose first line comes a little late."""
+
+LOOKS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
+    (name, re.compile(pattern, re.DOTALL))
+    for name, pattern in (
+        ("a GIF", rb"GIF8"),
+        ("a TIFF", rb"II[*+]\0|MM\0[*+]"),
+        ("a HEIC photograph", rb"....ftyp(?:hei|hev|mif1|msf1)"),
+        ("an AVIF image", rb"....ftypavi"),
+        ("a video", rb"....ftyp|\x1aE\xdf\xa3|RIFF....AVI "),
+        ("a JPEG 2000 image", rb"\0\0\0\x0cjP  |\xffO\xffQ"),
+        ("a JPEG XL image", rb"\xff\n|\0\0\0\x0cJXL "),
+        ("a Photoshop file", rb"8BPS"),
+        ("an icon", rb"\0\0[\x01\x02]\0"),
+        ("a ZIP or an office file", rb"PK\x03\x04|\xd0\xcf\x11\xe0"),
+        ("a gzip file", rb"\x1f\x8b"),
+        ("a PNM image", rb"P[1-7]\s"),
+        ("a data URL: send the bytes that it encodes", rb"data:image/"),
+        ("an SVG drawing", rb"\s*(?:<\?xml.{0,512})?<svg"),
+        ("a web page", rb"(?i)\s*(?:<!doctype html|<html)"),
+        ("base64: send the bytes that it encodes", rb"(?:iVBORw0KGgo|/9j/|UklGR|Qk[0-9A-Za-z+/]{6})"),
+    )
+)
+
+
+def looks_like(data: bytes) -> str:
+    """What unsupported bytes probably are, for a message to a person."""
+    start = data[:1024]
+    for name, pattern in LOOKS:
+        if pattern.match(start):
+            return name
+    if is_pdf(data):
+        return "a PDF"
+    if b"\0" not in start and start.decode("utf-8", "ignore").isprintable():
+        return "text"
+    return "no image at all"
+
+
+def is_pdf(data: bytes) -> bool:
+    """Whether the bytes begin like a PDF."""
+    return data.find(b"%PDF-", 0, PDF_MAGIC_WITHIN) >= 0
+
+
+def read_header(data: bytes) -> ImageHeader:
+    """The header of a JPEG, PNG, WebP or BMP image.
+
+    Raises ImageEmpty, ImageUnsupported, ImageCorrupt, ImageAnimated.
+    """
+    if not data:
+        raise ImageEmpty
+    return _reader_for(data)(data)
+
+
+def _reader_for(data: bytes) -> Callable[[bytes], ImageHeader]:
+    if data.startswith(SIGNATURE):
+        return read_png
+    if data.startswith(b"\xff\xd8\xff"):
+        return read_jpeg
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return read_webp
+    if is_bmp(data):
+        return read_bmp
+    raise ImageUnsupported(
+        f"The bytes are not a JPEG, PNG, WebP or BMP image but look like {looks_like(data)}."
+    )

@@ -1,0 +1,35 @@
+"""The model home: the directories that models are opened from by name."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from api_client.errors import ModelUnknown
+from workers.models.directory import CONFIG, ModelDirectory
+
+
+class ModelHome:
+    """The models of one folder, each in a directory of its name, and those mapped to another place.
+
+    A name is only ever looked up among these; it is never joined to a path, so it cannot lead elsewhere.
+    """
+
+    def __init__(self, path: Path, directories: Mapping[str, Path] | None = None) -> None:
+        """`directories` are models elsewhere, by name; they come before those of the home."""
+        self.path = path
+        self._directories = dict(directories or {})
+
+    def names(self) -> tuple[str, ...]:
+        """Every model that can be opened, sorted."""
+        return tuple(sorted(self._known()))
+
+    def open(self, name: str) -> ModelDirectory:
+        """The model of that name. Raises ModelUnknown, or ModelUnavailable when files are missing."""
+        known = self._known()
+        if name not in known:
+            have = ", ".join(sorted(known)) or "none"
+            raise ModelUnknown(f"There is no model {name[:80]!r} here; there are: {have}.")
+        return ModelDirectory.open(known[name])
+
+    def _known(self) -> dict[str, Path]:
+        found = self.path.iterdir() if self.path.is_dir() else ()
+        return {entry.name: entry for entry in found if (entry / CONFIG).is_file()} | self._directories

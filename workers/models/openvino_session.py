@@ -1,0 +1,59 @@
+"""OpenVINO on a CPU. The only module that imports openvino."""
+
+from typing import Any
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from api_client.errors import ModelFailed, ModelUnavailable
+from workers.models.directory import ModelDirectory
+from workers.models.session import SessionOptions
+
+
+class OpenVinoSession:
+    """An OpenVINO compiled model of one input; reads inference.onnx or inference.pdmodel."""
+
+    engine = "openvino"
+    device = "cpu"
+
+    def __init__(self, directory: ModelDirectory, options: SessionOptions) -> None:
+        """Raises ModelUnavailable when OpenVINO cannot load the directory."""
+        self._name = directory.name
+        try:
+            core = openvino.Core()
+            model = core.read_model(directory.onnx or directory.graph)
+            compiled = core.compile_model(model, "CPU", _properties(options))
+        except RuntimeError as err:
+            raise ModelUnavailable(f"openvino cannot load {directory.name}: {_first(err)}") from err
+        if len(compiled.inputs) != 1:
+            raise ModelUnavailable(f"{directory.name} has {len(compiled.inputs)} inputs: one is supported.")
+        self._request = compiled.create_infer_request()
+        self._outputs = range(len(compiled.outputs))
+
+    def run(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """The network's outputs for one input [N, ...]. Raises ModelFailed when OpenVINO refuses it.
+
+        The outputs are views of the engine's memory: they hold until the next call.
+        """
+        try:
+            self._request.set_input_tensor(openvino.Tensor(np.ascontiguousarray(batch), shared_memory=True))
+            self._request.infer()
+        except RuntimeError as err:
+            raise ModelFailed(f"{self._name} failed on shape {batch.shape}: {_first(err)}") from err
+        return tuple(self._request.get_output_tensor(i).data for i in self._outputs)
+
+
+def _properties(options: SessionOptions) -> dict[str, Any]:
+    return {
+        # The default on a CPU with bfloat16 is bfloat16, which changes answers in the second digit.
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": options.threads,
+        "NUM_STREAMS": 1,
+    }
+
+
+def _first(err: BaseException) -> str:
+    """OpenVINO's errors name its source files first and the reason last."""
+    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+    return (lines or [type(err).__name__])[-1][:300]

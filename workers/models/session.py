@@ -1,0 +1,139 @@
+"""Engines behind one protocol: a session runs one network on one device.
+
+Each engine's library is imported by one module, and only when a session of it is opened.
+"""
+
+import re
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Literal, Protocol, get_args
+
+from numpy.typing import NDArray
+
+from api_client.errors import ConfigurationError, ModelUnavailable
+from workers.models.directory import ModelDirectory
+
+EngineName = Literal["openvino", "onnxruntime", "paddle"]
+
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+"""Every engine, in the order in which `auto` prefers them on a CPU."""
+
+_DEVICE = re.compile(r"cpu|gpu:\d{1,2}")
+
+
+class Session(Protocol):
+    """One network, loaded. Not safe to call from two threads at once."""
+
+    @property
+    def engine(self) -> str:
+        """The engine's name, as in `SessionOptions.engine`."""
+
+    @property
+    def device(self) -> str:
+        """The device it runs on: `cpu` or `gpu:N`."""
+
+    def run(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """The network's outputs for one input [N, ...]. Raises ModelFailed when the engine refuses it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionOptions:
+    """How to run a network. Raises ConfigurationError when the options contradict each other.
+
+    `threads` are the CPU threads of one run. `mkldnn_cache_capacity` is the number of input shapes whose
+    oneDNN kernels Paddle keeps (0: no limit). `gpu_memory_mb` is Paddle's first allocation on a GPU; the
+    pool grows past it.
+    """
+
+    engine: Literal["auto", "openvino", "onnxruntime", "paddle"] = "auto"
+    device: str = "cpu"
+    threads: int = 1
+    precision: Literal["fp32", "fp16"] = "fp32"
+    enable_mkldnn: bool = True
+    mkldnn_cache_capacity: int = 0
+    use_tensorrt: bool = False
+    gpu_memory_mb: int = 500
+
+    def __post_init__(self) -> None:
+        if self.engine not in ("auto", *ENGINES):
+            raise ConfigurationError(f"engine {self.engine!r} is not one of auto, {', '.join(ENGINES)}.")
+        if not _DEVICE.fullmatch(self.device):
+            raise ConfigurationError(f"device {self.device!r} is neither cpu nor gpu:N.")
+        if self.precision not in ("fp32", "fp16"):
+            raise ConfigurationError(f"precision {self.precision!r} is neither fp32 nor fp16.")
+        if self.threads < 1:
+            raise ConfigurationError(f"threads is {self.threads}: a session needs at least one.")
+        if self.mkldnn_cache_capacity < 0:
+            raise ConfigurationError("mkldnn_cache_capacity is negative: use 0 for no limit.")
+        if self.on_gpu:
+            self._check_gpu()
+        else:
+            self._check_cpu()
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the device is a GPU."""
+        return self.device != "cpu"
+
+    def _check_gpu(self) -> None:
+        if self.engine not in ("auto", "paddle"):
+            raise ConfigurationError(f"{self.engine} runs on the cpu only: use paddle on {self.device}.")
+        if self.gpu_memory_mb < 1:
+            raise ConfigurationError("gpu_memory_mb has to be at least 1.")
+
+    def _check_cpu(self) -> None:
+        if self.use_tensorrt:
+            raise ConfigurationError("use_tensorrt needs a GPU: set device to gpu:0, or turn it off.")
+        if self.precision == "fp16":
+            raise ConfigurationError("fp16 needs a GPU: set device to gpu:0, or precision to fp32.")
+
+
+def loadable_engines(directory: ModelDirectory) -> tuple[EngineName, ...]:
+    """The engines that are installed and can read this directory's files, in the order of `ENGINES`."""
+    old_graph = directory.graph is not None and directory.graph.suffix == ".pdmodel"
+    reads: dict[EngineName, bool] = {
+        "openvino": old_graph or directory.onnx is not None,
+        "onnxruntime": directory.onnx is not None,
+        "paddle": directory.graph is not None,
+    }
+    return tuple(engine for engine in ENGINES if reads[engine] and find_spec(engine) is not None)
+
+
+def choose_engine(directory: ModelDirectory, options: SessionOptions) -> EngineName:
+    """The engine that these options mean for this directory. Raises ModelUnavailable when there is none."""
+    able = loadable_engines(directory)
+    if options.engine != "auto":
+        if options.engine not in able:
+            raise ModelUnavailable(_unreadable(directory, options.engine))
+        return options.engine
+    if options.on_gpu:
+        able = tuple(engine for engine in able if engine == "paddle")
+    if not able:
+        raise ModelUnavailable(_unreadable(directory, "paddle" if options.on_gpu else " or ".join(ENGINES)))
+    return able[0]
+
+
+def open_session(directory: ModelDirectory, options: SessionOptions) -> Session:
+    """Load the network. Raises ModelUnavailable when the engine is missing or refuses the files."""
+    match choose_engine(directory, options):
+        case "openvino":
+            from workers.models.openvino_session import OpenVinoSession
+
+            return OpenVinoSession(directory, options)
+        case "onnxruntime":
+            from workers.models.onnx_session import OnnxSession
+
+            return OnnxSession(directory, options)
+        case "paddle":
+            from workers.models.paddle_session import PaddleSession
+
+            return PaddleSession(directory, options)
+
+
+def _unreadable(directory: ModelDirectory, engine: str) -> str:
+    files = ", ".join(f.name for f in (directory.graph, directory.onnx) if f)
+    return (
+        f"{engine} cannot load {directory.name} ({files}): install the engine, or choose another; "
+        "openvino reads inference.pdmodel and inference.onnx, onnxruntime inference.onnx, "
+        "paddle inference.json and inference.pdmodel."
+    )

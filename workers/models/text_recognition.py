@@ -1,0 +1,117 @@
+"""Text recognition, the half that needs no network: a line to a tensor, and the outputs to its text.
+
+The steps are those of PaddleX 3.7.2 (`text_recognition/processors.py`: OCRReisizeNormImg,
+CTCLabelDecode), bit for bit.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from api_client.errors import ConfigurationError, ModelUnavailable
+from workers.models.directory import ModelDirectory
+
+MAX_WIDTH = 3200
+"""Wider lines are squeezed into this many columns."""
+
+
+class TextRecognition:
+    """A recognizer of one text line."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        characters: Sequence[str],
+        image_shape: tuple[int, int, int] = (3, 48, 320),
+        channel_order: Literal["BGR", "RGB"] = "BGR",
+        width_step: int = 1,
+    ) -> None:
+        """`characters` are the dictionary, without the blank (class 0) and the space (the last class).
+
+        `width_step`: a line wider than `image_shape` gets a tensor of the next multiple of it.
+        """
+        if width_step < 1:
+            raise ConfigurationError(f"width_step is {width_step}: it has to be at least 1.")
+        self.name = name
+        self._characters = ("", *characters, " ")
+        self._channels, self._height, self._width = image_shape
+        self._reversed = channel_order == "RGB"
+        self._width_step = width_step
+
+    @classmethod
+    def open(cls, directory: ModelDirectory, *, width_step: int = 1) -> "TextRecognition":
+        """Build it from inference.yml. Raises ModelUnavailable when the config lacks a part."""
+        return cls(
+            name=directory.name,
+            characters=_dictionary(directory),
+            image_shape=_image_shape(directory),
+            channel_order=directory.channel_order,
+            width_step=width_step,
+        )
+
+    @property
+    def warmup_shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """The shape that every line up to 320/48 times as wide as high has."""
+        return ((self._channels, self._height, self._width),)
+
+    def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """A line (BGR, [H, W, 3]) to a tensor [3, 48, W'], values in [-1, 1], zeros to the right."""
+        height, width = image.shape[:2]
+        ratio = width * 1.0 / height
+        # In PaddleX's order of operations: another one rounds to another width.
+        columns = int(self._height * max(self._width / self._height, ratio))
+        columns = min(columns, MAX_WIDTH)
+        content = min(math.ceil(self._height * ratio), columns)
+        resized = cv2.resize(image, (content, self._height))
+        tensor = np.zeros((self._channels, self._height, self._padded(columns)), dtype=np.float32)
+        if self._reversed:
+            resized = resized[:, :, ::-1]
+        tensor[:, :, :content] = _NORMALIZED[resized.transpose(2, 0, 1)]
+        return tensor
+
+    def interpret(self, outputs: tuple[NDArray[Any], ...]) -> tuple[str, float]:
+        """One item's best classes [T] and their probabilities [T] to its text and score.
+
+        Connectionist temporal classification, greedy: repeats are joined, blanks dropped; the score is the
+        mean probability of what is left, 0 for an empty text.
+        """
+        classes, probabilities = outputs
+        kept = classes != 0
+        kept[1:] &= classes[1:] != classes[:-1]
+        text = "".join(self._characters[index] for index in classes[kept])
+        return text, float(probabilities[kept].mean()) if kept.any() else 0.0
+
+    def _padded(self, columns: int) -> int:
+        if columns <= self._width:
+            return columns
+        return -(-columns // self._width_step) * self._width_step
+
+
+def _dictionary(directory: ModelDirectory) -> list[str]:
+    characters = (directory.config.get("PostProcess") or {}).get("character_dict")
+    if not isinstance(characters, list) or not characters:
+        raise ModelUnavailable(f"{directory.path}: PostProcess.character_dict is missing: export it again.")
+    return [str(character) for character in characters]
+
+
+def _image_shape(directory: ModelDirectory) -> tuple[int, int, int]:
+    match directory.transforms.get("RecResizeImg", {}).get("image_shape"):
+        case [int(channels), int(height), int(width)] if min(channels, height, width) > 0:
+            return channels, height, width
+    raise ModelUnavailable(f"{directory.path}: RecResizeImg.image_shape is not [channels, height, width].")
+
+
+def _normalized() -> NDArray[np.float32]:
+    values = np.arange(256, dtype=np.float32) / np.float32(255)
+    values -= 0.5
+    values /= 0.5
+    return values
+
+
+# Every value that a pixel can take, by the same float32 operations as PaddleX's.
+_NORMALIZED = _normalized()
