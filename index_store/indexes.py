@@ -73,7 +73,8 @@ def build_index(
         index.k_factor = 16
     if kind == "ivf":
         index.nprobe = max(1, index.nlist // 16)
-    return index
+    built: Index = index
+    return built
 
 
 def supports(kind: Kind, dimension: int) -> bool:

@@ -115,21 +115,7 @@ def find_segments(cursor: Cursor, gallery: Gallery, *, count_dead: bool = False)
 
 
 def _segment(row: Sequence[object]) -> Segment:
-    names = (
-        "id",
-        "low",
-        "high",
-        "rows",
-        "kind",
-        "file",
-        "bytes",
-        "sha256",
-        "recall",
-        "created_at",
-        "damaged",
-    )
-    names += ("dead", "oldest_removal")
-    return Segment(**dict(zip(names, row, strict=False)))  # type: ignore[arg-type]
+    return Segment(**dict(zip(_SEGMENT_FIELDS, row, strict=False)))  # type: ignore[arg-type]
 
 
 def _tombstones(cursor: Cursor, gallery_id: int, after: int) -> Ids:
