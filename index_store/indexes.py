@@ -6,6 +6,7 @@ rows are filtered by the caller, because the fast-scan kinds refuse selectors.
 
 import os
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -111,26 +112,40 @@ def open_index(path: Path) -> Index:
     return _read(path, faiss.IO_FLAG_MMAP_IFC)
 
 
-def read_foreign_index(path: Path) -> tuple[Embeddings, Ids, Metric]:
-    """The vectors of any FAISS file with or without an id map, their ids, and the metric.
+@dataclass(frozen=True, kw_only=True)
+class ForeignIndex:
+    """What an index file holds: vectors of shape (n, dimension) and their ids."""
+
+    vectors: Embeddings
+    ids: Ids
+    metric: Metric
+    repaired: bool
+
+
+def read_foreign_index(path: Path) -> ForeignIndex:
+    """The vectors of any FAISS file with or without an id map.
 
     An id map over IVF from which rows were removed has shifted (FAISS moves the ids of the map, the lists
     keep theirs). One round of that is undone by rank: the i-th smallest id in the lists belongs to the
     i-th of the map. Two rounds leave ids twice and cannot be undone: SegmentCorrupt.
     """
-    index = _read(path, 0)
-    metric: Metric = "IP" if index.metric_type == faiss.METRIC_INNER_PRODUCT else "L2"
-    if index.metric_type not in _METRICS.values():
+    index: Any = _read(path, 0)
+    owner = index  # the inner index lives only as long as the map around it
+    metrics: dict[int, Metric] = {faiss.METRIC_INNER_PRODUCT: "IP", faiss.METRIC_L2: "L2"}
+    if index.metric_type not in metrics:
         raise SegmentCorrupt(f"{path.name} has a metric that is neither inner product nor L2.")
-    ids = np.arange(index.ntotal, dtype=np.int64)
+    metric = metrics[index.metric_type]
+    ids: Ids = np.arange(index.ntotal, dtype=np.int64)
     if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
         ids = faiss.vector_to_array(index.id_map).astype(np.int64)
         index = faiss.downcast_index(index.index)
-    if len(ids) != index.ntotal:
+    if len(ids) != owner.ntotal or len(ids) != index.ntotal:
         raise SegmentCorrupt(f"{path.name} maps {len(ids)} ids onto {index.ntotal} vectors.")
     if isinstance(index, faiss.IndexIVF):
-        return _ivf_vectors(index, path), ids, metric
-    return index.reconstruct_n(0, index.ntotal) if index.ntotal else _none(index), ids, metric
+        vectors, repaired = _ivf_vectors(index, path)
+        return ForeignIndex(vectors=vectors, ids=ids, metric=metric, repaired=repaired)
+    vectors = index.reconstruct_n(0, index.ntotal) if index.ntotal else np.empty((0, index.d), np.float32)
+    return ForeignIndex(vectors=vectors, ids=ids, metric=metric, repaired=False)
 
 
 def foreign_index(
@@ -170,31 +185,27 @@ def _read(path: Path, flags: int) -> Index:
         raise SegmentCorrupt(f"{path.name} is not an index that can be read.") from err
 
 
-def _none(index: Index) -> Embeddings:
-    return np.empty((0, index.d), np.float32)
-
-
-def _ivf_vectors(index: Any, path: Path) -> Embeddings:
-    lists = [_inner_ids(index, number) for number in range(index.nlist)]
-    inner = np.concatenate(lists) if lists else np.empty(0, np.int64)
-    if len(inner) != index.ntotal or len(np.unique(inner)) != len(inner):
+def _ivf_vectors(index: Any, path: Path) -> tuple[Embeddings, bool]:
+    """The vectors by rank of their ids in the lists, and whether those ids had shifted."""
+    lists = [_list_ids(index, number) for number in range(index.nlist)]
+    ids = np.concatenate([np.empty(0, np.int64), *lists])
+    if len(ids) != index.ntotal or len(np.unique(ids)) != len(ids):
         raise SegmentCorrupt(
-            f"{path.name} is an IVF gallery that was damaged by removing twice: build it anew."
+            f"{path.name} is an IVF index that removals have damaged beyond repair: build it anew."
         )
-    vectors = np.concatenate([_list_vectors(index, number) for number in range(index.nlist)])
-    return np.ascontiguousarray(vectors[np.argsort(inner)])
+    vectors = np.empty((len(ids), index.d), np.float32)
+    row = 0
+    for number, found in enumerate(lists):
+        for offset in range(len(found)):
+            index.reconstruct_from_offset(number, offset, faiss.swig_ptr(vectors[row]))
+            row += 1
+    shifted = bool(len(ids)) and int(ids.max()) >= index.ntotal
+    return np.ascontiguousarray(vectors[np.argsort(ids)]), shifted
 
 
-def _inner_ids(index: Any, number: int) -> Ids:
+def _list_ids(index: Any, number: int) -> Ids:
     size = index.invlists.list_size(number)
     if size == 0:
         return np.empty(0, np.int64)
     ids: Ids = faiss.rev_swig_ptr(index.invlists.get_ids(number), size).copy()
     return ids
-
-
-def _list_vectors(index: Any, number: int) -> Embeddings:
-    vectors = np.empty((index.invlists.list_size(number), index.d), np.float32)
-    for offset, vector in enumerate(vectors):
-        index.reconstruct_from_offset(number, offset, faiss.swig_ptr(vector))
-    return vectors

@@ -12,7 +12,7 @@ from index_store.database import Database
 from index_store.gallery import Gallery, Ids, Segment
 from index_store.log import FIND_GALLERY, gallery_from
 from index_store.rows import StoredRows, copy_out
-from index_store.segment_file import open_segment
+from index_store.segment_file import SegmentFile
 from index_store.segment_folder import SegmentFiles
 from index_store.vectors import code_size
 from index_store.view import Source, View, empty_view, memory_source
@@ -93,9 +93,7 @@ class GalleryReader:
         """The segment's file, or its rows from Postgres where the file cannot be used."""
         assert segment.file is not None  # noqa: S101 - the caller has looked
         try:
-            opened = open_segment(
-                self._files.fetch(segment.file, segment.bytes, segment.sha256), segment.bytes, segment.sha256
-            )
+            opened = SegmentFile(self._files.fetch(segment.file, segment.bytes, segment.sha256))
         except SegmentCorrupt:
             with self._database.transaction() as cursor:
                 cursor.execute(_MARK_DAMAGED, (segment.id,))

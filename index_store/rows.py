@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+from api_client.errors import InternalError
 from index_store.gallery import Ids
 from index_store.vectors import NewVectors
 
@@ -142,6 +143,9 @@ def _parse(data: memoryview, size: int) -> StoredRows:
         _, _, vector_id, _, generation, label_length = _FOUND.unpack_from(data, offset)
         start = offset + _FOUND.size
         end = start + label_length
+        (length,) = _LENGTH.unpack_from(data, end)
+        if length != size:
+            raise InternalError(f"The embedding of vector {vector_id} has {length} bytes, not {size}.")
         ids.append(vector_id)
         generations.append(generation)
         labels.append(str(data[start:end], "utf-8"))

@@ -68,9 +68,12 @@ class SegmentFile:
     """An open segment: its index, and the ids and labels of its rows. All of it is mapped, none copied."""
 
     def __init__(self, path: Path) -> None:
-        self.index: Index = open_index(path)
-        with path.open("rb") as file:
-            mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        try:
+            self.index: Index = open_index(path)
+            with path.open("rb") as file:
+                mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        except OSError as err:  # it can go between the check and here, when it is no longer needed
+            raise SegmentCorrupt(f"The segment file {path.name} cannot be read: {err.strerror}.") from err
         magic, start, rows, labels, text_bytes = _FOOTER.unpack(mapped[-_FOOTER.size :])
         if magic != _MAGIC or self.index.ntotal != rows:
             raise SegmentCorrupt(f"{path.name} is not a segment of this version.")
@@ -99,16 +102,16 @@ def write_segment(path: Path, index: Index, ids: Ids, labels: Sequence[str]) -> 
     return path.stat().st_size, file_digest(path)
 
 
-def open_segment(path: Path, size: int, digest: str) -> SegmentFile:
-    """The file, or SegmentCorrupt when it is missing, cut off or not the one that was written."""
+def check_file(path: Path, size: int, digest: str) -> Path:
+    """The path itself, or SegmentCorrupt when the file is missing, cut off or not the one written."""
     try:
         if path.stat().st_size != size:
             raise SegmentCorrupt(f"The segment file {path.name} has not the size that was written.")
         if file_digest(path) != digest:
             raise SegmentCorrupt(f"The segment file {path.name} was altered: its SHA-256 is another.")
-        return SegmentFile(path)
     except OSError as err:
         raise SegmentCorrupt(f"The segment file {path.name} cannot be read: {err.strerror}.") from err
+    return path
 
 
 def file_digest(path: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from api_client.errors import SegmentStoreUnavailable
+from index_store.segment_file import check_file
 
 _SCRATCH = ".tmp"
 
@@ -24,7 +25,7 @@ class SegmentFiles(Protocol):
         ...
 
     def fetch(self, name: str, size: int, digest: str) -> Path:
-        """A local path of the file; whether it is the right one is checked when it is opened."""
+        """A local path of the file, which was just checked; SegmentCorrupt where that fails."""
         ...
 
     def delete(self, name: str) -> None:
@@ -66,9 +67,9 @@ class SegmentFolder:
         except OSError as err:
             raise _unavailable(self._folder, err) from err
 
-    def fetch(self, name: str, size: int, digest: str) -> Path:  # noqa: ARG002 - checked when opened
+    def fetch(self, name: str, size: int, digest: str) -> Path:
         """The file itself."""
-        return self._folder / name
+        return check_file(self._folder / name, size, digest)
 
     def delete(self, name: str) -> None:
         """Delete file and scratch file."""

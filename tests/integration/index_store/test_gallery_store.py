@@ -68,7 +68,8 @@ def test_empty_and_single_vector_galleries_work_in_every_type(
 
 def test_the_threshold_holds_for_every_hit_in_the_right_direction(store: GalleryStore, key: str) -> None:
     rows = np.eye(16, dtype=np.float32)[[0, 0, 1]] + 0.1
-    for metric, threshold in (("IP", 1.0), ("L2", 0.5)):
+    directions: tuple[tuple[Metric, float], ...] = (("IP", 1.0), ("L2", 0.5))
+    for metric, threshold in directions:
         name = f"{key}-{metric}"
         store.create(name, GallerySpec(dimension=16, metric=metric))
         near, twin, far = store.append(name, rows, ["near", "twin", "far"]).ids

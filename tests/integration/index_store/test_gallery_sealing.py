@@ -301,7 +301,7 @@ def test_searches_stay_right_while_a_sealer_works(store: GalleryStore, sealer: S
 
 
 def test_files_that_no_row_names_are_told_and_swept_only_when_asked(
-    store: GalleryStore, collector: GarbageCollector, folder: Path
+    collector: GarbageCollector, folder: Path
 ) -> None:
     (folder / "00000000-0000-4000-8000-000000000000.segment").write_bytes(b"of another time")
     assert collector.run().stray == ()

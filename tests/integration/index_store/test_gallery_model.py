@@ -134,10 +134,10 @@ def test_the_store_behaves_like_a_dictionary(database: Database, tmp_path: Path)
         Machine.folder = tmp_path / str(next(numbers))
         return Machine()
 
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        fresh,
+    run_state_machine_as_test(
+        fresh,  # type: ignore[arg-type]
         settings=settings(
-            max_examples=40,
+            max_examples=100,
             stateful_step_count=20,
             deadline=None,
             suppress_health_check=list(HealthCheck),
