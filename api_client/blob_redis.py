@@ -1,6 +1,7 @@
 """Blobs in a server that speaks the Redis protocol (Redis 7 or later, Valkey), which expires them itself."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,8 +35,8 @@ def _translated() -> Iterator[None]:
 class RedisBlobStore(ContentStore):
     """Blobs under `paddlewheel:blob:<digest>`. A put that finds its bytes there sends none."""
 
-    def __init__(self, url: str, *, ttl: float, max_bytes: int) -> None:
-        super().__init__(ttl=ttl, max_bytes=max_bytes)
+    def __init__(self, url: str, *, ttl: float, max_bytes: int, now: Callable[[], float] = time.time) -> None:
+        super().__init__(ttl=ttl, max_bytes=max_bytes, now=now)
         scheme, _, rest = url.partition("://")
         try:
             self._redis = redis.Redis.from_url(
@@ -50,7 +51,7 @@ class RedisBlobStore(ContentStore):
         milliseconds = max(1, round(self._ttl * 1000))
         expires_at = self._now() + self._ttl
         missing = self._renew(list(blobs), milliseconds)
-        for upload in _uploads([(digest, blobs[digest]) for digest in missing]):
+        for upload in uploads_of([(digest, blobs[digest]) for digest in missing]):
             with _translated(), self._redis.pipeline(transaction=False) as pipeline:
                 for digest, data in upload:
                     pipeline.set(_key(digest), data, px=milliseconds)
@@ -90,11 +91,14 @@ def _content(reply: Any) -> bytes | BlobError:
     raise BlobStoreUnavailable(f"The blob store refused to work: {reply}.") from reply
 
 
-def _uploads(blobs: Sequence[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+def uploads_of(
+    blobs: Sequence[tuple[str, bytes]], *, limit: int = UPLOAD_BYTES
+) -> Iterator[list[tuple[str, bytes]]]:
+    """The blobs in order, parted so that none of the parts but a single blob is above the limit."""
     upload: list[tuple[str, bytes]] = []
     held = 0
     for digest, data in blobs:
-        if upload and held + len(data) > UPLOAD_BYTES:
+        if upload and held + len(data) > limit:
             yield upload
             upload, held = [], 0
         upload.append((digest, data))

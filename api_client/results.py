@@ -1,6 +1,24 @@
-"""What a task answers, with the field names and the methods that PaddleX's users know."""
+"""What a task answers, with the field names and the methods that PaddleX's users know.
+
+`json` holds exactly PaddleX's fields under "res"; how the answer came about is beside them, under "served".
+A saved JSON file holds the fields alone, as PaddleX's does, and is named after the input:
+`photo_res.json`, or for a page of a PDF `report_0_res.json`.
+"""
+
+import json as json_format
+from collections.abc import Callable, Iterator
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
+
+from api_client.errors import BlobExpired, BlobNotFound, UnsupportedSource
+from api_client.file_names import numbered, stem_of, suffix_of
+from api_client.sources import IMAGE_SUFFIXES, ImageSource, encode
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class Served(BaseModel):
@@ -24,19 +42,112 @@ class Served(BaseModel):
 
 
 class Result(BaseModel):
-    """A result that prints, and saves itself as JSON or as a picture."""
+    """The result of one image or page: it prints, and saves itself as JSON or as a picture.
+
+    `input_path` is the caller's own name for the image; `page_index` is None for an image, counted from 0
+    for a PDF.
+    """
+
+    # A slot and not a private attribute: pydantic compares those, and two equal results would differ.
+    __slots__ = ("_load_picture",)
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+    picture_name: ClassVar[str] = "res"
+
+    input_path: str | None = None
+    page_index: int | None = None
+    served: Served | None = None
+
+    @property
+    def json(self) -> dict[str, Any]:  # type: ignore[override]  # PaddleX's name; pydantic's is deprecated
+        """`{"res": ...}` in plain types, with "served" beside it where the worker told."""
+        served = {} if self.served is None else {"served": self.served.model_dump(mode="json")}
+        return {"res": self._res(), **served}
+
+    @property
+    def img(self) -> dict[str, "Image"]:
+        """The drawn picture under PaddleX's name for it. Raises as `draw` does."""
+        return {self.picture_name: self.draw()}
+
+    def print(self, format_json: bool = True, indent: int = 4, ensure_ascii: bool = False) -> None:
+        """Print `json`: indented, or with `format_json=False` as one line of Python."""
+        print(_dumps(self.json, indent, ensure_ascii) if format_json else self.json)
+
+    def save_to_json(
+        self, save_path: str | PathLike[str], indent: int = 4, ensure_ascii: bool = False
+    ) -> Path:
+        """Write the fields to a `.json` file, or into a folder under the input's name; the file's path."""
+        path = Path(save_path)
+        if path.suffix.lower() != ".json":
+            path = path / f"{self._stem()}_res.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(_dumps(self._res(), indent, ensure_ascii) + "\n", encoding="utf-8")
+        return path
+
+    def save_to_img(self, save_path: str | PathLike[str], *, image: ImageSource | None = None) -> Path:
+        """Write the drawn picture to an image file, or into a folder under the input's name; its path.
+
+        `image` is the picture to draw on, as for `draw`. Raises as `draw` does.
+        """
+        path = Path(save_path)
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            suffix = suffix_of(self.input_path, IMAGE_SUFFIXES, default=".png")
+            path = path / f"{self._stem()}_{self.picture_name}{suffix}"
+        drawn = self.draw(image)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawn.save(path, quality=92)
+        return path
+
+    def draw(self, image: ImageSource | None = None) -> "Image":
+        """The result and its picture side by side, as a PIL image. Needs the extra `pictures`.
+
+        Drawn on is `image`, else the bytes that the client stored, else the local file that `input_path`
+        names. Raises UnsupportedSource where there is none of them or it is another picture, MissingExtra,
+        ImageError, PdfError.
+        """
+        raise NotImplementedError
+
+    def bind_picture(self, load: Callable[[], bytes]) -> None:
+        """Where the picture's bytes come from, should somebody ask for a drawing; the client calls this."""
+        object.__setattr__(self, "_load_picture", load)
+
+    def _res(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude={"served"})
+
+    def _stem(self) -> str:
+        stem = stem_of(self.input_path, otherwise=self.model_dump_json)
+        return stem if self.page_index is None else f"{stem}_{self.page_index}"
+
+    def _picture(self, image: ImageSource | None) -> bytes:
+        if image is not None:
+            return encode(image).data
+        load = getattr(self, "_load_picture", None)
+        local = self.input_path is not None and Path(self.input_path).is_file()
+        if load is not None:
+            try:
+                return bytes(load())
+            except (BlobExpired, BlobNotFound):
+                if not local:
+                    raise
+        if local and self.input_path is not None:
+            return encode(self.input_path).data
+        raise UnsupportedSource(
+            "There is no picture to draw on: pass it as image=, draw a result that a client returned, or "
+            "keep the file where input_path names it."
+        )
 
 
 class RecognizedText(Result):
     """One text line. `rec_score` is the mean probability of its characters, 0 for an empty text."""
 
-    input_path: str | None = None
-    page_index: int | None = None
     rec_text: str
     rec_score: float
-    served: Served | None = None
+
+    def draw(self, image: ImageSource | None = None) -> "Image":
+        """The line above, its text and score below."""
+        from api_client.drawing import draw_line
+
+        return draw_line(self, self._picture(image))
 
 
 class Page(Result):
@@ -44,11 +155,10 @@ class Page(Result):
 
     `dt_polys` are four corners (x, y) in pixels of the upright page, clockwise from the text's top left;
     `dt_scores` are the detector's; `angles` are 0 or 180, how far a line had to be turned.
-    `page_index` is None for an image, counted from 0 for a PDF.
     """
 
-    input_path: str | None = None
-    page_index: int | None = None
+    picture_name: ClassVar[str] = "ocr_res_img"
+
     width: int
     height: int
     dt_polys: tuple[tuple[tuple[float, float], ...], ...]
@@ -56,12 +166,97 @@ class Page(Result):
     rec_texts: tuple[str, ...]
     rec_scores: tuple[float, ...]
     angles: tuple[int, ...]
-    served: Served | None = None
+
+    @property
+    def text(self) -> str:
+        """The lines, one below the other."""
+        return "\n".join(self.rec_texts)
+
+    def draw(self, image: ImageSource | None = None) -> "Image":
+        """The page with its lines marked on the left, their texts in the same places on the right."""
+        from api_client.drawing import draw_page
+
+        return draw_page(self, self._picture(image))
+
+    def _res(self) -> dict[str, Any]:
+        """PaddleX's names: what it calls `rec_polys` are here the same lines as `dt_polys`."""
+        res = self.model_dump(mode="json", exclude={"served", "angles"})
+        res["textline_orientation_angles"] = [angle // 180 for angle in self.angles]
+        res["rec_polys"] = res["dt_polys"]
+        res["rec_boxes"] = [_box(polygon) for polygon in self.dt_polys]
+        return res
 
 
-class ReadDocument(Result):
-    """The pages of one input: one for an image, one for each page of a PDF that was asked for."""
+class ReadDocument(BaseModel):
+    """The pages of one input: one for an image, one for each page of a PDF that was asked for.
+
+    Iterating gives the pages, and each method acts on each page.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     input_path: str | None = None
     page_count: int
     pages: tuple[Page, ...]
+
+    def __iter__(self) -> Iterator[Page]:  # type: ignore[override]  # pydantic's gives fields
+        return iter(self.pages)
+
+    @property
+    def text(self) -> str:
+        """The texts of the pages, with an empty line between two."""
+        return "\n\n".join(page.text for page in self.pages)
+
+    @property
+    def json(self) -> list[dict[str, Any]]:  # type: ignore[override]  # as of Result
+        """The `json` of each page."""
+        return [page.json for page in self.pages]
+
+    @property
+    def img(self) -> list[dict[str, "Image"]]:
+        """The `img` of each page."""
+        return [page.img for page in self.pages]
+
+    def print(self, format_json: bool = True, indent: int = 4, ensure_ascii: bool = False) -> None:
+        """Print each page."""
+        for page in self.pages:
+            page.print(format_json, indent, ensure_ascii)
+
+    def save_to_json(
+        self, save_path: str | PathLike[str], indent: int = 4, ensure_ascii: bool = False
+    ) -> list[Path]:
+        """Write a file a page. Several pages given one file's name are numbered by their page index."""
+        return [
+            page.save_to_json(path, indent, ensure_ascii) for page, path in self._paths(save_path, {".json"})
+        ]
+
+    def save_to_img(self, save_path: str | PathLike[str], *, image: ImageSource | None = None) -> list[Path]:
+        """Write a picture a page. Several pages given one file's name are numbered by their page index."""
+        source = None if image is None else encode(image).data
+        return [page.save_to_img(path, image=source) for page, path in self._paths(save_path, IMAGE_SUFFIXES)]
+
+    def bind_picture(self, load: Callable[[], bytes]) -> None:
+        """As of Result, for each page."""
+        for page in self.pages:
+            page.bind_picture(load)
+
+    def _paths(
+        self, save_path: str | PathLike[str], suffixes: "frozenset[str] | set[str]"
+    ) -> Iterator[tuple[Page, Path]]:
+        path = Path(save_path)
+        one_file = path.suffix.lower() in suffixes
+        for page in self.pages:
+            if one_file and len(self.pages) > 1:
+                yield page, numbered(path, page.page_index)
+            else:
+                yield page, path
+
+
+def _box(polygon: tuple[tuple[float, float], ...]) -> list[int]:
+    """The upright box around a polygon: left, top, right, bottom in whole pixels."""
+    xs, ys = [x for x, _ in polygon], [y for _, y in polygon]
+    return [round(min(xs)), round(min(ys)), round(max(xs)), round(max(ys))]
+
+
+def _dumps(value: Any, indent: int, ensure_ascii: bool) -> str:
+    return json_format.dumps(value, indent=indent, ensure_ascii=ensure_ascii)

@@ -13,15 +13,18 @@ from rich.table import Table
 
 from api_client.errors import ConfigurationError, PaddlewheelError
 from local import control
+from local.checkout import CHECKOUT
 from local.child import tail
 from local.plan import SERVICES, Wanted
 from local.servers import Servers
 from local.stack import LocalStack
 from local.state import ServiceStatus, State, StateFolder
 from local.supervisor import Supervisor
-from local.worker import CHECKOUT
 
 Command = Callable[..., Any]
+
+# One machine serves both recognizers: the worker's default, and the one that the demo needs for its scripts.
+SETTINGS = {"PADDLEWHEEL_RECOGNITION_MODELS": "PP-OCRv4_mobile_rec,PP-OCRv6_small_rec"}
 
 
 class SpokenErrors(click.Group):
@@ -71,13 +74,20 @@ def main() -> None:
 @click.option("--wait/--no-wait", default=True, help="Whether to return only when everything is ready.")
 def up(folder: StateFolder, workers: int, no_flower: bool, only: str | None, wait: bool) -> None:
     """Start what this machine needs, in the background."""
-    wanted = _wanted(workers, no_flower, only)
-    console = Console(highlight=False)
+    _up(folder, _wanted(workers, no_flower, only), Console(highlight=False), wait)
+
+
+def _up(folder: StateFolder, wanted: Wanted, console: Console, wait: bool = True) -> None:
     if folder.in_use():
         _join(folder, wanted, console)
         return
-    choice = ["--root", str(folder.root), "--workers", str(workers), "--only", ",".join(wanted.services)]
-    starting = control.start(folder, choice, os.environ)
+    choice = [
+        "--root",
+        str(folder.root),
+        f"--workers={wanted.workers}",
+        f"--only={','.join(wanted.services)}",
+    ]
+    starting = control.start(folder, choice, {**SETTINGS, **os.environ})
     if not wait:
         console.print(f"Starting {', '.join(wanted.names())}; 'status' shows how far it is.")
         return
@@ -138,6 +148,23 @@ def logs(folder: StateFolder, name: str, lines: int) -> None:
     if name not in names:
         raise ConfigurationError(f"There is no log of {name}; there are {', '.join(names) or 'none yet'}.")
     click.echo(tail(folder.log(name), lines))
+
+
+@main.command()
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("output"),
+    show_default=True,
+    help="Where the pictures go.",
+)
+def demo(output: Path) -> None:
+    """Start everything in this checkout, and show what it does."""
+    from local.demo import run
+
+    console = Console(highlight=False)
+    _up(StateFolder(CHECKOUT), _wanted(workers=1, no_flower=False, only=None), console)
+    run(console, output)
 
 
 def _wanted(workers: int, no_flower: bool, only: str | None) -> Wanted:

@@ -5,9 +5,10 @@ import http.client
 import signal
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
+from local.checkout import CHECKOUT
 from local.ports import LOOPBACK
+from local.servers import Servers
 from local.service import Launch
 
 USER = "paddlewheel"
@@ -21,13 +22,10 @@ class Flower:
     start_seconds = 60.0
     stop_seconds = 5.0
 
-    def __init__(
-        self, folder: Path, *, broker_url: str, port: int, password: str, inherited: Mapping[str, str]
-    ) -> None:
+    def __init__(self, *, servers: Servers, port: int, password: str, inherited: Mapping[str, str]) -> None:
         self.address = f"http://{LOOPBACK}:{port}"
         self._password = password
-        self._folder = folder
-        self._broker_url = broker_url
+        self._servers = servers
         self._port = port
         self._inherited = inherited
 
@@ -42,14 +40,14 @@ class Flower:
         # Addresses and passwords go through the environment: arguments can be read by everybody.
         env = {
             **self._inherited,
-            "CELERY_BROKER_URL": self._broker_url,
+            **self._servers.environment(),
             "FLOWER_ADDRESS": LOOPBACK,
             "FLOWER_PORT": str(self._port),
             "FLOWER_BASIC_AUTH": f"{USER}:{self._password}",
             "FLOWER_PERSISTENT": "false",
         }
-        argv = (sys.executable, "-m", "celery", "flower")
-        return Launch(argv=argv, env=env, cwd=self._folder)
+        argv = (sys.executable, "-m", "celery", "--app", "workers.app", "flower")
+        return Launch(argv=argv, env=env, cwd=CHECKOUT)
 
     def ready(self, pid: int) -> bool:  # noqa: ARG002  the password tells our server from a stranger's
         connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=2)

@@ -76,7 +76,7 @@ def plan(folder: Path, state: State, wanted: Wanted, environment: Mapping[str, s
         broker_url=valkey.url if valkey else wanted.servers.broker_url,
         database_url=postgres.url if postgres else wanted.servers.database_url,
     ).completed()
-    page = _flower(folder, state, servers, environment) if "flower" in wanted.services else None
+    page = _flower(state, servers, environment) if "flower" in wanted.services else None
     count = wanted.workers if "worker" in wanted.services else 0
     workers = [
         Worker(folder, number=number, share=count, servers=servers, inherited=environment)
@@ -99,10 +99,9 @@ def _postgres(folder: Path, state: State) -> Postgres:
     return Postgres(folder, port=state.port("postgres"), password=state.password("postgres"))
 
 
-def _flower(folder: Path, state: State, servers: Servers, environment: Mapping[str, str]) -> Flower:
+def _flower(state: State, servers: Servers, environment: Mapping[str, str]) -> Flower:
     return Flower(
-        folder,
-        broker_url=servers.broker_url,
+        servers=servers,
         port=state.port("flower"),
         password=state.password("flower"),
         inherited=environment,

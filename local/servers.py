@@ -36,6 +36,10 @@ class Servers:
         """What a client of this machine reads, without the servers that there are none of."""
         return {name: url for name, url in asdict(self).items() if url}
 
+    def environment(self) -> dict[str, str]:
+        """What the processes of this machine read, by the same variables."""
+        return {f"PADDLEWHEEL_{name.upper()}": url for name, url in self.connection().items()}
+
     def check(self) -> None:
         """Raises ConfigurationError if nothing listens where the operator says that a server is."""
         check_listening("PADDLEWHEEL_BROKER_URL", self.broker_url)

@@ -25,6 +25,7 @@ from local.state import State, StateFolder
 from local.watchdog import Watchdog, end_all
 
 ATTEMPTS = 3
+Draw = Callable[[Path, State, Wanted, Mapping[str, str]], Plan]
 LOG_LINES = 15
 
 
@@ -35,6 +36,7 @@ class LocalStack:
     what Flower and the workers start from. An ephemeral stack removes everything that it wrote when it
     stops. `start` raises ConfigurationError when a stack already runs from the root, and OperatorError with
     the end of its log when a service does not come up. Once started, `servers` holds every address.
+    `draw` makes the plan; tests put stand-ins into it.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class LocalStack:
         servers: Servers | None = None,
         environment: Mapping[str, str] | None = None,
         ephemeral: bool = False,
+        draw: Draw = plan,
     ) -> None:
         self.folder = StateFolder(root)
         self.servers = servers or Servers()
@@ -53,6 +56,7 @@ class LocalStack:
         self._wanted = Wanted(services=frozenset(services), workers=workers, servers=self.servers)
         self._environment = os.environ if environment is None else environment
         self._ephemeral = ephemeral
+        self._draw = draw
         self._held = contextlib.ExitStack()
         self._watchdog: Watchdog | None = None
         self._stages: list[list[Member]] = []
@@ -77,6 +81,7 @@ class LocalStack:
         if not self._held.enter_context(self.folder.lock()):
             self._held.close()
             raise ConfigurationError(f"A stack already runs from {self.folder.root}: stop it first.")
+        self.folder.close_to_others()
         try:
             self._wanted.servers.check()
             self._begin()
@@ -122,7 +127,7 @@ class LocalStack:
 
     def _start_services(self, given_up: Callable[[], bool]) -> None:
         for attempts_left in reversed(range(ATTEMPTS)):
-            drawn = plan(self.folder.path, self.state, self._wanted, self._environment)
+            drawn = self._draw(self.folder.path, self.state, self._wanted, self._environment)
             try:
                 self._follow(drawn, given_up)
             except OperatorError:

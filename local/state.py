@@ -83,6 +83,10 @@ class StateFolder:
         except OSError as err:
             raise ConfigurationError(f"{self.path} cannot be made: {err.strerror}.") from err
 
+    def close_to_others(self) -> None:
+        """Takes the folder back for its owner; whoever made it first may have left it open."""
+        self.path.chmod(0o700)
+
     def log(self, service: str) -> Path:
         return self.logs / f"{service}.log"
 

@@ -7,16 +7,16 @@ pipe closes when the supervisor is gone, however it went. Works the same on Linu
     quit
 """
 
+import contextlib
 import signal
 import subprocess
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
+from local.checkout import CHECKOUT
 from local.processes import ProcessId, kill_group, wait_until
 
 GRACE_SECONDS = 5.0
-CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 class Watchdog:
@@ -31,6 +31,9 @@ class Watchdog:
             text=True,
             start_new_session=True,  # an interrupt from the terminal is for the supervisor
         )
+        assert self._popen.stdin is not None  # noqa: S101  it was asked for above
+        self._pipe = self._popen.stdin
+        self.pid = self._popen.pid
 
     def watch(self, process: ProcessId, stop_signal: int) -> None:
         self._tell(f"watch {process.pid} {process.born} {stop_signal}")
@@ -38,17 +41,14 @@ class Watchdog:
     def quit(self) -> None:
         """To be called when the children have ended."""
         self._tell("quit")
-        if self._popen.stdin:
-            self._popen.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._pipe.close()
         self._popen.wait(timeout=GRACE_SECONDS)
 
     def _tell(self, line: str) -> None:
-        try:
-            if self._popen.stdin:
-                print(line, file=self._popen.stdin, flush=True)
-        except BrokenPipeError:
-            # Somebody killed the watchdog: the stack works without it.
-            return
+        # Somebody may have killed the watchdog: the stack works without it.
+        with contextlib.suppress(BrokenPipeError):
+            print(line, file=self._pipe, flush=True)
 
 
 def keep_watch(lines: Iterable[str]) -> None:

@@ -6,10 +6,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from local.checkout import CHECKOUT
 from local.servers import Servers
 from local.service import Launch
-
-CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 class Worker:
@@ -34,15 +33,12 @@ class Worker:
 
     def launch(self) -> Launch:
         env = {
-            "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // self._share)),
+            "PADDLEWHEEL_CPU_THREADS": str(max(1, (os.cpu_count() or 1) // self._share)),
             **self._inherited,
-            **self._addresses(),
+            **self._servers.environment(),
             "PADDLEWHEEL_READY_FILE": str(self._ready_file),
         }
         return Launch(argv=(sys.executable, "-m", "workers"), env=env, cwd=CHECKOUT)
 
     def ready(self, pid: int) -> bool:  # noqa: ARG002  the file is removed before every launch
         return self._ready_file.exists()
-
-    def _addresses(self) -> dict[str, str]:
-        return {f"PADDLEWHEEL_{name.upper()}": url for name, url in self._servers.connection().items()}

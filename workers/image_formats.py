@@ -10,7 +10,8 @@ from workers.image_jpeg import read_jpeg
 from workers.image_png import SIGNATURE, read_png
 from workers.image_webp import read_webp
 
-PDF_MAGIC_WITHIN = 1024
+PDF = b"%PDF-"
+PDF_WITHIN = 1024
 """Readers accept a PDF whose first line comes a little late."""
 
 LOOKS: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
@@ -44,14 +45,18 @@ def looks_like(data: bytes) -> str:
             return name
     if is_pdf(data):
         return "a PDF"
-    if b"\0" not in start and start.decode("utf-8", "ignore").isprintable():
-        return "text"
-    return "no image at all"
+    return "text" if _is_text(start) else "no image at all"
+
+
+def _is_text(start: bytes) -> bool:
+    """UTF-8 without control characters; the last character may have been cut through."""
+    text = start.decode("utf-8", "replace").rstrip("\ufffd")
+    return bool(text) and all(each.isprintable() or each.isspace() for each in text) and "\ufffd" not in text
 
 
 def is_pdf(data: bytes) -> bool:
-    """Whether the bytes begin like a PDF."""
-    return data.find(b"%PDF-", 0, PDF_MAGIC_WITHIN) >= 0
+    """Whether the bytes begin like a PDF, and not like an image that mentions one in a comment."""
+    return data.startswith(PDF) or (_reader_for(data) is None and data.find(PDF, 0, PDF_WITHIN) >= 0)
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -61,18 +66,19 @@ def read_header(data: bytes) -> ImageHeader:
     """
     if not data:
         raise ImageEmpty
-    return _reader_for(data)(data)
+    reader = _reader_for(data)
+    if reader is None:
+        raise ImageUnsupported(
+            f"The bytes are not a JPEG, PNG, WebP or BMP image but look like {looks_like(data)}."
+        )
+    return reader(data)
 
 
-def _reader_for(data: bytes) -> Callable[[bytes], ImageHeader]:
+def _reader_for(data: bytes) -> Callable[[bytes], ImageHeader] | None:
     if data.startswith(SIGNATURE):
         return read_png
     if data.startswith(b"\xff\xd8\xff"):
         return read_jpeg
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return read_webp
-    if is_bmp(data):
-        return read_bmp
-    raise ImageUnsupported(
-        f"The bytes are not a JPEG, PNG, WebP or BMP image but look like {looks_like(data)}."
-    )
+    return read_bmp if is_bmp(data) else None

@@ -18,7 +18,7 @@ from api_client.errors import ImageCorrupt, PaddlewheelError, PdfPageNotFound, W
 from workers.image_formats import is_pdf, read_header
 from workers.image_header import ImageHeader
 from workers.image_limits import LINE_LIMITS, PAGE_LIMITS, Image, ImageLimits
-from workers.pdf import PDF_LIMITS, PdfDocument, PdfLimits
+from workers.pdf import PDF_LIMITS, PdfDocument, PdfLimits, PdfReader
 
 __all__ = [
     "LINE_LIMITS",
@@ -118,21 +118,21 @@ class ImageLoader:
     ) -> None:
         self._blobs = blobs
         self._limits = limits
-        self._pdf_limits = pdf_limits
+        self._pdfs = PdfReader(pdf_limits)
 
-    def load(self, ref: ImageRef, page_index: int = 0) -> Image:
+    def load(self, ref: ImageRef, page_index: int = 0) -> PageImage:
         """One image, or one page of a PDF. Raises BlobError, ImageError, PdfError."""
         return self._decoded(self._blobs.get(ref), page_index)
 
     def load_many(
         self, refs: Sequence[ImageRef], page_indices: Sequence[int] | None = None
-    ) -> list[Image | PaddlewheelError]:
+    ) -> list[PageImage | PaddlewheelError]:
         """Many at once, in order; one that fails is its own error. All of them are held: see `load_each`."""
         return list(self.load_each(refs, page_indices))
 
     def load_each(
         self, refs: Sequence[ImageRef], page_indices: Sequence[int] | None = None
-    ) -> Iterator[Image | PaddlewheelError]:
+    ) -> Iterator[PageImage | PaddlewheelError]:
         """As `load_many`, but decoded one by one, for a caller that shrinks each before it takes the next."""
         indices = [0] * len(refs) if page_indices is None else page_indices
         for start in range(0, len(refs), FETCHED_AT_ONCE):
@@ -147,9 +147,9 @@ class ImageLoader:
         """
         data = self._blobs.get(ref)
         if not is_pdf(data):
-            _check_only_page(pages or (0,))
-            page = PageImage(page_index=None, image=decode(data, self._limits))
-            return Document(1, iter([page]))
+            chosen = (0,) if pages is None else pages
+            _check_only_page(chosen)
+            return Document(1, iter([self._decoded(data, 0)] * len(chosen)))
         pdf = self._opened(data)
         try:
             drawn = (PageImage(page_index=i, image=pdf.render(i)) for i in pdf.chosen(pages))
@@ -158,7 +158,9 @@ class ImageLoader:
             raise
         return Document(pdf.page_count, drawn, pdf)
 
-    def _decoded_or_error(self, data: bytes | PaddlewheelError, page_index: int) -> Image | PaddlewheelError:
+    def _decoded_or_error(
+        self, data: bytes | PaddlewheelError, page_index: int
+    ) -> PageImage | PaddlewheelError:
         if isinstance(data, PaddlewheelError):
             return data
         try:
@@ -166,16 +168,20 @@ class ImageLoader:
         except PaddlewheelError as err:
             return err
 
-    def _decoded(self, data: bytes, page_index: int) -> Image:
+    def _decoded(self, data: bytes, page_index: int) -> PageImage:
         if is_pdf(data):
             with self._opened(data) as pdf:
-                return pdf.render(page_index)
+                return PageImage(page_index=page_index, image=pdf.render(page_index))
         _check_only_page((page_index,))
-        return decode(data, self._limits)
+        return PageImage(page_index=None, image=decode(data, self._limits))
 
     def _opened(self, data: bytes) -> PdfDocument:
         self._limits.check_bytes(data)
-        return PdfDocument(data, limits=self._limits, pdf_limits=self._pdf_limits)
+        return self._pdfs.open(data, self._limits)
+
+    def close(self) -> None:
+        """End the processes that draw PDFs, if any were needed."""
+        self._pdfs.close()
 
 
 def _check_only_page(pages: Sequence[int]) -> None:

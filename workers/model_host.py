@@ -27,6 +27,7 @@ SLOTS: Final = 2
 
 _TICK: Final = 0.2
 _RESPAWN_PAUSE: Final = 5.0
+_RESPAWNS: Final = 3
 _ROOT: Final = Path(__file__).parents[1]
 log = logging.getLogger(__name__)
 
@@ -155,6 +156,7 @@ class ModelHost:
             self._kill()
             for lane in self._lanes:
                 lane.close()
+            self._running = np.zeros(1, np.uint8)
             self._control.close()
 
     def _next(self) -> tuple[int, int]:
@@ -194,14 +196,26 @@ class ModelHost:
             if generation == self._generation and not self._closed:
                 self._culprits[generation] = int(self._running[0]) - 1
                 log.warning("%s Starting another one.", error.message)
-                self._kill()
-                self._spawn()
+                self._respawn()
             return HostLostError(error, guilty=self._culprits.get(generation) == slot)
 
     def _try_again(self) -> None:
         if self._closed or time.monotonic() - self._spawned_at < _RESPAWN_PAUSE:
             raise ModelUnavailable("The model process is not running; the worker's log says why.")
         self._spawn()
+
+    def _respawn(self) -> None:
+        """What killed one process may kill the next while it loads, so this tries more than once."""
+        for left in reversed(range(_RESPAWNS)):
+            self._kill()
+            try:
+                self._spawn()
+            except ModelUnavailable as err:
+                if not left:
+                    raise
+                log.warning("%s Trying again.", err.message)
+            else:
+                return
 
     def _spawn(self) -> None:
         self._spawned_at = time.monotonic()
@@ -253,7 +267,7 @@ class ModelHost:
             raise ModelUnavailable(f"The model process died while it loaded its models: {err}.") from err
         if "error" in reply:
             self._kill()
-            raise ModelUnavailable(reply["error"]["message"])
+            raise ModelUnavailable(reply["error"])
         self.models = {name: LoadedModel(**each) for name, each in reply["ready"].items()}
 
     def _kill(self) -> None:

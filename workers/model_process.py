@@ -23,7 +23,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from api_client.errors import ConfigurationError, ModelFailed, ModelUnavailable, PaddlewheelError
+from api_client.errors import ModelFailed, PaddlewheelError
 from workers.arena import Arena
 from workers.batch_layout import read_ids, write_outputs
 from workers.frames import receive_frame, send_frame
@@ -160,8 +160,12 @@ def main() -> int:
     logging.basicConfig(level=config["log_level"], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         networks = load(config["models"])
-    except (ModelUnavailable, ModelFailed, ConfigurationError) as err:
-        send_frame(first, {"error": {"code": err.code, "message": err.message}})
+    except PaddlewheelError as err:
+        send_frame(first, {"error": err.message})
+        return 1
+    except Exception as err:
+        log.exception("the models could not be loaded")
+        send_frame(first, {"error": f"The models could not be loaded: {type(err).__name__}: {err}."})
         return 1
     report = {name: {"engine": each.engine, "device": each.device} for name, each in networks.items()}
     send_frame(first, {"ready": report})

@@ -1,53 +1,69 @@
-"""The pages of a PDF as images, one at a time."""
+"""The pages of a PDF as images, one at a time, drawn in processes that may be killed (`pdf_process`)."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import itertools
 from dataclasses import dataclass
-from math import ceil, sqrt
 from typing import Any, Self
 
-import numpy as np
-import pypdfium2  # type: ignore[import-untyped]
-
-from api_client.errors import PdfCorrupt, PdfEncrypted, PdfPageNotFound, PdfTooManyPages
+from api_client.errors import PdfCorrupt, PdfEncrypted, PdfError, PdfPageNotFound, PdfTooManyPages
 from workers.image_limits import Image, ImageLimits
-
-POINTS_PER_INCH = 72.0
-PASSWORD_NEEDED = 4
-"""FPDF_ERR_PASSWORD of pdfium's public header."""
-
-# pdfium keeps global state without any lock of its own: two threads inside it crash the process, whatever
-# documents they work on. All calls of the process go through this one lock.
-_PDFIUM = threading.Lock()
+from workers.pdf_process import PdfProcess
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PdfLimits:
-    """`dpi` is lowered for a page that would have too many pixels; `max_pages` is for one task."""
+    """`dpi` is lowered for a page that would have too many pixels; `max_pages` is for one task.
+
+    Each of `processes` draws one page at a time, in at most `max_seconds` and `max_memory` bytes.
+    """
 
     dpi: float = 144.0
     max_pages: int = 50
+    max_seconds: float = 20.0
+    max_memory: int = 2_000_000_000
+    processes: int = 2
 
 
 PDF_LIMITS = PdfLimits()
 
 
+class PdfReader:
+    """Opens PDFs. Its processes start with the first one and end with it, or with `close`."""
+
+    def __init__(self, limits: PdfLimits = PDF_LIMITS) -> None:
+        self._limits = limits
+        self._processes = [
+            PdfProcess(max_seconds=limits.max_seconds, max_memory=limits.max_memory)
+            for _ in range(limits.processes)
+        ]
+        self._next = itertools.cycle(self._processes)
+
+    def open(self, data: bytes, limits: ImageLimits) -> "PdfDocument":
+        """A document whose pages are drawn within `limits`. Raises PdfEncrypted, PdfCorrupt."""
+        return PdfDocument(data, limits, self._limits, next(self._next))
+
+    def close(self) -> None:
+        """End the processes; a later `open` starts them again."""
+        for process in self._processes:
+            process.end()
+
+
 class PdfDocument:
-    """An open PDF. Close it: pdfium's memory is not Python's, and its finalizers would not take the lock.
+    """An open PDF. Close it: the memory that it takes is in another process."""
 
-    Raises PdfEncrypted, PdfCorrupt.
-    """
+    _numbers = itertools.count()
 
-    def __init__(self, data: bytes, *, limits: ImageLimits, pdf_limits: PdfLimits) -> None:
+    def __init__(self, data: bytes, limits: ImageLimits, pdf_limits: PdfLimits, process: PdfProcess) -> None:
+        self._data = data
         self._limits = limits
         self._pdf_limits = pdf_limits
-        with _PDFIUM:
-            self._document = _open(data)
-            self.page_count: int = len(self._document)
+        self._process = process
+        self._number = next(self._numbers)
+        self._generation = 0
+        with process.turn():
+            self.page_count: int = self._open()["pages"]
 
     def chosen(self, pages: tuple[int, ...] | None) -> tuple[int, ...]:
-        """The page indices to read. Raises PdfPageNotFound, PdfTooManyPages."""
+        """The page indices to read, None being all. Raises PdfPageNotFound, PdfTooManyPages."""
         chosen = tuple(range(self.page_count)) if pages is None else pages
         for index in chosen:
             self._check_index(index)
@@ -59,31 +75,35 @@ class PdfDocument:
         return chosen
 
     def render(self, index: int) -> Image:
-        """The page as it is shown, rotation applied, forms filled in, on white.
+        """The page as it is shown: turned upright, forms filled in, on white.
 
         Raises PdfPageNotFound, PdfCorrupt, ImageTooNarrow, ImageTooSmall.
         """
         self._check_index(index)
-        with _PDFIUM, _page(self._document, index) as page:
-            scale = self._scale(*page.get_size())
-            bitmap = page.render(scale=scale)
-            try:
-                return np.array(bitmap.to_numpy(), order="C")
-            finally:
-                bitmap.close()
+        request = {
+            "do": "render",
+            "document": self._number,
+            "page": index,
+            "dpi": self._pdf_limits.dpi,
+            "max_side": self._limits.max_side,
+            "max_pixels": self._limits.max_pixels,
+        }
+        with self._process.turn():
+            if self._generation != self._process.generation:
+                self._open()  # another document ended the process
+            reply, image = self._process.ask_for_picture(request)
+        if image is None:
+            raise _error(reply)
+        self._limits.check_size(image.shape[1], image.shape[0])
+        return image
 
-    def _scale(self, width: float, height: float) -> float:
-        """Pixels a point, within the limits: a page of 200 inches would need gigabytes at any fair dpi."""
-        limits = self._limits
-        scale = min(
-            self._pdf_limits.dpi / POINTS_PER_INCH,
-            limits.max_side / max(width, height),
-            sqrt(limits.max_pixels / (width * height)),
-        )
-        while ceil(width * scale) * ceil(height * scale) > limits.max_pixels:
-            scale *= 0.99
-        limits.check_size(ceil(width * scale), ceil(height * scale))
-        return scale
+    def _open(self) -> dict[str, Any]:
+        request = {"do": "open", "document": self._number, "size": len(self._data)}
+        reply = self._process.ask(request, self._data)
+        if "error" in reply:
+            raise _error(reply)
+        self._generation = self._process.generation
+        return reply
 
     def _check_index(self, index: int) -> None:
         if not 0 <= index < self.page_count:
@@ -93,8 +113,9 @@ class PdfDocument:
 
     def close(self) -> None:
         """Free the document; a second call does nothing."""
-        with _PDFIUM:
-            self._document.close()
+        if self._generation == self._process.generation:
+            self._process.forget(self._number)
+        self._generation = -1
 
     def __enter__(self) -> Self:
         return self
@@ -103,26 +124,5 @@ class PdfDocument:
         self.close()
 
 
-def _open(data: bytes) -> Any:
-    try:
-        document = pypdfium2.PdfDocument(data)
-    except pypdfium2.PdfiumError as err:
-        if err.err_code == PASSWORD_NEEDED:
-            raise PdfEncrypted from err
-        raise PdfCorrupt from err
-    document.init_forms()
-    return document
-
-
-@contextmanager
-def _page(document: Any, index: int) -> Iterator[Any]:
-    try:
-        page = document[index]
-    except pypdfium2.PdfiumError as err:
-        raise PdfCorrupt(f"Page {index} of the PDF is damaged.") from err
-    try:
-        yield page
-    except pypdfium2.PdfiumError as err:
-        raise PdfCorrupt(f"Page {index} of the PDF cannot be drawn.") from err
-    finally:
-        page.close()
+def _error(reply: dict[str, Any]) -> PdfError:
+    return PdfEncrypted() if reply["error"] == "encrypted" else PdfCorrupt()

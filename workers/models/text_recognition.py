@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from api_client.errors import ConfigurationError, ModelUnavailable
 from workers.models.directory import ModelDirectory
+from workers.models.normalization import Normalization
 
 MAX_WIDTH = 3200
 """Wider lines are squeezed into this many columns."""
@@ -40,6 +41,7 @@ class TextRecognition:
         self.name = name
         self._characters = ("", *characters, " ")
         self._channels, self._height, self._width = image_shape
+        self._normalization = Normalization.centred()
         self._reversed = channel_order == "RGB"
         self._width_step = width_step
 
@@ -69,9 +71,7 @@ class TextRecognition:
         content = min(math.ceil(self._height * ratio), columns)
         resized = cv2.resize(image, (content, self._height))
         tensor = np.zeros((self._channels, self._height, self._padded(columns)), dtype=np.float32)
-        if self._reversed:
-            resized = resized[:, :, ::-1]
-        tensor[:, :, :content] = _NORMALIZED[resized.transpose(2, 0, 1)]
+        self._normalization.fill(tensor[:, :, :content], resized[:, :, ::-1] if self._reversed else resized)
         return tensor
 
     def interpret(self, outputs: tuple[NDArray[Any], ...]) -> tuple[str, float]:
@@ -104,14 +104,3 @@ def _image_shape(directory: ModelDirectory) -> tuple[int, int, int]:
         case [int(channels), int(height), int(width)] if min(channels, height, width) > 0:
             return channels, height, width
     raise ModelUnavailable(f"{directory.path}: RecResizeImg.image_shape is not [channels, height, width].")
-
-
-def _normalized() -> NDArray[np.float32]:
-    values = np.arange(256, dtype=np.float32) / np.float32(255)
-    values -= 0.5
-    values /= 0.5
-    return values
-
-
-# Every value that a pixel can take, by the same float32 operations as PaddleX's.
-_NORMALIZED = _normalized()

@@ -1,0 +1,74 @@
+# `make` alone lists what there is. VENV=.venv-other uses another environment.
+VENV ?= .venv
+# Paddle 3.3 has wheels up to Python 3.13. A shim that cannot run its interpreter does not count.
+PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
+	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& echo $$name && break; done)
+
+BIN := $(VENV)/bin
+PACKAGES := $(VENV)/.packages
+CLIENT := $(VENV)/.client
+MODELS := .paddlewheel/models/.installed
+LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --quiet
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo up down status test lint bench lock
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(CLIENT) $(MODELS) ## Make the environment, install everything, take the default models
+
+demo: setup ## Start everything on this machine and run the demo
+	$(BIN)/python -m local demo
+
+up: setup ## Start Valkey, Postgres, Flower and a worker in the background
+	$(BIN)/python -m local up
+
+down: ## Stop what is running
+	$(BIN)/python -m local down
+
+status: ## Show what is running
+	$(BIN)/python -m local status
+
+test: setup ## Run every test
+	$(BIN)/python -m pytest
+
+lint: $(CLIENT) ## Check style, formatting, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## Run the benchmarks
+	$(BIN)/python -m benchmarks
+
+lock: $(PACKAGES) ## Renew the lock files from pyproject.toml, keeping versions that still fit
+	$(LOCK) --group dev --output-file requirements/dev.txt
+	$(LOCK) --constraint requirements/dev.txt --output-file requirements/client.txt
+	$(LOCK) --constraint requirements/dev.txt --all-extras --group client-test --output-file requirements/client-test.txt
+	$(LOCK) --constraint requirements/dev.txt --group worker --group flower --output-file requirements/worker.txt
+
+$(VENV)/bin/python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Paddlewheel needs Python 3.11, 3.12 or 3.13, and none was found." >&2; \
+		echo "Install one, or name it: make setup PYTHON=/path/to/python3.12" >&2; exit 1; fi
+	$(PYTHON) -m venv $(VENV)
+
+# Where somebody has set up uv it does the same ten times faster; pip does it everywhere.
+$(PACKAGES): requirements/dev.txt | $(VENV)/bin/python
+	@echo "Installing the packages of $<"
+	@uv pip install --quiet --python $(BIN)/python --require-hashes --requirement $< 2>/dev/null \
+		|| $(BIN)/python -m pip install --quiet --require-hashes --requirement $<
+	@touch $@
+
+# In place, without its dependencies: the lock file has brought them.
+$(CLIENT): pyproject.toml $(PACKAGES)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(MODELS): workers/models/catalog.py workers/models/packages.py | $(CLIENT)
+	$(BIN)/python -m workers.models.install --home $(@D)
+	@touch $@

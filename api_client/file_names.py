@@ -1,0 +1,33 @@
+"""Names of the files that results are saved in: after the input, and never outside the folder asked for."""
+
+import hashlib
+import re
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Final
+
+_LONGEST_STEM: Final = 200
+"""Bytes; file systems take 255 for a name, and page, kind and suffix are still to come."""
+
+
+def stem_of(input_path: str | None, *, otherwise: Callable[[], str]) -> str:
+    """The input's file name without its suffix; for an image without a name, a digest of `otherwise()`.
+
+    `input_path` is any caller's words, so that only its last part counts, whichever slashes it has.
+    """
+    name = re.split(r"[/\\]", input_path)[-1] if input_path else ""
+    stem = re.sub(r'[\x00-\x1f:*?"<>|]', "_", Path(name).stem).strip()
+    if stem in ("", ".", ".."):
+        stem = "image_" + hashlib.sha256(otherwise().encode()).hexdigest()[:12]
+    return stem.encode()[:_LONGEST_STEM].decode(errors="ignore")
+
+
+def suffix_of(input_path: str | None, allowed: Collection[str], *, default: str) -> str:
+    """The input's suffix if a picture can be saved under it."""
+    suffix = Path(input_path or "").suffix
+    return suffix if suffix.lower() in allowed else default
+
+
+def numbered(path: Path, page_index: int | None) -> Path:
+    """`report.json` as `report_3.json` for page 3."""
+    return path if page_index is None else path.with_name(f"{path.stem}_{page_index}{path.suffix}")

@@ -1,0 +1,176 @@
+"""The demo: a printed page, text lines and a PDF read through the queue, and what the batcher is worth.
+
+Real pictures, real models, real servers. Pictures and JSON files are written to a folder to look at.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from skimage import data
+
+from api_client import READ_PAGES, RECOGNIZE_TEXT, Client, Pending, ReadDocument, RecognizedText
+from local.checkout import CHECKOUT
+from local.rendering import draw_line, draw_page, png
+from local.stack import LocalStack
+
+MANY_SCRIPTS: Final = "PP-OCRv6_small_rec"
+THROUGHPUT_LINES: Final = 200
+
+# The face of the font collection: 0 is Japanese, 1 Korean, 2 simplified Chinese.
+LINES: Final = (
+    ("The quick brown fox jumps over the lazy dog", 22, 2, None),
+    ("Invoice 2026-1187   1,284.50 EUR", 36, 2, None),
+    ("PADDLEWHEEL", 64, 2, None),
+    ("绿洲仕格维花园公寓", 40, 2, None),
+    ("文本识别模块是系统中的核心部分", 28, 2, None),
+    ("订单号 7731 共 3 件", 32, 2, None),
+    ("Größe, café, señor, naïve, Øresund", 32, 2, MANY_SCRIPTS),
+    ("東京都新宿区西新宿二丁目", 36, 0, MANY_SCRIPTS),
+    ("ありがとうございます", 44, 0, MANY_SCRIPTS),
+)
+REPORT: Final = (
+    ("Quarterly report", "All figures in thousands of euros.", "Revenue 1,284.50 and costs 731.20"),
+    ("Method", "Every page is drawn, searched for lines,", "and each line is read in a batch."),
+    ("Summary", "Three pages, one task, one answer.", "Nothing was lost on the way."),
+)
+
+
+def run(console: Console, output: Path) -> None:
+    """Run every part against the service whose addresses are in the environment or in the checkout."""
+    output.mkdir(parents=True, exist_ok=True)
+    with Client() as client:
+        read_a_page(client, console, output)
+        read_lines(client, console, output)
+        read_a_pdf(client, console, output)
+        compare_throughput(client, console)
+    written = sorted(path.name for path in output.iterdir())
+    console.print(f"\n[bold]Look at[/] {output}/: {', '.join(written)}")
+    console.print(
+        "[bold]Go on[/]: paddlewheel read output/page.png, paddlewheel --help; 'make down' stops all."
+    )
+
+
+def read_a_page(client: Client, console: Console, output: Path) -> None:
+    """scikit-image's photograph of a printed page, twice as large, as a scanner would have it."""
+    console.rule("[bold]A printed page")
+    page = Image.fromarray(data.page()).convert("RGB")  # type: ignore[no-untyped-call]
+    path = output / "page.png"
+    page.resize((page.width * 2, page.height * 2), Image.Resampling.BICUBIC).save(path)
+    document = client.enqueue(READ_PAGES, path).result(timeout=120)
+    show_document(document, console)
+    document.save_to_img(output)
+    document.save_to_json(output)
+
+
+def read_lines(client: Client, console: Console, output: Path) -> None:
+    """Lines in several sizes and scripts; those that need it go to the model of many scripts."""
+    console.rule("[bold]Text lines, rendered in several sizes and scripts")
+    table = Table("rendered", "read", "score", "model", "queue ms", "batch", "model ms")
+    pendings: list[tuple[str, Pending[RecognizedText]]] = []
+    for number, (text, size, face, model) in enumerate(LINES, 1):
+        path = output / f"line_{number}.png"
+        draw_line(text, size, face).save(path)
+        pendings.append((text, client.enqueue(RECOGNIZE_TEXT, path, model=model)))
+    for text, pending in pendings:
+        result = pending.result(timeout=120)
+        table.add_row(text, result.rec_text, f"{result.rec_score:.3f}", *timings(result))
+        result.save_to_img(output)
+    console.print(table)
+
+
+def read_a_pdf(client: Client, console: Console, output: Path) -> None:
+    """A PDF of three pages, read in one task."""
+    console.rule("[bold]A PDF")
+    pages = [draw_page(lines) for lines in REPORT]
+    path = output / "report.pdf"
+    pages[0].save(path, save_all=True, append_images=pages[1:], resolution=150)
+    document = client.enqueue(READ_PAGES, path).result(timeout=180)
+    show_document(document, console)
+    document.save_to_img(output)
+    document.save_to_json(output)
+
+
+def compare_throughput(client: Client, console: Console) -> None:
+    """The same lines through this service and through one whose batches are of one item."""
+    console.rule("[bold]Throughput, batcher on and off")
+    images = [
+        png(draw_line(f"order {number:04d} of {THROUGHPUT_LINES}", 30)) for number in range(THROUGHPUT_LINES)
+    ]
+    table = Table("", "lines/s", "mean batch", "seconds")
+    speed, batch, seconds = throughput(client, images)
+    table.add_row("batcher on", f"{speed:.0f}", f"{batch:.1f}", f"{seconds:.2f}")
+    with (
+        tempfile.TemporaryDirectory(prefix="paddlewheel-") as folder,
+        console.status("Starting a second service, with the batcher off"),
+        LocalStack(
+            Path(folder),
+            services={"valkey", "worker"},
+            environment=without_batches(),
+            ephemeral=True,
+        ) as stack,
+        Client(stack.servers.broker_url) as other,
+    ):
+        off_speed, off_batch, off_seconds = throughput(other, images)
+    table.add_row("batcher off", f"{off_speed:.0f}", f"{off_batch:.1f}", f"{off_seconds:.2f}")
+    console.print(table)
+    console.print(
+        f"Batches are worth {speed / off_speed:.2f} times here. A CPU computes a batch about as fast as its "
+        "items one by one;\na GPU is where they pay. One run on this machine; benchmarks/ measures with care."
+    )
+
+
+def without_batches() -> dict[str, str]:
+    """The environment of a worker that runs every item alone."""
+    home = os.environ.get("PADDLEWHEEL_MODEL_HOME", str(CHECKOUT / ".paddlewheel" / "models"))
+    return {**os.environ, "PADDLEWHEEL_MAX_BATCH_SIZE": "1", "PADDLEWHEEL_MODEL_HOME": home}
+
+
+def throughput(client: Client, images: Sequence[bytes]) -> tuple[float, float, float]:
+    """Lines per second, the mean size of a line's batch, and the seconds it took."""
+    refs = client.put_many(images)
+    for pending in client.enqueue_many(RECOGNIZE_TEXT, refs[:16]):
+        pending.result(timeout=120)
+    began = time.perf_counter()
+    pendings = client.enqueue_many(RECOGNIZE_TEXT, refs)
+    done = track(
+        client.as_completed(pendings, timeout=300), total=len(pendings), transient=True, description="Reading"
+    )
+    results = [pending.result() for pending in done]
+    seconds = time.perf_counter() - began
+    sizes = [result.served.batch_size for result in results if result.served]
+    return len(results) / seconds, sum(sizes) / len(sizes), seconds
+
+
+def show_document(document: ReadDocument, console: Console) -> None:
+    """A table of lines, and how each page was served."""
+    table = Table("page", "text", "score")
+    for page in document:
+        number = "" if page.page_index is None else str(page.page_index)
+        for text, score in zip(page.rec_texts, page.rec_scores, strict=True):
+            table.add_row(number, text, f"{score:.3f}")
+        table.add_section()
+    console.print(table)
+    for page in document:
+        if page.served:
+            how = page.served
+            where = f"{len(page.rec_texts)} lines by {how.model} on {how.engine}"
+            console.print(
+                f"page {page.page_index or 0}: {where} in {how.total_ms:.0f} ms, "
+                f"{how.queue_ms or 0:.1f} ms in the queue, batches of up to {how.batch_size}"
+            )
+
+
+def timings(result: RecognizedText) -> tuple[str, str, str, str]:
+    """Model, queue wait, batch size and model time, as text."""
+    served = result.served
+    if served is None:
+        return ("", "", "", "")
+    return (served.model, f"{served.queue_ms or 0:.1f}", str(served.batch_size), f"{served.model_ms:.1f}")

@@ -1,0 +1,46 @@
+"""Pictures of text, for the demo, the benchmarks and the tests."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+from PIL import Image, ImageDraw, ImageFont
+
+JAPANESE: Final = 0
+KOREAN: Final = 1
+CHINESE: Final = 2
+"""Faces of the font collection; each of them has Latin letters too."""
+
+
+def draw_line(text: str, size: int, face: int = CHINESE) -> Image.Image:
+    """One line, dark on light, with letters `size` pixels high."""
+    font = font_of(size, face)
+    left, top, right, bottom = font.getbbox(text)
+    pad = size // 3
+    image = Image.new("RGB", (int(right - left) + 2 * pad, int(bottom - top) + 2 * pad), (250, 250, 246))
+    ImageDraw.Draw(image).text((pad - left, pad - top), text, font=font, fill=(24, 26, 32))
+    return image
+
+
+def draw_page(lines: Sequence[str]) -> Image.Image:
+    """A page of A4 at 150 dpi: a heading and its lines."""
+    page = Image.new("RGB", (1240, 1754), "white")
+    pen = ImageDraw.Draw(page)
+    for number, line in enumerate(lines):
+        pen.text((130, 160 + 110 * number), line, font=font_of(38 if number else 56), fill=(20, 20, 24))
+    return page
+
+
+def font_of(size: int, face: int = CHINESE) -> ImageFont.FreeTypeFont:
+    """The collection that the demo's font package brings."""
+    path = Path(str(files("manimgx_fonts_cjk"))) / "NotoSansCJK-VF.otf.ttc"
+    return ImageFont.truetype(str(path), size, index=face)
+
+
+def png(image: Image.Image) -> bytes:
+    """The picture as PNG bytes."""
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,83 @@
+"""A whole service in processes of its own: Valkey and one worker with the real models."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from api_client import Client
+from local.rendering import draw_line, png
+from local.stack import LocalStack
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What a caller knows of a running service, and what a test may do to it."""
+
+    url: str = field(repr=False)
+
+    def worker(self) -> psutil.Process:
+        """The worker's process."""
+        (found,) = [each for each in psutil.Process().children(recursive=True) if _runs(each, "workers")]
+        return found
+
+    def model_process(self) -> psutil.Process:
+        """The worker's model process."""
+        (found,) = [each for each in self.worker().children() if _runs(each, "workers.model_process")]
+        return found
+
+
+def _runs(process: psutil.Process, module: str) -> bool:
+    try:
+        return process.cmdline()[1:3] == ["-m", module]
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[Service]:
+    """Started once for all acceptance tests that leave it as they found it."""
+    with running_service() as service:
+        yield service
+
+
+class running_service:  # noqa: N801  reads as a function where it is used
+    """A service of a test's own. `settings` are the worker's, such as PADDLEWHEEL_MAX_BATCH_SIZE."""
+
+    def __init__(self, **settings: str) -> None:
+        environment = {**os.environ, "PADDLEWHEEL_LOG_LEVEL": "WARNING", **settings}
+        environment.setdefault("PADDLEWHEEL_MODEL_HOME", str(ROOT / ".paddlewheel" / "models"))
+        self._folder = tempfile.TemporaryDirectory(prefix="paddlewheel-")
+        self._stack = LocalStack(
+            Path(self._folder.name),
+            services={"valkey", "worker"},
+            environment=environment,
+            ephemeral=True,
+        )
+
+    def __enter__(self) -> Service:
+        self._stack.start()
+        return Service(url=self._stack.servers.broker_url)
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.stop()
+        self._folder.cleanup()
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[Client]:
+    """A client of the running service."""
+    with Client(service.url) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def good_line() -> bytes:
+    """A line that says `page 7731`."""
+    return png(draw_line("page 7731", 32))

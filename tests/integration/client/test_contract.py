@@ -1,0 +1,58 @@
+"""The contract of every client, over a real Valkey; the same handlers answer as in the in-memory client."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from api_client import READ_PAGES, RECOGNIZE_TEXT, RECOGNIZE_TEXTS, Client
+from api_client.blobs import BlobStore, open_blob_store
+from api_client.contracts import TASKS, ImageRef
+from api_client.errors import PaddlewheelError
+from tests.client_contract import ClientContract, read, recognize
+from tests.conftest import RunningServer
+from tests.integration.client.answering import Answerer
+
+SPECS = {spec.name: spec for spec in TASKS}
+HANDLERS = {READ_PAGES.name: read, RECOGNIZE_TEXT.name: recognize}
+
+
+class Handling(Answerer):
+    """Answers each task by its handler, once its image has been loaded."""
+
+    def __init__(self, url: str, blobs: BlobStore) -> None:
+        super().__init__(url, self._handle)
+        self._blobs = blobs
+
+    def _reply(self, message: dict[str, Any]) -> None:
+        self._name = message["headers"]["task"]
+        super()._reply(message)
+
+    def _handle(self, request: dict[str, Any]) -> dict[str, Any]:
+        if self._name == RECOGNIZE_TEXTS.name:
+            return {"items": [self._item(item) for item in request["items"]]}
+        return self._one(self._name, request)
+
+    def _item(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return {"result": self._one(RECOGNIZE_TEXT.name, request)}
+        except PaddlewheelError as err:
+            return {"error": {"code": err.code, "message": err.message}}
+
+    def _one(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
+        self._blobs.get(ImageRef.model_validate(request["image"]))
+        handler: Any = HANDLERS[name]
+        result: dict[str, Any] = handler(SPECS[name].request.model_validate(request)).model_dump(mode="json")
+        return result
+
+
+class TestClient(ClientContract):
+    @pytest.fixture
+    def client(self, valkey: RunningServer) -> Iterator[Client]:
+        with Redis.from_url(valkey.url) as redis:
+            redis.flushall()
+        blobs = open_blob_store(valkey.url, ttl=600, max_bytes=1_000_000)
+        with Client(valkey.url) as client, Handling(valkey.url, blobs):
+            yield client
+        blobs.close()

@@ -1,0 +1,163 @@
+"""The model process, real, with a network that fails on demand."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from numpy.typing import NDArray
+
+from api_client.errors import ModelCrashed, ModelFailed, ModelTimeout, ModelUnavailable
+from tasks.context import TaskContext
+from tests.faulty_network import CRASH, HANG, RAISE
+from workers.batching import BatchingOptions, DynamicBatcher
+from workers.model_host import HostConfig, HostedModel, HostLostError, ModelHost
+from workers.models.session import SessionOptions
+
+TASK = TaskContext(task_id="t")
+
+
+@contextmanager
+def host(loader: str = "open_faulty", batch_timeout: float = 30.0) -> Iterator[ModelHost]:
+    model = HostedModel(
+        name="m",
+        path=Path("nowhere"),
+        options=SessionOptions(),
+        warm_up=((2, 3),),
+        loader=f"tests.faulty_network:{loader}",
+    )
+    made = ModelHost(HostConfig(models=(model,), start_timeout=60, batch_timeout=batch_timeout))
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def items(*values: float) -> list[NDArray[np.float32]]:
+    return [np.full((2, 3), value, dtype=np.float32) for value in values]
+
+
+def test_a_batch_goes_there_and_back_with_its_ids() -> None:
+    with host() as under_test:
+        under_test.start()
+        done = under_test.infer(0, "m", [7, 8], items(1, 2))
+        assert done.outputs[0].shape == (2, 2, 3)
+        assert done.outputs[0][:, 0, 0].tolist() == [2, 4]
+        assert under_test.models["m"].engine == "faulty"
+        assert done.outputs[1].tolist() == [under_test.pid] * 2
+        assert under_test.pid != os.getpid()
+
+
+def test_a_batch_larger_than_the_memory_makes_it_grow() -> None:
+    with host() as under_test:
+        under_test.start()
+        for count in (1, 5, 2):
+            tensors = [np.full((1000, 500), value, dtype=np.float32) for value in range(count)]
+            done = under_test.infer(1, "m", list(range(count)), tensors)
+            assert [float(row[0, 0]) for row in done.outputs[0]] == [2.0 * value for value in range(count)]
+
+
+def test_an_error_of_the_model_is_typed_and_the_process_goes_on() -> None:
+    with host() as under_test:
+        under_test.start()
+        first = under_test.pid
+        with pytest.raises(ModelFailed, match="ValueError"):
+            under_test.infer(0, "m", [1], items(RAISE))
+        assert under_test.infer(0, "m", [2], items(3)).outputs[0].flat[0] == 6
+        assert under_test.pid == first
+
+
+def test_a_native_crash_names_the_batch_that_did_it_and_a_warm_process_takes_over() -> None:
+    with host() as under_test:
+        under_test.start()
+        first = under_test.pid
+        with pytest.raises(HostLostError) as caught:
+            under_test.infer(0, "m", [1], items(CRASH))
+        assert caught.value.guilty
+        assert isinstance(caught.value.error, ModelCrashed)
+        assert under_test.infer(1, "m", [2], items(3)).outputs[0].flat[0] == 6
+        assert under_test.pid != first
+        assert under_test.generation == 2
+
+
+def test_a_hung_model_is_killed_at_its_deadline() -> None:
+    with host(batch_timeout=0.5) as under_test:
+        under_test.start()
+        with pytest.raises(HostLostError) as caught:
+            under_test.infer(0, "m", [1], items(HANG))
+        assert isinstance(caught.value.error, ModelTimeout)
+        assert under_test.infer(0, "m", [2], items(4)).outputs[0].flat[0] == 8
+
+
+def test_a_killed_process_is_replaced_and_nobody_is_to_blame() -> None:
+    with host() as under_test:
+        under_test.start()
+        assert under_test.pid is not None
+        os.kill(under_test.pid, signal.SIGKILL)
+        with pytest.raises(HostLostError) as caught:
+            under_test.infer(0, "m", [1], items(5))
+        assert not caught.value.guilty
+        assert under_test.infer(0, "m", [1], items(5)).outputs[0].flat[0] == 10
+
+
+def test_weights_that_are_missing_stop_the_start_with_the_reason() -> None:
+    with host("open_missing") as under_test, pytest.raises(ModelUnavailable, match="holds no weights"):
+        under_test.start()
+
+
+def test_a_process_that_dies_while_loading_stops_the_start() -> None:
+    with host("open_crashing") as under_test, pytest.raises(ModelUnavailable, match="died while it loaded"):
+        under_test.start()
+
+
+def test_closing_leaves_no_process_and_no_descriptor_behind() -> None:
+    before = psutil.Process().num_fds()
+    for _ in range(3):
+        with host() as under_test:
+            under_test.start()
+            pid = under_test.pid
+            under_test.infer(0, "m", [1], items(1))
+        assert pid is not None
+        assert not psutil.pid_exists(pid)
+    assert psutil.Process().num_fds() <= before
+
+
+def test_in_a_batch_with_a_killer_only_the_killer_fails() -> None:
+    with host() as under_test:
+        under_test.start()
+        batcher = DynamicBatcher([under_test], BatchingOptions(max_batch_size=8, max_wait_time=0.05))
+        try:
+            values = [1, 2, CRASH, 3, RAISE, 4, 5, 6]
+            futures = [batcher.submit("m", tensor, TASK) for tensor in items(*values)]
+            for value, future in zip(values, futures, strict=True):
+                if value == CRASH:
+                    with pytest.raises(ModelCrashed):
+                        future.result(60)
+                elif value == RAISE:
+                    with pytest.raises(ModelFailed):
+                        future.result(60)
+                else:
+                    assert future.result(60).outputs[0].flat[0] == 2 * value
+        finally:
+            batcher.close()
+
+
+def test_both_lanes_answer_their_own_callers_while_the_process_is_killed() -> None:
+    with host() as under_test:
+        under_test.start()
+        batcher = DynamicBatcher([under_test], BatchingOptions(max_batch_size=4, max_wait_time=0.0))
+        try:
+            futures = [batcher.submit("m", tensor, TASK) for tensor in items(*range(200))]
+            for answered in (50, 100, 150):
+                futures[answered].result(60)
+                assert under_test.pid is not None
+                os.kill(under_test.pid, signal.SIGKILL)
+            answers = [float(future.result(60).outputs[0].flat[0]) for future in futures]
+        finally:
+            batcher.close()
+        assert answers == [2.0 * value for value in range(200)]
+        assert under_test.generation >= 2

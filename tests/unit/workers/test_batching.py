@@ -1,0 +1,240 @@
+"""The batcher over a host that answers in this process."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from api_client.errors import (
+    DeadlineExceeded,
+    ModelCrashed,
+    ModelFailed,
+    ModelUnavailable,
+    TaskCancelled,
+)
+from tasks.context import TaskContext
+from workers.batching import Answer, BatchingOptions, DynamicBatcher
+from workers.model_host import BatchOutput, HostLostError
+
+TASK = TaskContext(task_id="t")
+
+
+class DoublingHost:
+    """Doubles every tensor; `poison` values crash it, `refused` values make the model raise."""
+
+    def __init__(self, poison: Sequence[float] = (), refused: Sequence[float] = ()) -> None:
+        self.poison = set(poison)
+        self.refused = set(refused)
+        self.batches: list[tuple[str, list[float]]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+
+    def infer(
+        self, slot: int, model: str, ids: Sequence[int], tensors: Sequence[NDArray[Any]]
+    ) -> BatchOutput:
+        del slot
+        assert len({tensor.shape for tensor in tensors}) == 1
+        assert len(set(ids)) == len(ids)
+        self.entered.set()
+        assert self.gate.wait(10)
+        values = [float(tensor.flat[0]) for tensor in tensors]
+        self.batches.append((model, values))
+        if self.poison & set(values):
+            raise HostLostError(ModelCrashed("it died"), guilty=True)
+        if self.refused & set(values):
+            raise ModelFailed("it raised")
+        return BatchOutput(outputs=(np.stack(tensors) * 2,), model_ms=1.0)
+
+
+@contextmanager
+def batcher(host: DoublingHost, **options: Any) -> Iterator[DynamicBatcher]:
+    made = DynamicBatcher([host], BatchingOptions(**options))
+    try:
+        yield made
+    finally:
+        host.gate.set()
+        made.close()
+
+
+def tensor(value: float, width: int = 4) -> NDArray[np.float32]:
+    return np.full((2, width), value, dtype=np.float32)
+
+
+def value_of(future: "Future[Answer]") -> float:
+    return float(future.result(10).outputs[0].flat[0])
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    items=st.lists(st.tuples(st.integers(0, 999), st.integers(1, 5), st.sampled_from("ab")), max_size=40),
+    size=st.integers(1, 9),
+)
+def test_every_item_gets_its_own_answer_whatever_its_companions(
+    items: list[tuple[int, int, str]], size: int
+) -> None:
+    host = DoublingHost()
+    with batcher(host, max_batch_size=size, max_wait_time=0.0) as under_test:
+        futures = [under_test.submit(model, tensor(value, width), TASK) for value, width, model in items]
+        answers = [future.result(10) for future in futures]
+    for (value, width, _), answer in zip(items, answers, strict=True):
+        assert answer.outputs[0].shape == (2, width)
+        assert answer.outputs[0].flat[0] == 2 * value
+        assert 1 <= answer.batch_size <= size
+    assert sum(len(values) for _, values in host.batches) == len(items)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    values=st.lists(st.integers(0, 30), min_size=1, max_size=30),
+    poison=st.sets(st.integers(0, 30), max_size=4),
+    refused=st.sets(st.integers(0, 30), max_size=4),
+)
+def test_an_item_that_kills_or_fails_fails_alone(
+    values: list[int], poison: set[int], refused: set[int]
+) -> None:
+    host = DoublingHost(poison=list(poison), refused=list(refused))
+    with batcher(host, max_batch_size=8, max_wait_time=0.0) as under_test:
+        futures = [under_test.submit("m", tensor(value), TASK) for value in values]
+        for value, future in zip(values, futures, strict=True):
+            if value in poison:
+                with pytest.raises(ModelCrashed):
+                    future.result(10)
+            elif value in refused:
+                with pytest.raises(ModelFailed):
+                    future.result(10)
+            else:
+                assert value_of(future) == 2 * value
+
+
+def test_items_that_wait_while_a_batch_runs_go_together() -> None:
+    host = DoublingHost()
+    host.gate.clear()
+    with batcher(host, max_batch_size=4, max_wait_time=0.0) as under_test:
+        first = under_test.submit("m", tensor(0), TASK)
+        assert host.entered.wait(10)
+        rest = [under_test.submit("m", tensor(value), TASK) for value in (1, 2, 3)]
+        host.gate.set()
+        assert [value_of(future) for future in [first, *rest]] == [0, 2, 4, 6]
+    assert [values for _, values in host.batches] == [[0.0], [1.0, 2.0, 3.0]]
+
+
+def test_an_idle_model_waits_for_companions_no_longer_than_told() -> None:
+    host = DoublingHost()
+    with batcher(host, max_batch_size=2, max_wait_time=30.0) as under_test:
+        began = time.monotonic()
+        futures = [under_test.submit("m", tensor(value), TASK) for value in (1, 2)]
+        assert [value_of(future) for future in futures] == [2, 4]
+        assert time.monotonic() - began < 20
+    assert [values for _, values in host.batches] == [[1.0, 2.0]]
+
+
+def test_interactive_items_overtake_bulk_ones_that_came_first() -> None:
+    host = DoublingHost()
+    host.gate.clear()
+    bulk = TaskContext(task_id="b", priority="bulk")
+    with batcher(host, max_batch_size=1, max_wait_time=0.0) as under_test:
+        # Both lanes are taken up first, so that all others wait in the batcher.
+        busy = [under_test.submit("m", tensor(value), TASK) for value in (0, 1)]
+        assert host.entered.wait(10)
+        wait_until(lambda: under_test.pending == 0)
+        waiting = [under_test.submit("m", tensor(value), bulk) for value in (10, 11, 12)]
+        urgent = under_test.submit("m", tensor(20), TASK)
+        host.gate.set()
+        assert [value_of(each) for each in [*busy, *waiting, urgent]] == [0, 2, 20, 22, 24, 40]
+    order = [values[0] for _, values in host.batches]
+    assert order.index(20.0) < order.index(10.0) < order.index(12.0)
+
+
+def test_what_nobody_waits_for_never_reaches_the_model() -> None:
+    host = DoublingHost()
+    host.gate.clear()
+    cancelled: set[str] = set()
+    late = TaskContext(task_id="late", deadline=time.time() + 0.05)
+    unwanted = TaskContext(task_id="unwanted", is_cancelled=cancelled.__contains__)
+    with batcher(host, max_batch_size=8, max_wait_time=0.0) as under_test:
+        busy = under_test.submit("m", tensor(0), TASK)
+        assert host.entered.wait(10)
+        futures = [
+            under_test.submit("m", tensor(i), task) for i, task in enumerate((late, unwanted, TASK), 1)
+        ]
+        cancelled.add("unwanted")
+        wait_until(lambda: late.deadline is not None and time.time() > late.deadline)
+        host.gate.set()
+        with pytest.raises(DeadlineExceeded):
+            futures[0].result(10)
+        with pytest.raises(TaskCancelled):
+            futures[1].result(10)
+        assert value_of(futures[2]) == 6
+        assert value_of(busy) == 0
+    assert [values for _, values in host.batches] == [[0.0], [3.0]]
+
+
+def test_a_full_batcher_makes_its_callers_wait() -> None:
+    host = DoublingHost()
+    host.gate.clear()
+    with batcher(host, max_batch_size=1, max_wait_time=0.0, max_pending=2) as under_test:
+        for value in range(4):
+            under_test.submit("m", tensor(value), TASK)
+            wait_until(lambda: under_test.pending <= 2)
+        assert under_test.pending == 2
+        blocked = threading.Thread(target=lambda: under_test.submit("m", tensor(9), TASK).result(10))
+        blocked.start()
+        blocked.join(0.05)
+        assert blocked.is_alive()
+        host.gate.set()
+        blocked.join(10)
+        assert not blocked.is_alive()
+
+
+def test_a_batch_that_only_waited_while_the_process_died_is_run_again() -> None:
+    class DyingHost(DoublingHost):
+        deaths = 0
+
+        def infer(self, *arguments: Any) -> BatchOutput:
+            if self.deaths < 1:
+                self.deaths += 1
+                raise HostLostError(ModelCrashed("another batch did it"), guilty=False)
+            return super().infer(*arguments)
+
+    host = DyingHost()
+    with batcher(host, max_batch_size=4, max_wait_time=0.0) as under_test:
+        assert value_of(under_test.submit("m", tensor(3), TASK)) == 6
+    assert host.deaths == 1
+
+
+def test_a_host_that_cannot_be_started_fails_the_whole_batch_with_its_reason() -> None:
+    class MissingHost(DoublingHost):
+        def infer(self, *arguments: Any) -> BatchOutput:
+            del arguments
+            raise ModelUnavailable("no memory for the weights")
+
+    with (
+        batcher(MissingHost(), max_batch_size=4, max_wait_time=0.0) as under_test,
+        pytest.raises(ModelUnavailable, match="no memory for the weights"),
+    ):
+        under_test.submit("m", tensor(1), TASK).result(10)
+
+
+def test_closing_answers_what_waits() -> None:
+    host = DoublingHost()
+    host.gate.clear()
+    with batcher(host, max_batch_size=2, max_wait_time=60.0) as under_test:
+        futures = [under_test.submit("m", tensor(value), TASK) for value in (1, 2, 3)]
+        host.gate.set()
+    assert [value_of(future) for future in futures] == [2, 4, 6]
+
+
+def wait_until(condition: Any, seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the condition did not come true"
+        time.sleep(0.001)

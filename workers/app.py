@@ -1,0 +1,53 @@
+"""The Celery app of every worker, and of Flower."""
+
+import logging
+from typing import Final
+
+from celery import Celery
+from kombu import Exchange, Queue
+
+from workers.settings import Settings
+
+QUEUES: Final = ("gpu", "index", "batch")
+"""Model work, gallery maintenance, and the shards of batch jobs."""
+
+SHOWN_RESULT: Final = 64
+"""Characters of a result in an event: what a picture says is not the operator's business."""
+
+
+def make_app(settings: Settings) -> Celery:
+    """Build the app. Results and arguments are JSON; nothing is ever unpickled."""
+    app = Celery("paddlewheel", broker=settings.broker_url, include=["tasks.text"])
+    app.conf.update(
+        result_backend=f"workers.result_store.ResultStore+{settings.result_url}",
+        result_expires=settings.result_ttl,
+        accept_content=["json"],
+        task_serializer="json",
+        result_serializer="json",
+        # Without an exchange of its own each queue would be bound to the default one and get every retry.
+        task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
+        task_default_queue=QUEUES[0],
+        # A task is acknowledged when it is answered; one whose worker is lost is delivered again.
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_track_started=True,
+        worker_prefetch_multiplier=1,
+        worker_send_task_events=True,
+        worker_hijack_root_logger=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={"socket_keepalive": True, "health_check_interval": 25},
+        redis_socket_keepalive=True,
+        redis_backend_health_check_interval=25,
+    )
+    app.Task.resultrepr_maxsize = SHOWN_RESULT
+    return app
+
+
+def quiet_celery(level: str) -> None:
+    """Our own line says what was answered; Celery's would repeat it with the result's text."""
+    for name in ("celery.app.trace", "celery.worker.strategy"):
+        logging.getLogger(name).setLevel(level if level == "DEBUG" else "WARNING")
+
+
+app = make_app(Settings.from_environment())

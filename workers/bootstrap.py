@@ -1,0 +1,149 @@
+"""The composition root: everything that a worker holds is built here, once a process."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+
+from redis import Redis
+
+from api_client.blobs import BlobStore, open_blob_store
+from api_client.results import Served
+from workers.batching import BatchingOptions, DynamicBatcher
+from workers.cancellations import RedisCancellations
+from workers.images import LINE_LIMITS, PAGE_LIMITS, ImageLoader
+from workers.model_host import HostConfig, HostedModel, ModelHost
+from workers.models.directory import ModelDirectory
+from workers.models.home import ModelHome
+from workers.models.session import SessionOptions
+from workers.models.text_detection import TextDetection
+from workers.models.text_orientation import TextOrientation
+from workers.models.text_recognition import TextRecognition
+from workers.pdf import PdfLimits
+from workers.settings import Settings
+from workers.text_reader import BatchedTextReader, TextModels
+
+
+class WorkerResources:
+    """What tasks use, and what has to be closed after the last one."""
+
+    def __init__(self, text: BatchedTextReader, cancellations: RedisCancellations, stack: ExitStack) -> None:
+        self.text = text
+        self.cancellations = cancellations
+        self._stack = stack
+
+    def close(self) -> None:
+        """Answer what waits, then stop the model processes."""
+        self._stack.close()
+
+
+def build(settings: Settings) -> WorkerResources:
+    """Load and warm up every model. Raises ModelUnknown, ModelUnavailable, ConfigurationError."""
+    stack = ExitStack()
+    try:
+        return _build(settings, stack)
+    except BaseException:
+        stack.close()
+        raise
+
+
+def _build(settings: Settings, stack: ExitStack) -> WorkerResources:
+    directories = open_directories(settings)
+    detection = {name: TextDetection.open(directories[name]) for name in settings.detection_models}
+    recognition = {
+        name: TextRecognition.open(directories[name], width_step=settings.width_step)
+        for name in settings.recognition_models
+    }
+    orientation = (
+        TextOrientation.open(directories[settings.orientation_model]) if settings.orientation_model else None
+    )
+    warm_up = {name: model.warmup_shapes for name, model in recognition.items()}
+    warm_up |= {name: model.warmup_shapes for name, model in detection.items()}
+    if orientation is not None:
+        warm_up[orientation.name] = orientation.warmup_shapes
+    hosts = [
+        _started(host_config(settings, directories, warm_up, device), stack) for device in settings.devices
+    ]
+    batcher = DynamicBatcher(hosts, batching_options(settings))
+    stack.callback(batcher.close)
+    blobs = open_blob_store(settings.blob_url, ttl=settings.blob_ttl, max_bytes=settings.max_blob_bytes)
+    stack.callback(blobs.close)
+    cancellations = RedisCancellations(connect(settings.result_url))
+    stack.callback(cancellations.close)
+    served = {
+        name: Served(model=name, engine=loaded.engine, device=loaded.device)
+        for name, loaded in hosts[0].models.items()
+    }
+    models = TextModels(recognition=recognition, detection=detection, orientation=orientation, served=served)
+    lines, pages = image_loaders(settings, blobs)
+    return WorkerResources(BatchedTextReader(models, batcher, lines, pages), cancellations, stack)
+
+
+def open_directories(settings: Settings) -> dict[str, ModelDirectory]:
+    """The directory of every model that the settings name."""
+    home = ModelHome(settings.model_home)
+    names = [*settings.recognition_models, *settings.detection_models]
+    if settings.orientation_model:
+        names.append(settings.orientation_model)
+    return {name: home.open(name) for name in names}
+
+
+def host_config(
+    settings: Settings,
+    directories: Mapping[str, ModelDirectory],
+    warm_up: Mapping[str, tuple[tuple[int, ...], ...]],
+    device: str,
+) -> HostConfig:
+    """What one model process loads, on its device."""
+    options = SessionOptions(
+        engine=settings.engine,
+        device=device,
+        threads=settings.threads,
+        precision=settings.precision,
+        enable_mkldnn=settings.enable_mkldnn,
+        mkldnn_cache_capacity=settings.mkldnn_cache_capacity,
+        use_tensorrt=settings.use_tensorrt,
+    )
+    models = tuple(
+        HostedModel(name=name, path=directory.path, options=options, warm_up=warm_up[name])
+        for name, directory in directories.items()
+    )
+    threads = str(settings.threads)
+    return HostConfig(
+        models=models,
+        start_timeout=settings.start_timeout,
+        batch_timeout=settings.batch_timeout,
+        # Libraries size their pools when they are loaded; idle threads must not spin on a shared machine.
+        environment={"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "passive"},
+    )
+
+
+def batching_options(settings: Settings) -> BatchingOptions:
+    """How items are put together."""
+    return BatchingOptions(
+        max_batch_size=settings.max_batch_size,
+        max_wait_time=settings.max_wait_time,
+        max_pending=settings.max_pending,
+        max_batch_sizes=dict.fromkeys(settings.detection_models, settings.detection_batch_size),
+    )
+
+
+def image_loaders(settings: Settings, blobs: BlobStore) -> tuple[ImageLoader, ImageLoader]:
+    """One that loads text lines, one that loads pages."""
+    pdf = PdfLimits(dpi=settings.pdf_dpi, max_pages=settings.max_pages)
+    lines, pages = (
+        replace(limits, max_bytes=settings.max_blob_bytes, max_pixels=settings.max_pixels)
+        for limits in (LINE_LIMITS, PAGE_LIMITS)
+    )
+    return ImageLoader(blobs, lines, pdf), ImageLoader(blobs, pages, pdf)
+
+
+def connect(url: str) -> Redis:
+    """A connection to the result store that heals by itself."""
+    return Redis.from_url(url, health_check_interval=25, socket_keepalive=True, socket_connect_timeout=5)
+
+
+def _started(config: HostConfig, stack: ExitStack) -> ModelHost:
+    host = ModelHost(config)
+    stack.callback(host.close)
+    host.start()
+    return host

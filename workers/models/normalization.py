@@ -1,0 +1,67 @@
+"""Pixels to the numbers that a network was trained on.
+
+A pixel has 256 values, so each channel's arithmetic is done once for all of them and looked up afterwards:
+the same float32 results as on the image itself, in a third of the time.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from api_client.errors import ModelUnavailable
+from workers.models.directory import ModelDirectory
+
+_PIXELS = np.arange(256, dtype=np.float32)
+
+
+class Normalization:
+    """A table of 256 values for each of three channels."""
+
+    def __init__(self, channels: Sequence[NDArray[np.float32]]) -> None:
+        self._table = np.stack(channels, axis=-1)[np.newaxis]
+
+    @classmethod
+    def centred(cls) -> "Normalization":
+        """0..255 to -1..1, in the order of operations of PaddleX's OCRReisizeNormImg."""
+        values = _PIXELS / np.float32(255)
+        values -= np.float32(0.5)
+        values /= np.float32(0.5)
+        return cls([values] * 3)
+
+    @classmethod
+    def of(cls, directory: ModelDirectory) -> "Normalization":
+        """The config's NormalizeImage step. Raises ModelUnavailable when it cannot be understood.
+
+        PaddleX computes x * (scale / std) + (-mean / std), the factors in double precision.
+        """
+        settings = directory.transforms.get("NormalizeImage", {})
+        try:
+            scale = _fraction(settings.get("scale", 1 / 255))
+            mean = _three(settings, "mean", (0.485, 0.456, 0.406))
+            std = _three(settings, "std", (0.229, 0.224, 0.225))
+        except (TypeError, ValueError, ZeroDivisionError) as err:
+            raise ModelUnavailable(f"{directory.path}: NormalizeImage has a bad setting: {err}") from err
+        return cls(
+            [_PIXELS * np.float32(scale / s) + np.float32(-m / s) for m, s in zip(mean, std, strict=True)]
+        )
+
+    def fill(self, tensor: NDArray[np.float32], image: NDArray[Any]) -> None:
+        """Write an image (uint8, [H, W, 3]) into a tensor [3, H, W]."""
+        tensor[:] = cv2.LUT(image, self._table).transpose(2, 0, 1)
+
+
+def _three(settings: Mapping[str, Any], key: str, default: tuple[float, ...]) -> tuple[float, ...]:
+    values = tuple(float(value) for value in settings.get(key) or default)
+    if len(values) != 3 or not all(map(math.isfinite, values)) or (key == "std" and 0 in values):
+        raise ValueError(f"{key} has to be three numbers")
+    return values
+
+
+def _fraction(value: Any) -> float:
+    """A number, or PaddleX's `1./255.`, which it evaluates as Python."""
+    numerator, _, denominator = str(value).partition("/")
+    return float(numerator) / float(denominator or 1)

@@ -1,0 +1,144 @@
+"""Every setting of a worker, read from the environment in this one place.
+
+A field `max_batch_size` is the variable PADDLEWHEEL_MAX_BATCH_SIZE; lists are separated by commas.
+docs/settings.md is written from the descriptions below.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from api_client.addresses import Addresses
+from api_client.errors import ConfigurationError
+
+PREFIX: Final = "PADDLEWHEEL_"
+_ROOT: Final = Path(__file__).parents[1]
+
+
+def _split(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+
+
+class Settings(BaseModel):
+    """One worker's settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    broker_url: str = Field(repr=False, description="The broker: redis://, rediss:// or unix://.")
+    result_url: str = Field(repr=False, description="Where results are kept; the broker's server by default.")
+    blob_url: str = Field(
+        repr=False, description="Where images are kept: Redis protocol, file:///folder, or an fsspec URL."
+    )
+    result_ttl: float = Field(6 * 3600, gt=0, description="Seconds that a result is kept.")
+    blob_ttl: float = Field(3600, gt=0, description="Seconds that an image is kept after it was put.")
+    queues: Names = Field(("gpu", "index", "batch"), min_length=1, description="Queues that it takes from.")
+    concurrency: int = Field(
+        0, ge=0, description="Tasks at a time; 0 means twice the batch size, at least 16."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
+    ready_file: Path | None = Field(None, description="Created when it takes tasks, removed when it stops.")
+
+    model_home: Path = Field(
+        _ROOT / ".paddlewheel" / "models", description="The folder of model directories."
+    )
+    recognition_models: Names = Field(
+        ("PP-OCRv4_mobile_rec",),
+        min_length=1,
+        description="Text recognizers served; the first is the default.",
+    )
+    detection_models: Names = Field(
+        ("PP-OCRv4_mobile_det",), min_length=1, description="Text detectors served; the first is the default."
+    )
+    orientation_model: str = Field(
+        "ch_ppocr_mobile_v2.0_cls", description="What turns lines that stand upside down; empty for none."
+    )
+    device: Names = Field(("cpu",), min_length=1, description="cpu, gpu:0, or gpu:0,1 for a process on each.")
+    engine: Literal["auto", "paddle", "openvino", "onnxruntime"] = Field(
+        "auto", description="auto takes the fastest engine that can load a model."
+    )
+    precision: Literal["fp32", "fp16"] = Field("fp32", description="fp16 needs a GPU.")
+    use_tensorrt: bool = Field(False, description="Paddle's TensorRT subgraphs; needs a GPU.")
+    enable_mkldnn: bool = Field(True, description="Paddle's oneDNN kernels on a CPU.")
+    mkldnn_cache_capacity: int = Field(
+        0, ge=0, description="Shapes that oneDNN keeps kernels of; 0: no limit."
+    )
+    cpu_threads: int = Field(
+        0, ge=0, description="Threads of one model run; 0 means the cores divided by the processes."
+    )
+
+    max_batch_size: int = Field(8, ge=1, le=256, description="Items that a model sees at a time.")
+    detection_batch_size: int = Field(
+        1, ge=1, le=64, description="Pages that a detector sees at a time; more helps on a GPU only."
+    )
+    max_wait_time: float = Field(
+        0.002, ge=0, le=10, description="Seconds that an item waits for companions while the model is idle."
+    )
+    max_pending: int = Field(256, ge=1, description="Items that wait in the batcher before tasks do.")
+    batch_timeout: float = Field(60, gt=0, description="Seconds after which a running batch is given up.")
+    start_timeout: float = Field(300, gt=0, description="Seconds that loading all models may take.")
+    width_step: int = Field(
+        1,
+        ge=1,
+        le=640,
+        description="Lines wider than usual get the next multiple of this width; 1 is PaddleX's.",
+    )
+
+    max_blob_bytes: int = Field(32 << 20, ge=1, description="Bytes of one image or PDF.")
+    max_pixels: int = Field(50_000_000, ge=1, description="Pixels of one image or page.")
+    max_pages: int = Field(50, ge=1, description="PDF pages that one task may ask for.")
+    pdf_dpi: int = Field(200, ge=36, le=600, description="Resolution at which PDF pages are rendered.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _addresses(cls, values: dict[str, Any]) -> dict[str, Any]:
+        found = Addresses.find(values.get("broker_url"), values.get("result_url"), values.get("blob_url"))
+        return {
+            **values,
+            "broker_url": found.broker,
+            "result_url": found.results,
+            "blob_url": found.blobs,
+        }
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Read PADDLEWHEEL_*. Raises ConfigurationError that names what is wrong."""
+        env = os.environ if environment is None else environment
+        given = {
+            name: env[PREFIX + name.upper()] for name in cls.model_fields if env.get(PREFIX + name.upper())
+        }
+        try:
+            return cls.model_validate(given)
+        except ValidationError as err:
+            faults = "; ".join(
+                f"{PREFIX}{str(each['loc'][0]).upper()}: {each['msg']}" if each["loc"] else each["msg"]
+                for each in err.errors()
+            )
+            raise ConfigurationError(f"The settings are wrong: {faults}.") from err
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """One device for each model process: gpu:0,1 is gpu:0 and gpu:1, cpu,cpu is two on the CPU."""
+        kind = "cpu"
+        found = []
+        for part in self.device:
+            kind = part.partition(":")[0] if not part.isdigit() else kind
+            found.append(f"{kind}:{part}" if part.isdigit() else {"gpu": "gpu:0"}.get(part, part))
+        return tuple(found)
+
+    @property
+    def task_slots(self) -> int:
+        """Tasks at a time."""
+        return self.concurrency or max(16, 2 * self.max_batch_size * len(self.devices))
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of one model run."""
+        return self.cpu_threads or max(1, (os.cpu_count() or 1) // len(self.devices))

@@ -1,0 +1,208 @@
+"""Reading text: from stored images, through the batcher, to results."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import numpy as np
+
+from api_client.contracts import (
+    ItemError,
+    ReadPages,
+    RecognizedItem,
+    RecognizedTexts,
+    RecognizeText,
+    RecognizeTexts,
+)
+from api_client.errors import ModelUnknown, PaddlewheelError
+from api_client.results import Page, ReadDocument, RecognizedText, Served
+from tasks.context import TaskContext
+from workers.batching import Answer, DynamicBatcher
+from workers.images import Image, ImageLoader, PageImage
+from workers.models.text_crops import crop_line, reading_order
+from workers.models.text_detection import Polygon, TextDetection
+from workers.models.text_orientation import TextOrientation
+from workers.models.text_recognition import TextRecognition
+
+MIN_CROP: Final = 2
+"""Pixels: a detected line that is thinner than this holds no text."""
+
+Model = TypeVar("Model")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextModels:
+    """The models served, by name; the first of each is the default. `orientation` may be missing."""
+
+    recognition: Mapping[str, TextRecognition]
+    detection: Mapping[str, TextDetection]
+    orientation: TextOrientation | None
+    served: Mapping[str, Served]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    text: str
+    score: float
+    answer: Answer
+
+
+class BatchedTextReader:
+    """Reads lines and pages; every model run goes through the batcher, together with other tasks' items."""
+
+    def __init__(
+        self, models: TextModels, batcher: DynamicBatcher, lines: ImageLoader, pages: ImageLoader
+    ) -> None:
+        """`lines` and `pages` load images within the limits of one text line and of one page."""
+        self._models = models
+        self._batcher = batcher
+        self._lines = lines
+        self._pages = pages
+
+    def recognize(self, request: RecognizeText, task: TaskContext) -> RecognizedText:
+        """One text line."""
+        began = time.perf_counter()
+        model = _chosen(self._models.recognition, request.model)
+        with self._lines.load_pages(request.image, (request.page_index,)) as document:
+            (page,) = document
+        waiting = self._submit(model, page.image, task)
+        return self._recognized(request, page, _line(model, waiting.result()), model, task, began)
+
+    def recognize_many(self, request: RecognizeTexts, task: TaskContext) -> RecognizedTexts:
+        """Many text lines; decoding goes on while the first ones are already in the model."""
+        began = time.perf_counter()
+        items = request.items
+        waiting: list[tuple[PageImage, TextRecognition, Future[Answer]] | PaddlewheelError] = []
+        loaded = self._lines.load_each([item.image for item in items], [item.page_index for item in items])
+        for item, page in zip(items, loaded, strict=True):
+            try:
+                if isinstance(page, PaddlewheelError):
+                    raise page
+                model = _chosen(self._models.recognition, item.model)
+                waiting.append((page, model, self._submit(model, page.image, task)))
+            except PaddlewheelError as err:
+                waiting.append(err)
+        outcomes = []
+        for item, each in zip(items, waiting, strict=True):
+            try:
+                if isinstance(each, PaddlewheelError):
+                    raise each
+                page, model, future = each
+                line = _line(model, future.result())
+                result = self._recognized(item, page, line, model, task, began)
+                outcomes.append(RecognizedItem(result=result))
+            except PaddlewheelError as err:
+                outcomes.append(RecognizedItem(error=ItemError(code=err.code, message=err.message)))
+        return RecognizedTexts(items=tuple(outcomes))
+
+    def read(self, request: ReadPages, task: TaskContext) -> ReadDocument:
+        """Every line of every page, in reading order."""
+        with self._pages.load_pages(request.image, request.pages) as document:
+            pages = tuple(self._read_page(page, request, task) for page in document)
+            count = document.page_count
+        return ReadDocument(input_path=request.image.input_path, page_count=count, pages=pages)
+
+    def _read_page(self, page: PageImage, request: ReadPages, task: TaskContext) -> Page:
+        began = time.perf_counter()
+        task.check()
+        recognizer = _chosen(self._models.recognition, request.recognition_model)
+        found = self._detect(page.image, request.detection_model, task)
+        crops = [crop_line(page.image, polygon) for polygon, _ in found]
+        angles = self._turn(crops, task) if request.orientation else [0] * len(crops)
+        waiting = [self._submit(recognizer, each, task) for each in crops]
+        lines = [_line(recognizer, each.result()) for each in waiting]
+        kept = [i for i, line in enumerate(lines) if line.text and line.score >= request.min_score]
+        height, width = page.image.shape[:2]
+        return Page(
+            input_path=request.image.input_path,
+            page_index=page.page_index,
+            width=width,
+            height=height,
+            dt_polys=tuple(_corners(found[i][0]) for i in kept),
+            dt_scores=tuple(found[i][1] for i in kept),
+            rec_texts=tuple(lines[i].text for i in kept),
+            rec_scores=tuple(lines[i].score for i in kept),
+            angles=tuple(angles[i] for i in kept),
+            served=self._served(recognizer.name, [line.answer for line in lines], task, began),
+        )
+
+    def _detect(self, image: Image, name: str | None, task: TaskContext) -> list[tuple[Polygon, float]]:
+        detector = _chosen(self._models.detection, name)
+        answer = self._batcher.submit(detector.name, detector.prepare(image), task).result()
+        height, width = image.shape[:2]
+        found = [
+            (polygon, score)
+            for polygon, score in detector.interpret(answer.outputs, width, height)
+            if _thickness(polygon) >= MIN_CROP
+        ]
+        return [found[i] for i in reading_order([polygon for polygon, _ in found])]
+
+    def _turn(self, crops: list[Image], task: TaskContext) -> list[int]:
+        """Turn the crops that stand upside down, in place; how far each was turned."""
+        model = self._models.orientation
+        if model is None:
+            return [0] * len(crops)
+        waiting = [self._batcher.submit(model.name, model.prepare(each), task) for each in crops]
+        angles: list[int] = [model.interpret(each.result().outputs)[0] for each in waiting]
+        for i, angle in enumerate(angles):
+            if angle:
+                crops[i] = np.ascontiguousarray(np.rot90(crops[i], 2))
+        return angles
+
+    def _submit(self, model: TextRecognition, image: Image, task: TaskContext) -> "Future[Answer]":
+        return self._batcher.submit(model.name, model.prepare(image), task)
+
+    def _recognized(
+        self,
+        request: RecognizeText,
+        page: PageImage,
+        line: _Line,
+        model: TextRecognition,
+        task: TaskContext,
+        began: float,
+    ) -> RecognizedText:
+        return RecognizedText(
+            input_path=request.image.input_path,
+            page_index=page.page_index,
+            rec_text=line.text,
+            rec_score=line.score,
+            served=self._served(model.name, [line.answer], task, began),
+        )
+
+    def _served(self, model: str, answers: Sequence[Answer], task: TaskContext, began: float) -> Served:
+        return self._models.served[model].model_copy(
+            update={
+                "queue_ms": task.queue_ms,
+                "batch_wait_ms": max((each.batch_wait_ms for each in answers), default=0.0),
+                "batch_size": max((each.batch_size for each in answers), default=0),
+                "model_ms": max((each.model_ms for each in answers), default=0.0),
+                "total_ms": (time.perf_counter() - began) * 1000,
+            }
+        )
+
+
+def _line(model: TextRecognition, answer: Answer) -> _Line:
+    text, score = model.interpret(answer.outputs)
+    return _Line(text=text, score=score, answer=answer)
+
+
+def _chosen(models: Mapping[str, Model], name: str | None) -> Model:
+    if name is None:
+        return next(iter(models.values()))
+    if name not in models:
+        raise ModelUnknown(f"This worker has no model {name!r} for the task; it has {_listed(models)}.")
+    return models[name]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _corners(polygon: Polygon) -> tuple[tuple[float, float], ...]:
+    return tuple((float(x), float(y)) for x, y in polygon)
+
+
+def _thickness(polygon: Polygon) -> float:
+    return float(min(np.linalg.norm(polygon[0] - polygon[1]), np.linalg.norm(polygon[1] - polygon[2])))
