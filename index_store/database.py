@@ -70,14 +70,16 @@ class Database:
         pooled = self._checkout()
         try:
             yield pooled.dbapi_connection  # type: ignore[misc]
-        except (psycopg2.OperationalError, psycopg2.InterfaceError) as err:
-            pooled.invalidate()
-            self._engine.dispose()
-            raise DatabaseUnavailable(_UNAVAILABLE.format(_first_line(err))) from err
         except psycopg2.errors.UndefinedTable as err:
             raise SchemaOutdated(
                 f"The database lacks this version's tables ({_first_line(err)}): run the migrations."
             ) from err
+        except psycopg2.Error as err:
+            if not _is_lost(err):
+                raise
+            pooled.invalidate()
+            self._engine.dispose()
+            raise DatabaseUnavailable(_UNAVAILABLE.format(_first_line(err))) from err
         finally:
             pooled.close()
 
@@ -126,6 +128,12 @@ def advisory_lock(database: Database, number: int) -> Iterator[Connection | None
         finally:
             if not connection.closed:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", (number,))
+
+
+def _is_lost(err: psycopg2.Error) -> bool:
+    """Whether the connection went; for some ways of going psycopg2 raises the bare DatabaseError."""
+    lost = (psycopg2.OperationalError, psycopg2.InterfaceError)
+    return isinstance(err, lost) or type(err) is psycopg2.DatabaseError
 
 
 def _first_line(err: BaseException) -> str:

@@ -14,7 +14,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from api_client.errors import SegmentCorrupt
+from api_client.errors import SegmentCorrupt, SegmentStoreUnavailable
 from index_store.gallery import Embeddings, Ids, Metric, Precision
 from index_store.vectors import decode
 
@@ -104,7 +104,10 @@ def search_index(index: Index, queries: Embeddings, count: int) -> Found:
 
 def write_index(index: Index, path: Path) -> None:
     """Write the file; the caller makes it durable."""
-    faiss.write_index(index, str(path))
+    try:
+        faiss.write_index(index, str(path))
+    except RuntimeError as err:
+        raise SegmentStoreUnavailable(f"{path.name} cannot be written: is the disk full?") from err
 
 
 def open_index(path: Path) -> Index:

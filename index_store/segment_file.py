@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from api_client.errors import SegmentCorrupt
+from api_client.errors import SegmentCorrupt, SegmentStoreUnavailable
 from index_store.gallery import Ids
 from index_store.indexes import Index, open_index, write_index
 
@@ -92,14 +92,17 @@ def write_segment(path: Path, index: Index, ids: Ids, labels: Sequence[str]) -> 
     """Write the file and force it to the disk; returns its size and SHA-256 in hexadecimal."""
     write_index(index, path)
     codes, ends, text, distinct = Labels.of(labels).parts()
-    with path.open("ab") as file:
-        index_bytes = file.tell()
-        for part in (ids.astype("<i8").tobytes(), codes, ends, text):
-            file.write(part)
-        file.write(_FOOTER.pack(_MAGIC, index_bytes, len(ids), distinct, len(text)))
-        file.flush()
-        os.fsync(file.fileno())
-    return path.stat().st_size, file_digest(path)
+    try:
+        with path.open("ab") as file:
+            index_bytes = file.tell()
+            for part in (ids.astype("<i8").tobytes(), codes, ends, text):
+                file.write(part)
+            file.write(_FOOTER.pack(_MAGIC, index_bytes, len(ids), distinct, len(text)))
+            file.flush()
+            os.fsync(file.fileno())
+        return path.stat().st_size, file_digest(path)
+    except OSError as err:
+        raise SegmentStoreUnavailable(f"{path.name} cannot be written: {err.strerror}.") from err
 
 
 def check_file(path: Path, size: int, digest: str) -> Path:

@@ -37,7 +37,7 @@ class SegmentFiles(Protocol):
         ...
 
     def sweep(self, older_than: float, keep: set[str]) -> tuple[str, ...]:
-        """Delete what is local, older than that many seconds, and neither published nor in `keep`."""
+        """Delete what is local, older than that many seconds, and not of a file in `keep`."""
         ...
 
 
@@ -85,9 +85,12 @@ class SegmentFolder:
             if not path.name.endswith(_SCRATCH):
                 yield path.name, age
 
-    def sweep(self, older_than: float, keep: set[str]) -> tuple[str, ...]:  # noqa: ARG002 - no copies here
-        """Delete scratch files that nobody has touched for so long."""
-        return sweep_folder(self._folder, older_than, lambda path: path.name.endswith(_SCRATCH))
+    def sweep(self, older_than: float, keep: set[str]) -> tuple[str, ...]:
+        """Delete scratch files of nobody that were not touched for so long."""
+        kept = {f"{name}{_SCRATCH}" for name in keep}
+        return sweep_folder(
+            self._folder, older_than, lambda path: path.suffix == _SCRATCH and path.name not in kept
+        )
 
 
 def sync_folder(folder: Path) -> None:

@@ -48,13 +48,14 @@ def test_a_file_of_another_content_is_refused(files: SegmentFiles) -> None:
         files.fetch(NAME, len(CONTENT), DIGEST)
 
 
-def test_a_scratch_file_is_not_listed_and_goes_when_it_is_old(files: SegmentFiles) -> None:
+def test_a_scratch_file_is_not_listed_and_goes_when_it_is_old_and_of_nobody(files: SegmentFiles) -> None:
     files.scratch(NAME).write_bytes(CONTENT)
     assert list(files.names()) == []
     assert files.sweep(3600, set()) == ()
     old = time.time() - 7200
     os.utime(files.scratch(NAME), (old, old))
-    assert files.sweep(3600, {NAME}) == (files.scratch(NAME).name,)
+    assert files.sweep(3600, {NAME}) == ()
+    assert files.sweep(3600, set()) == (files.scratch(NAME).name,)
 
 
 def test_a_wrong_or_missing_copy_is_fetched_again(tmp_path: Path) -> None:
