@@ -137,15 +137,15 @@ class OperationLog:
     def build(self, key: str, spec: GallerySpec, vectors: NewVectors, operation_id: str) -> Appended:
         """A new gallery with its first vectors, in one transaction; repeatable like `append`."""
         try:
-            gallery = find_gallery(self._database, key)
-        except GalleryNotFound:
             with self._database.transaction(_START % len(vectors)) as cursor:
                 batch_id, ids = _row(cursor)
                 gallery = _create(cursor, key, spec)
                 return _append(cursor, gallery, vectors, operation_id, batch_id, ids)
-        stored = self._stored(gallery, operation_id, "append", vectors.digest)
-        if stored is None:
-            raise GalleryExists(f"A gallery {key!r} exists already: append to it, or delete it first.")
+        except GalleryExists:
+            gallery = find_gallery(self._database, key)
+            stored = self._stored(gallery, operation_id, "append", vectors.digest)
+            if stored is None:
+                raise
         return Appended(operation_id=operation_id, generation=stored[0], ids=stored[1], repeated=True)
 
     def append(self, gallery: Gallery, vectors: NewVectors, operation_id: str) -> Appended:

@@ -48,17 +48,25 @@ class GalleryReader:
         self._lock = threading.Lock()
         self._view = empty_view(gallery)
 
-    def view(self, generation: int) -> View:
-        """A view of that generation or a later one."""
+    @property
+    def generation(self) -> int:
+        """The generation of the view that is held now."""
+        return self._view.gallery.generation
+
+    def view(self, generation: int, held_before: int) -> View:
+        """A view of that generation or a later one.
+
+        `held_before` is `generation` of this reader from before the database was asked. If it is higher
+        than the database's, a backup was restored under the running process: all is read anew.
+        """
         view = self._view
         if view.gallery.generation == generation:
             return view
         with self._lock:
-            if self._view.gallery.generation < generation:
-                self._view = self._refreshed(self._view)
-            elif self._view.gallery.generation > generation and view is self._view:
-                # The database went back in time: a backup was restored under the running process.
+            if held_before > generation:
                 self._view = self._refreshed(empty_view(view.gallery))
+            elif self._view.gallery.generation < generation:
+                self._view = self._refreshed(self._view)
             return self._view
 
     def _refreshed(self, view: View) -> View:

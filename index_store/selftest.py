@@ -14,7 +14,7 @@ QUERIES = 200
 NEEDED_AT_1 = 0.999
 NEEDED_AT_10 = 0.99
 SMALLEST_INDEXED = 4096
-_SCORE_ERROR = 1e-3  # two rows whose scores differ by less are equally right answers
+_SCORE_ERROR = 2e-4  # rows whose scores differ by less are equally right: fp16 itself errs by 4e-5
 
 
 @dataclass(frozen=True, kw_only=True)

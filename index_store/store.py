@@ -227,6 +227,8 @@ class GalleryStore:
 
     def view(self, key: str) -> View:
         """The gallery as it is now, in memory and mapped files."""
+        held = self._readers.get(key)
+        held_before = held[1].generation if held else 0
         with self._database.cursor() as cursor:
             cursor.execute(_GENERATION, (key,))
             row = cursor.fetchone()
@@ -234,7 +236,9 @@ class GalleryStore:
             with self._readers_lock:
                 self._readers.pop(key, None)
             raise GalleryNotFound(f"There is no gallery {key!r}.")
-        return self._reader(key, row[0]).view(row[1])
+        if held is None or held[0] != row[0]:
+            return self._reader(key, row[0]).view(row[1], 0)
+        return held[1].view(row[1], held_before)
 
     def _reader(self, key: str, gallery_id: int) -> GalleryReader:
         held = self._readers.get(key)

@@ -1,5 +1,6 @@
 """GalleryStore against a real Postgres: what each method does, and what it refuses."""
 
+import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,8 @@ from api_client.errors import (
 )
 from index_store.database import Database
 from index_store.gallery import GallerySpec, IndexType, Metric
+from index_store.sealing import Sealer
+from index_store.segment_file import SegmentFile
 from index_store.segment_folder import SegmentFolder
 from index_store.store import GalleryStore
 from tests.embeddings import people, random_embeddings
@@ -279,3 +282,63 @@ def test_appending_to_a_gallery_deleted_meanwhile_stores_nothing(
     with database.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM gallery_vectors WHERE gallery_id = %s", (gallery.id,))
         assert cursor.fetchone() == (0,)
+
+
+def test_one_build_sent_by_many_threads_is_done_once(store: GalleryStore, key: str) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        sent = [pool.submit(store.build, key, SPEC, VECTORS, LABELS, operation_id="same") for _ in range(8)]
+        answers = [future.result() for future in sent]
+    assert len({answer.ids for answer in answers}) == 1
+    assert store.gallery(key).live == 20
+
+
+def test_threads_share_a_store_and_open_each_file_once(
+    store: GalleryStore, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.build(key, SPEC, VECTORS, LABELS)
+    Sealer(database=store.database, files=store.files).compact(key)
+    opened: list[Path] = []
+
+    def counted(path: Path) -> SegmentFile:
+        opened.append(path)
+        return SegmentFile(path)
+
+    monkeypatch.setattr("index_store.reader.SegmentFile", counted)
+
+    def write_and_read(number: int) -> None:
+        row = random_embeddings(1, 16, seed=100 + number)
+        (vector_id,) = store.append(key, row, ["thread"]).ids
+        assert store.search_one(key, row[0])[0].id == vector_id
+
+    with ThreadPoolExecutor(8) as pool:
+        for future in [pool.submit(write_and_read, number) for number in range(80)]:
+            future.result()
+    assert store.view(key).gallery.live == 100
+    assert len(opened) == 1
+
+
+def test_a_forked_child_uses_the_store_of_its_parent_safely(store: GalleryStore, key: str) -> None:
+    store.build(key, SPEC, VECTORS, LABELS)
+    store.search(key, VECTORS)
+    child = os.fork()
+    if child == 0:
+        found = store.search_one(key, VECTORS[3])[0].label == "label 3"
+        store.append(key, VECTORS[:1], ["of the child"])
+        os._exit(7 if found else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert {hit.label for hit in store.search_one(key, VECTORS[0], top_k=2)} >= {"of the child"}
+    assert store.append(key, VECTORS[:1], ["of the parent"]).ids
+
+
+def test_a_backup_restored_under_a_running_store_is_noticed(
+    store: GalleryStore, key: str, database: Database
+) -> None:
+    kept = store.build(key, SPEC, VECTORS[:10], LABELS[:10]).ids
+    lost = store.append(key, VECTORS[10:], LABELS[10:])
+    assert store.view(key).live(lost.ids) == set(lost.ids)
+    with database.transaction() as cursor:  # what the tables would be after going back one operation
+        cursor.execute("DELETE FROM gallery_vectors WHERE id = ANY(%s)", (list(lost.ids),))
+        cursor.execute("DELETE FROM gallery_operations WHERE operation_id = %s", (lost.operation_id,))
+        cursor.execute("UPDATE galleries SET generation = 1, live = 10 WHERE key = %s", (key,))
+    assert store.view(key).live(kept + lost.ids) == set(kept)
+    assert len(store.search_one(key, VECTORS[0], top_k=20)) == 10
