@@ -14,6 +14,9 @@ CONNECT_SECONDS = 5.0
 REPLY_SECONDS = 30.0
 UPLOAD_BYTES = 64_000_000
 """How much one pipeline of uploads may hold, so that many large images do not fill the memory twice."""
+SENT_UNASKED = 32_768
+"""A larger blob is sent only after the server said that it is missing; for a text line the question costs
+more than the bytes (a put of 6 kB on one machine: 213 us with it, 155 us without)."""
 REDIS_NAMES = {"valkey": "redis", "valkeys": "rediss"}
 
 
@@ -33,7 +36,7 @@ def _translated() -> Iterator[None]:
 
 
 class RedisBlobStore(ContentStore):
-    """Blobs under `paddlewheel:blob:<digest>`. A put that finds its bytes there sends none."""
+    """Blobs under `paddlewheel:blob:<digest>`. A put that finds a large one there does not send it."""
 
     def __init__(self, url: str, *, ttl: float, max_bytes: int, now: Callable[[], float] = time.time) -> None:
         super().__init__(ttl=ttl, max_bytes=max_bytes, now=now)
@@ -50,22 +53,26 @@ class RedisBlobStore(ContentStore):
     def _write(self, blobs: Mapping[str, bytes]) -> Mapping[str, float | None]:
         milliseconds = max(1, round(self._ttl * 1000))
         expires_at = self._now() + self._ttl
-        missing = self._renew(list(blobs), milliseconds)
-        for upload in uploads_of([(digest, blobs[digest]) for digest in missing]):
+        missing = self._renew([d for d, data in blobs.items() if len(data) > SENT_UNASKED], milliseconds)
+        wanted = [(d, data) for d, data in blobs.items() if len(data) <= SENT_UNASKED or d in missing]
+        for upload in uploads_of(wanted):
             with _translated(), self._redis.pipeline(transaction=False) as pipeline:
                 for digest, data in upload:
-                    pipeline.set(_key(digest), data, px=milliseconds)
+                    pipeline.set(_key(digest), data, px=milliseconds, nx=True)
+                    pipeline.pexpire(_key(digest), milliseconds, gt=True)
                 pipeline.execute()
         return dict.fromkeys(blobs, expires_at)
 
-    def _renew(self, digests: Sequence[str], milliseconds: int) -> list[str]:
+    def _renew(self, digests: Sequence[str], milliseconds: int) -> set[str]:
         """Prolong what is there, never shorten what another client keeps for longer; what is missing."""
+        if not digests:
+            return set()
         with _translated(), self._redis.pipeline(transaction=False) as pipeline:
             for digest in digests:
                 pipeline.pexpire(_key(digest), milliseconds, gt=True)
                 pipeline.exists(_key(digest))
             replies = pipeline.execute()
-        return [digest for digest, there in zip(digests, replies[1::2], strict=True) if not there]
+        return {digest for digest, there in zip(digests, replies[1::2], strict=True) if not there}
 
     def _read(self, digests: Sequence[str]) -> Mapping[str, bytes | BlobError]:
         with _translated(), self._redis.pipeline(transaction=False) as pipeline:

@@ -14,6 +14,10 @@ CHINESE: Final = 2
 """Faces of the font collection; each of them has Latin letters too."""
 
 
+REGULAR: Final = 400
+"""The weight; the file's own default is its thinnest."""
+
+
 def draw_line(text: str, size: int, face: int = CHINESE) -> Image.Image:
     """One line, dark on light, with letters `size` pixels high."""
     font = font_of(size, face)
@@ -25,18 +29,21 @@ def draw_line(text: str, size: int, face: int = CHINESE) -> Image.Image:
 
 
 def draw_page(lines: Sequence[str]) -> Image.Image:
-    """A page of A4 at 150 dpi: a heading and its lines."""
-    page = Image.new("RGB", (1240, 1754), "white")
+    """A page of A5 at 150 dpi: a heading and its lines."""
+    page = Image.new("RGB", (874, 1240), "white")
     pen = ImageDraw.Draw(page)
-    for number, line in enumerate(lines):
-        pen.text((130, 160 + 110 * number), line, font=font_of(38 if number else 56), fill=(20, 20, 24))
+    pen.text((90, 100), lines[0], font=font_of(46), fill=(20, 20, 24))
+    for number, line in enumerate(lines[1:]):
+        pen.text((90, 220 + 58 * number), line, font=font_of(28), fill=(20, 20, 24))
     return page
 
 
 def font_of(size: int, face: int = CHINESE) -> ImageFont.FreeTypeFont:
     """The collection that the demo's font package brings."""
     path = Path(str(files("manimgx_fonts_cjk"))) / "NotoSansCJK-VF.otf.ttc"
-    return ImageFont.truetype(str(path), size, index=face)
+    font = ImageFont.truetype(str(path), size, index=face)
+    font.set_variation_by_axes([REGULAR])
+    return font
 
 
 def png(image: Image.Image) -> bytes:

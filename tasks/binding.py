@@ -53,15 +53,20 @@ def task(
             try:
                 context = _context(self.request, cancellations.is_cancelled)
                 context.check()
+                began = time.perf_counter()
                 answer = body(_parse(spec, request), context)
                 # An answer that was cancelled while it was made is discarded, as promised.
                 if cancellations.is_cancelled(context.task_id):
                     context.check()
+                taken = (time.perf_counter() - began) * 1000
+                waited = context.queue_ms or 0.0
+                log.info("%s[%s] %.0f ms, %.0f ms in the queue", spec.name, context.task_id, taken, waited)
                 return answer.model_dump(mode="json")
             except BlobStoreUnavailable as err:
                 pause = RETRY_SECONDS * 2**self.request.retries * random.uniform(0.5, 1.0)  # noqa: S311
                 raise self.retry(exc=err, countdown=pause) from err
-            except PaddlewheelError:
+            except PaddlewheelError as err:
+                log.info("%s[%s] error[%s]: %s", spec.name, self.request.id, err.code, err.message)
                 raise
             except Exception as err:
                 log.exception("task %s[%s] failed unexpectedly", spec.name, self.request.id)

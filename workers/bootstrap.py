@@ -75,6 +75,8 @@ def _build(settings: Settings, stack: ExitStack) -> WorkerResources:
     }
     models = TextModels(recognition=recognition, detection=detection, orientation=orientation, served=served)
     lines, pages = image_loaders(settings, blobs)
+    stack.callback(lines.close)
+    stack.callback(pages.close)
     return WorkerResources(BatchedTextReader(models, batcher, lines, pages), cancellations, stack)
 
 

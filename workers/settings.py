@@ -94,7 +94,7 @@ class Settings(BaseModel):
     max_blob_bytes: int = Field(32 << 20, ge=1, description="Bytes of one image or PDF.")
     max_pixels: int = Field(50_000_000, ge=1, description="Pixels of one image or page.")
     max_pages: int = Field(50, ge=1, description="PDF pages that one task may ask for.")
-    pdf_dpi: int = Field(200, ge=36, le=600, description="Resolution at which PDF pages are rendered.")
+    pdf_dpi: int = Field(144, ge=36, le=600, description="Resolution at which PDF pages are rendered.")
 
     @model_validator(mode="before")
     @classmethod

@@ -65,8 +65,7 @@ class BatchedTextReader:
         """One text line."""
         began = time.perf_counter()
         model = _chosen(self._models.recognition, request.model)
-        with self._lines.load_pages(request.image, (request.page_index,)) as document:
-            (page,) = document
+        page = self._lines.load(request.image, request.page_index)
         waiting = self._submit(model, page.image, task)
         return self._recognized(request, page, _line(model, waiting.result()), model, task, began)
 

@@ -37,7 +37,7 @@ def main() -> None:
 
     Images are stored once, tasks go to the workers through the broker, and results are printed in the order
     of the images. One image that fails does not stop the others: its error is one line on stderr,
-    'error[code]: message', and the exit status is 1. Status 2 says that the command itself was wrong.
+    'error[code]: image: message', and the exit status is 1. Status 2 says that the command itself was wrong.
 
     \b
     Examples:
@@ -170,9 +170,7 @@ def put(paths: tuple[str, ...], as_json: bool, **urls: Any) -> None:
                 ref = _stored(client, each)
             except CallerError as err:
                 failed = True
-                show_error(
-                    err.code, err.message if each.name in err.message else f"{each.name}: {err.message}"
-                )
+                show_error(err.code, f"{each.name}: {err.message}")
             else:
                 click.echo(ref.model_dump_json() if as_json else f"{ref.blob}  {each.name}")
     click.get_current_context().exit(FAILED if failed else 0)

@@ -26,7 +26,7 @@ class Input:
     """
 
     name: str
-    source: Path | bytes | ImageRef | PaddlewheelError
+    source: str | Path | bytes | ImageRef | PaddlewheelError
     folder: Path = Path()
 
 
@@ -47,10 +47,8 @@ def _inputs_of(path: str, *, pdf: bool) -> Iterator[Input]:
                 yield Input(name=str(file), source=file, folder=file.parent.relative_to(path))
         except UnsupportedSource as err:
             yield Input(name=path, source=err)
-    elif "://" in path or path.startswith("data:"):
-        yield Input(name=path, source=UnsupportedSource("URL inputs are not enabled: fetch the image first."))
     else:
-        yield Input(name=path, source=Path(path))
+        yield Input(name=path, source=path)
 
 
 def _piped() -> bytes | PaddlewheelError:

@@ -60,7 +60,7 @@ class Report:
 
     def _fail(self, name: str, code: str, message: str) -> None:
         self.failures += 1
-        show_error(code, message if name in message else f"{name}: {message}")
+        show_error(code, f"{name}: {message}")
 
     def _print(self, name: str, result: Answer) -> None:
         if self.form == "json":

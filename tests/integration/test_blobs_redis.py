@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from api_client.blob_content import digest_of
-from api_client.blob_redis import RedisBlobStore
+from api_client.blob_redis import SENT_UNASKED, RedisBlobStore
 from api_client.blobs import open_blob_store
 from api_client.errors import BlobCorrupt, BlobExpired, BlobStoreUnavailable
 from tests.blob_contract import MAX_BYTES, TTL, BlobStoreContract, Clock, kinds
@@ -51,12 +51,21 @@ class TestRedis(BlobStoreContract):
             server.redis.delete(name)
         server.redis.close()
 
-    def test_bytes_that_are_there_are_not_sent_again(self, backend: Server) -> None:
-        store = backend.open()
-        store.put_many([b"one", b"two", b"one"])
+    def test_large_blobs_that_are_there_are_not_sent_again(self, backend: Server) -> None:
+        one, two, three = (bytes([number]) * (SENT_UNASKED + 1) for number in range(3))
+        store = backend.open(max_bytes=SENT_UNASKED + 1)
+        store.put_many([one, two, one])
         before = backend.calls("set")
-        store.put_many([b"two", b"three"])
-        assert backend.calls("set") == before + 1
+        stored = store.put_many([two, three, b"small"])
+        assert backend.calls("set") == before + 2
+        assert store.get_many(stored) == [two, three, b"small"]
+
+    def test_a_large_blob_is_renewed_and_never_shortened(self, backend: Server) -> None:
+        data = bytes(SENT_UNASKED + 1)
+        backend.open(max_bytes=len(data)).put(data)
+        for ttl, left in ((TTL / 2, TTL), (TTL * 2, TTL * 2)):
+            backend.open(ttl=ttl, max_bytes=len(data)).put(data)
+            assert backend.redis.pttl(key(data)) / 1000 == pytest.approx(left, abs=10)
 
     def test_many_are_got_in_one_round_trip(self, backend: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         store = backend.open()

@@ -102,7 +102,7 @@ def test_a_failing_image_does_not_stop_the_others(paddlewheel: Invoke, lines: Pa
     assert result.stdout.splitlines() == ["lines/1.png\tone", "lines/more/3.png\tthree", "lines/1.png\tone"]
     assert result.stderr.splitlines() == [
         "error[image_corrupt]: lines/2.png: The image is cut off or damaged.",
-        "error[unsupported_source]: There is no file missing.png.",
+        "error[unsupported_source]: missing.png: There is no file missing.png.",
     ]
     assert result.exit_code == 1
 

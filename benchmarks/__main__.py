@@ -1,0 +1,32 @@
+"""`python -m benchmarks`: what can be measured, and how long it takes."""
+
+import runpy
+import sys
+from typing import Final
+
+BENCHMARKS: Final = {
+    "parity": "answers and scores against PaddleX 3.7.2 on the same weights",
+    "throughput": "lines per second through the queue, the bare engine loop, PaddleX's predict",
+    "neighbours": "whether a line's answer depends on the lines it is batched with",
+}
+
+
+def main() -> None:
+    """Run the benchmarks that are named, or all of them, with their own defaults."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print("python -m benchmarks [NAME ...]\n")
+        for name, what in BENCHMARKS.items():
+            print(f"  {name:12} {what}")
+        print("\nEach one alone takes options: python -m benchmarks.NAME --help")
+        return
+    unknown = set(sys.argv[1:]) - set(BENCHMARKS)
+    if unknown:
+        sys.exit(f"There is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}.")
+    for name in sys.argv[1:] or BENCHMARKS:
+        sys.argv[1:] = []
+        print(f"== {name}: {BENCHMARKS[name]}", flush=True)
+        runpy.run_module(f"benchmarks.{name}", run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""Task bodies and their binding, without a broker: Celery runs the task in this process."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from api_client.contracts import READ_PAGES, RECOGNIZE_TEXT, RECOGNIZE_TEXTS, TASKS
+from api_client.errors import (
+    BlobStoreUnavailable,
+    DeadlineExceeded,
+    InternalError,
+    InvalidRequest,
+    ModelUnknown,
+    PaddlewheelError,
+    TaskCancelled,
+)
+from api_client.results import RecognizedText
+from tasks import resources as installed
+from tasks.context import TaskContext
+from tasks.text import recognize_text
+
+REQUEST = {"image": {"blob": "sha256:" + "0" * 64}}
+
+
+class FakeText:
+    """Answers with the task's context in the text; raises what it is told to."""
+
+    error: Exception | None = None
+    seen: TaskContext | None = None
+
+    def recognize(self, request: Any, task: TaskContext) -> RecognizedText:
+        del request
+        self.seen = task
+        if self.error:
+            raise self.error
+        return RecognizedText(rec_text="a", rec_score=1.0)
+
+
+class FakeCancellations:
+    """Some ids are cancelled from the start, `late` once the body has run."""
+
+    def __init__(self) -> None:
+        self.cancelled: set[str] = set()
+        self.running: list[str] = []
+
+    def arrived(self, task_id: str) -> None:
+        self.running.append(task_id)
+
+    def is_cancelled(self, task_id: str) -> bool:
+        return task_id in self.cancelled
+
+    def finished(self, task_id: str) -> None:
+        self.running.remove(task_id)
+
+
+class FakeResources:
+    def __init__(self) -> None:
+        self.text: Any = FakeText()
+        self.cancellations = FakeCancellations()
+
+
+@pytest.fixture
+def fakes() -> Iterator[FakeResources]:
+    fakes = FakeResources()
+    installed.install(fakes)
+    yield fakes
+    installed._installed.clear()
+
+
+@pytest.fixture(scope="module")
+def app() -> Celery:
+    app = Celery("unit", set_as_current=False)
+    app.conf.update(task_always_eager=True, task_eager_propagates=False, task_store_eager_result=False)
+    app.finalize()
+    return app
+
+
+def run(app: Celery, request: object, **options: Any) -> Any:
+    result = app.tasks[RECOGNIZE_TEXT.name].apply(args=[request], **options)
+    return result.result
+
+
+def test_every_contract_has_a_task(app: Celery) -> None:
+    assert {spec.name for spec in TASKS} == {READ_PAGES.name, RECOGNIZE_TEXT.name, RECOGNIZE_TEXTS.name}
+    assert {spec.name for spec in TASKS} <= set(app.tasks)
+
+
+def test_a_body_is_an_ordinary_function(fakes: FakeResources) -> None:
+    request = RECOGNIZE_TEXT.request.model_validate(REQUEST)
+    context = TaskContext(task_id="t")
+    assert recognize_text(request, context).rec_text == "a"
+    assert fakes.text.seen is context
+
+
+def test_the_answer_is_plain_json(app: Celery, fakes: FakeResources) -> None:
+    answer = run(app, REQUEST, task_id="t")
+    assert answer == {
+        "input_path": None,
+        "page_index": None,
+        "served": None,
+        "rec_text": "a",
+        "rec_score": 1.0,
+    }
+    assert fakes.cancellations.running == []
+
+
+@pytest.mark.parametrize("request_", [{}, {"image": {"blob": "x"}}, "text", None, {**REQUEST, "extra": 1}])
+def test_a_request_that_does_not_fit_is_refused_without_its_values(
+    app: Celery, fakes: FakeResources, request_: object
+) -> None:
+    del fakes
+    answer = run(app, request_)
+    assert isinstance(answer, InvalidRequest)
+    assert "contract" in answer.message
+
+
+def test_a_cancelled_task_never_reaches_its_body(app: Celery, fakes: FakeResources) -> None:
+    fakes.cancellations.cancelled.add("t")
+    assert isinstance(run(app, REQUEST, task_id="t"), TaskCancelled)
+    assert fakes.text.seen is None
+    assert fakes.cancellations.running == []
+
+
+def test_an_answer_that_was_cancelled_meanwhile_is_discarded(app: Celery, fakes: FakeResources) -> None:
+    class Slow(FakeText):
+        def recognize(self, request: Any, task: TaskContext) -> RecognizedText:
+            fakes.cancellations.cancelled.add(task.task_id)
+            return super().recognize(request, task)
+
+    fakes.text = Slow()
+    assert isinstance(run(app, REQUEST, task_id="t"), TaskCancelled)
+
+
+def test_a_task_past_its_deadline_never_reaches_its_body(app: Celery, fakes: FakeResources) -> None:
+    assert isinstance(run(app, REQUEST, headers={"deadline": time.time() - 1}), DeadlineExceeded)
+    assert fakes.text.seen is None
+
+
+def test_a_deadline_that_is_not_a_number_is_refused(app: Celery, fakes: FakeResources) -> None:
+    del fakes
+    assert isinstance(run(app, REQUEST, headers={"deadline": "soon"}), InvalidRequest)
+
+
+def test_the_body_learns_deadline_priority_and_queue_time(app: Celery, fakes: FakeResources) -> None:
+    deadline = time.time() + 60
+    run(app, REQUEST, headers={"deadline": deadline, "enqueued_at": time.time() - 1})
+    assert fakes.text.seen is not None
+    assert fakes.text.seen.deadline == deadline
+    assert fakes.text.seen.priority == "interactive"
+    assert fakes.text.seen.queue_ms == pytest.approx(1000, abs=500)
+
+
+def test_a_typed_error_goes_to_the_caller_as_it_is(app: Celery, fakes: FakeResources) -> None:
+    fakes.text.error = ModelUnknown("no such model")
+    answer = run(app, REQUEST)
+    assert isinstance(answer, ModelUnknown)
+    assert answer.message == "no such model"
+
+
+def test_an_unexpected_error_shows_nothing_of_the_inside(
+    app: Celery, fakes: FakeResources, caplog: pytest.LogCaptureFixture
+) -> None:
+    fakes.text.error = ZeroDivisionError("secret detail")
+    answer = run(app, REQUEST, task_id="t-1")
+    assert isinstance(answer, InternalError)
+    assert "secret" not in answer.message
+    assert "t-1" in answer.message
+    assert "secret detail" in caplog.text
+
+
+def test_a_lost_connection_is_tried_again_and_in_the_end_told(
+    app: Celery, fakes: FakeResources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.binding.RETRY_SECONDS", 0.0)
+    tries = []
+
+    class Away(FakeText):
+        def recognize(self, request: Any, task: TaskContext) -> RecognizedText:
+            del request
+            tries.append(task.task_id)
+            raise BlobStoreUnavailable("away")
+
+    fakes.text = Away()
+    answer = run(app, REQUEST)
+    assert isinstance(answer, PaddlewheelError)
+    assert answer.code == "blob_store_unavailable"
+    assert len(tries) == 6

@@ -1,0 +1,66 @@
+"""Settings from the environment."""
+
+from pathlib import Path
+
+import pytest
+
+from api_client.errors import ConfigurationError
+from workers.settings import Settings
+
+BROKER = {"PADDLEWHEEL_BROKER_URL": "redis://:secret@host:6379/0"}
+
+
+def test_defaults_need_a_broker_only() -> None:
+    settings = Settings.from_environment(BROKER)
+    assert settings.result_url == settings.blob_url == settings.broker_url
+    assert settings.devices == ("cpu",)
+    assert settings.recognition_models == ("PP-OCRv4_mobile_rec",)
+    assert settings.task_slots >= 16
+
+
+def test_addresses_are_not_shown() -> None:
+    assert "secret" not in repr(Settings.from_environment(BROKER))
+
+
+@pytest.mark.parametrize(
+    ("given", "devices"),
+    [
+        ("cpu", ("cpu",)),
+        ("gpu", ("gpu:0",)),
+        ("gpu:1", ("gpu:1",)),
+        ("gpu:0,1", ("gpu:0", "gpu:1")),
+        ("cpu,cpu", ("cpu", "cpu")),
+    ],
+)
+def test_a_device_string_means_one_process_each(given: str, devices: tuple[str, ...]) -> None:
+    assert Settings.from_environment({**BROKER, "PADDLEWHEEL_DEVICE": given}).devices == devices
+
+
+def test_lists_are_separated_by_commas() -> None:
+    settings = Settings.from_environment({**BROKER, "PADDLEWHEEL_RECOGNITION_MODELS": "a, b,"})
+    assert settings.recognition_models == ("a", "b")
+
+
+def test_a_wrong_setting_is_named_as_the_operator_wrote_it() -> None:
+    with pytest.raises(ConfigurationError, match="PADDLEWHEEL_MAX_BATCH_SIZE"):
+        Settings.from_environment({**BROKER, "PADDLEWHEEL_MAX_BATCH_SIZE": "0"})
+    with pytest.raises(ConfigurationError, match="PADDLEWHEEL_ENGINE"):
+        Settings.from_environment({**BROKER, "PADDLEWHEEL_ENGINE": "torch"})
+
+
+def test_without_a_broker_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    monkeypatch.chdir(str(tmp_path))
+    monkeypatch.delenv("PADDLEWHEEL_BROKER_URL", raising=False)
+    with pytest.raises(ConfigurationError, match="PADDLEWHEEL_BROKER_URL"):
+        Settings.from_environment({})
+
+
+def test_every_setting_is_described() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_the_operators_page_lists_every_setting() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "operating.md").read_text()
+    for name, field in Settings.model_fields.items():
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `PADDLEWHEEL_{name.upper()}` |")]
+        assert row.endswith(f"| {field.description} |")
