@@ -43,9 +43,13 @@ class Rewrite:
 
 @dataclass(frozen=True, kw_only=True)
 class Unsealed:
-    """The rows that no segment holds: how many, up to which generation, and since when."""
+    """The rows that no segment holds: how many are live, up to which generation, and since when.
+
+    `dead` counts the removed ones, which readers keep in memory until they are sealed away.
+    """
 
     rows: int
+    dead: int = 0
     low: int
     high: int
     oldest: datetime | None
@@ -87,7 +91,7 @@ def _purges(segments: Sequence[Segment], policy: SealingPolicy, now: datetime) -
 
 def _seal(unsealed: Unsealed, policy: SealingPolicy, now: datetime) -> Iterator[Rewrite]:
     idle = unsealed.oldest is not None and now - unsealed.oldest >= policy.idle
-    if unsealed.rows >= policy.delta_rows or (unsealed.rows and idle):
+    if unsealed.rows + unsealed.dead >= policy.delta_rows or (unsealed.rows + unsealed.dead and idle):
         yield Rewrite(low=unsealed.low, high=unsealed.high, reason="seal")
 
 

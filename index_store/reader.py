@@ -1,5 +1,6 @@
 """A process's window on one gallery: kept current by one cheap question before every search."""
 
+import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import fields
@@ -7,7 +8,7 @@ from dataclasses import fields
 import numpy as np
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from api_client.errors import SegmentCorrupt
+from api_client.errors import SegmentCorrupt, SegmentStoreUnavailable
 from index_store.database import Database
 from index_store.gallery import Gallery, Ids, Segment
 from index_store.log import FIND_GALLERY, gallery_from
@@ -16,6 +17,8 @@ from index_store.segment_file import SegmentFile
 from index_store.segment_folder import SegmentFiles
 from index_store.vectors import code_size
 from index_store.view import Source, View, empty_view, memory_source
+
+_LOGGER = logging.getLogger(__name__)
 
 LIVE_SEGMENTS = """
 SELECT s.id::text, s.low, s.high, s.rows, s.kind, s.file, s.bytes, s.sha256, s.recall,
@@ -105,6 +108,9 @@ class GalleryReader:
         except SegmentCorrupt:
             with self._database.transaction() as cursor:
                 cursor.execute(_MARK_DAMAGED, (segment.id,))
+            return memory_source(gallery.spec, self._rows(gallery, segment))
+        except SegmentStoreUnavailable as err:
+            _LOGGER.warning("segment %s is read from Postgres: %s", segment.id, err)
             return memory_source(gallery.spec, self._rows(gallery, segment))
         return Source(index=opened.index, ids=opened.ids, labels=opened.labels)
 

@@ -35,9 +35,9 @@ LOCKS = 0x5057 << 40
 """Advisory locks of the galleries: this plus the gallery's id."""
 
 _UNSEALED = """
-SELECT coalesce(sum(o.rows) FILTER (WHERE o.kind = 'append'), 0)::bigint
-       - (SELECT count(*) FROM gallery_tombstones t
-          WHERE t.gallery_id = %(gallery)s AND t.appended_generation > %(sealed)s),
+SELECT coalesce(sum(o.rows) FILTER (WHERE o.kind = 'append'), 0)::bigint,
+       (SELECT count(*) FROM gallery_tombstones t
+        WHERE t.gallery_id = %(gallery)s AND t.appended_generation > %(sealed)s),
        min(o.created_at) FILTER (WHERE o.kind = 'append'), now()
 FROM gallery_operations o WHERE o.gallery_id = %(gallery)s AND o.generation > %(sealed)s
 """
@@ -150,8 +150,14 @@ class Sealer:
         with self.database.snapshot() as cursor:
             segments = find_segments(cursor, gallery, count_dead=True)
             cursor.execute(_UNSEALED, {"gallery": gallery.id, "sealed": gallery.sealed_generation})
-            rows, oldest, now = cursor.fetchone() or (0, None, None)
-        unsealed = Unsealed(rows=rows, low=gallery.sealed_generation, high=gallery.generation, oldest=oldest)
+            appended, dead, oldest, now = cursor.fetchone() or (0, 0, None, None)
+        unsealed = Unsealed(
+            rows=appended - dead,
+            dead=dead,
+            low=gallery.sealed_generation,
+            high=gallery.generation,
+            oldest=oldest,
+        )
         return segments, unsealed, now
 
     def _current(self, gallery: Gallery) -> Gallery:

@@ -4,6 +4,8 @@ import uuid
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from index_store.database import Database
 from index_store.erasure import Eraser
 from index_store.gallery import GallerySpec
@@ -78,3 +80,21 @@ def test_maintenance_goes_on_when_one_gallery_fails(database: Database, key: str
     assert both.store.describe(f"{key}-b").segments[0].rows == 100
     assert both.store.describe(f"{key}-a").segments == ()
     both.store.delete(f"{key}-a")
+
+
+def test_searches_go_on_while_the_object_store_is_away(
+    database: Database, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"memory://{uuid.uuid4()}"
+    one, two = machine(database, url, tmp_path / "one"), machine(database, url, tmp_path / "two")
+    ids = one.store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100).ids
+    one.sealer.run(key)
+    with monkeypatch.context() as away:
+        away.setattr("fsspec.implementations.memory.MemoryFileSystem.get_file", _away)
+        assert [hits[0].id for hits in two.store.search(key, ROWS, top_k=1)] == list(ids)
+    assert not two.store.describe(key).segments[0].damaged
+    assert list((tmp_path / "two").iterdir()) == []
+
+
+def _away(*arguments: object, **options: object) -> None:  # noqa: ARG001
+    raise ConnectionError("the store is away")

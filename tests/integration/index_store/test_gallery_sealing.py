@@ -308,3 +308,16 @@ def test_files_that_no_row_names_are_told_and_swept_only_when_asked(
     assert collector.unknown_files() == ("00000000-0000-4000-8000-000000000000.segment",)
     assert collector.sweep_unknown() == collector.unknown_files() or files_in(folder) == set()
     assert files_in(folder) == set()
+
+
+def test_removed_rows_leave_the_memory_of_readers_with_the_next_seal(
+    store: GalleryStore, sealer: Sealer, key: str
+) -> None:
+    store.build(key, SPEC, random_embeddings(10, 16), ["x"] * 10)
+    store.view(key)
+    store.remove(key, labels=["x"])
+    assert len(store.view(key).delta.rows) == 1
+    (sealed,) = sealer.run(key) or ()
+    assert (sealed.rows, sealed.kind) == (0, "empty")
+    assert store.view(key).sources == ()
+    assert store.describe(key).tombstones == 0

@@ -43,6 +43,8 @@ def followed(segments: list[Segment], rewrite: Rewrite, rows: int = 0) -> list[S
 def test_nothing_is_sealed_before_it_is_many_or_old() -> None:
     assert plan([], unsealed(99, 0, 5, age=59), POLICY, NOW) is None
     assert plan([], unsealed(0, 0, 5), POLICY, NOW) is None
+    removed = Unsealed(rows=0, dead=1, low=0, high=5, oldest=NOW - timedelta(seconds=60))
+    assert plan([], removed, POLICY, NOW) == Rewrite(low=0, high=5, reason="seal")
     assert plan([], unsealed(100, 0, 5), POLICY, NOW) == Rewrite(low=0, high=5, reason="seal")
     assert plan([], unsealed(1, 0, 5, age=60), POLICY, NOW) == Rewrite(low=0, high=5, reason="seal")
 
