@@ -6,92 +6,29 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, cast
 
 import click
 import numpy as np
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from api_client.errors import CallerError, InvalidRequest, LabelListInvalid, PaddlewheelError
-from index_store.database import Database
+from api_client.errors import InvalidRequest, LabelListInvalid
+from index_store.console import Opening, told
 from index_store.erasure import Eraser, ErasureReceipt
 from index_store.exchange import export_folder, import_folder
 from index_store.gallery import GallerySpec
-from index_store.garbage import GarbageCollector
 from index_store.label_list import read_remove_ids
 from index_store.log import Selection, new_operation_id
 from index_store.maintenance import Maintenance
 from index_store.migration import migrate as migrate_database
 from index_store.planning import SealingPolicy
 from index_store.sealing import Sealed, Sealer, Step
-from index_store.segment_folder import SegmentFiles, SegmentFolder
-from index_store.segment_objects import SegmentObjects
-from index_store.store import GalleryStore
 from index_store.verification import verify as verify_gallery
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 _STEPS: tuple[Step, ...] = ("announce", "read", "build", "write", "publish", "commit", "done")
 _APPEND_ROWS = 10_000
-
-
-class Session:
-    """The opened store of one command."""
-
-    def __init__(self, url: str, segments: str, copies: Path | None, policy: SealingPolicy) -> None:
-        self.url = url
-        self.segments = segments
-        self.copies = copies
-        self.policy = policy
-        self.console = Console()
-
-    @contextmanager
-    def store(self) -> Iterator[GalleryStore]:
-        """A store over the database and the files that the options name."""
-        database = Database(self.url)
-        try:
-            yield GalleryStore(database, self._files())
-        finally:
-            database.close()
-
-    def sealer(self, store: GalleryStore, on_step: Callable[[Step], None]) -> Sealer:
-        """A sealer with the policy of the options."""
-        return Sealer(database=store.database, files=store.files, policy=self.policy, on_step=on_step)
-
-    def collector(self, store: GalleryStore) -> GarbageCollector:
-        """A collector with the policy of the options."""
-        return GarbageCollector(database=store.database, files=store.files, policy=self.policy)
-
-    def _files(self) -> SegmentFiles:
-        if "://" not in self.segments:
-            return SegmentFolder(Path(self.segments))
-        if self.copies is None:
-            raise click.UsageError("Segments in an object store need --copies, a local folder.")
-        return SegmentObjects(self.segments, self.copies)
-
-
-class _Failure(click.ClickException):
-    def __init__(self, error: PaddlewheelError) -> None:
-        super().__init__(f"{error.message} [{error.code}]")
-        self.exit_code = 1 if isinstance(error, CallerError) else 2  # type: ignore[misc]
-
-
-def _told(command: Callable[P, T]) -> Callable[P, T]:
-    """Errors as one sentence: exit code 1 where the caller can act, 2 where the operator can."""
-
-    @wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return command(*args, **kwargs)
-        except PaddlewheelError as err:
-            raise _Failure(err) from err
-
-    return wrapped
 
 
 @click.group()
@@ -124,15 +61,15 @@ def gallery(
 ) -> None:
     """Galleries of embeddings: Postgres is the truth, segment files are rebuilt from it."""
     policy = SealingPolicy(purge_after=timedelta(hours=purge_hours), grace=timedelta(minutes=grace_minutes))
-    context.obj = Session(database_url, segments, copies, policy)
+    context.obj = Opening(database_url, segments, copies, policy)
 
 
 @gallery.command()
 @click.pass_obj
-@_told
-def migrate(session: Session) -> None:
+@told
+def migrate(opening: Opening) -> None:
     """Bring the tables up to date; safe to run anywhere at any time."""
-    migrate_database(session.url)
+    migrate_database(opening.url)
     click.echo("The tables are up to date.")
 
 
@@ -149,10 +86,10 @@ def migrate(session: Session) -> None:
 @click.option("--precision", type=click.Choice(["fp16", "fp32"]), default="fp16", show_default=True)
 @click.option("--model-fingerprint", help="Refuse embeddings that name another model.")
 @click.pass_obj
-@_told
-def create(session: Session, /, key: str, **spec: Any) -> None:
+@told
+def create(opening: Opening, /, key: str, **spec: Any) -> None:
     """Make an empty gallery."""
-    with session.store() as store:
+    with opening.store() as store:
         store.create(key, GallerySpec(**spec))
     click.echo(f"Created {key}.")
 
@@ -161,25 +98,25 @@ def create(session: Session, /, key: str, **spec: Any) -> None:
 @click.option("--after", default="", help="Show galleries after this key.")
 @click.option("--limit", type=int, default=100, show_default=True)
 @click.pass_obj
-@_told
-def list_command(session: Session, after: str, limit: int) -> None:
+@told
+def list_command(opening: Opening, after: str, limit: int) -> None:
     """List the galleries in pages."""
     table = Table("key", "vectors", "dimension", "metric", "index type", "generation")
-    with session.store() as store:
+    with opening.store() as store:
         for found in store.list_galleries(after=after, limit=limit):
             spec = found.spec
             cells = (found.live, spec.dimension, spec.metric, spec.index_type, found.generation)
             table.add_row(found.key, *(str(cell) for cell in cells))
-    session.console.print(table)
+    opening.console.print(table)
 
 
 @gallery.command()
 @click.argument("key")
 @click.pass_obj
-@_told
-def describe(session: Session, key: str) -> None:
+@told
+def describe(opening: Opening, key: str) -> None:
     """Show what a gallery is made of, as JSON."""
-    with session.store() as store:
+    with opening.store() as store:
         _print_json(asdict(store.describe(key)))
 
 
@@ -189,15 +126,15 @@ def describe(session: Session, key: str) -> None:
 @click.argument("labels", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--operation-id", help="To repeat a broken run without doubling anything.")
 @click.pass_obj
-@_told
-def append(session: Session, key: str, embeddings: Path, labels: Path, operation_id: str | None) -> None:
+@told
+def append(opening: Opening, key: str, embeddings: Path, labels: Path, operation_id: str | None) -> None:
     """Add EMBEDDINGS (.npy of shape n, dimension) with LABELS (text, one a line)."""
     rows = _load_embeddings(embeddings)
     names = labels.read_text(encoding="utf-8").splitlines()
     if len(names) != len(rows):
         raise LabelListInvalid(f"{labels.name} has {len(names)} lines for {len(rows)} embeddings.")
     operation = operation_id or new_operation_id()
-    with session.store() as store, _progress(session, f"append to {key}", len(rows)) as advance:
+    with opening.store() as store, _progress(opening, f"append to {key}", len(rows)) as advance:
         for start in range(0, len(rows), _APPEND_ROWS):
             part = slice(start, start + _APPEND_ROWS)
             store.append(key, rows[part], names[part], operation_id=f"{operation}/{start}")
@@ -218,9 +155,9 @@ def append(session: Session, key: str, embeddings: Path, labels: Path, operation
 @click.option("--imported-ids", is_flag=True, help="The file's ids are those of the imported folder.")
 @click.option("--operation-id", help="To repeat the removal, or to ask for its receipt.")
 @click.pass_obj
-@_told
+@told
 def remove(
-    session: Session,
+    opening: Opening,
     key: str,
     ids: Sequence[int],
     labels: Sequence[str],
@@ -237,8 +174,8 @@ def remove(
         else:
             ids = [*ids, *listed]
     selection = Selection(ids=ids or None, labels=labels or None, external_ids=external_ids or None)
-    with session.store() as store:
-        eraser = Eraser(store=store, policy=session.policy)
+    with opening.store() as store:
+        eraser = Eraser(store=store, policy=opening.policy)
         _print_receipt(eraser.erase(key, selection, operation_id or new_operation_id()))
 
 
@@ -246,11 +183,11 @@ def remove(
 @click.argument("key")
 @click.argument("operation_id")
 @click.pass_obj
-@_told
-def receipt(session: Session, key: str, operation_id: str) -> None:
+@told
+def receipt(opening: Opening, key: str, operation_id: str) -> None:
     """Print the erasure receipt of a removal as it stands now, as JSON."""
-    with session.store() as store:
-        _print_receipt(Eraser(store=store, policy=session.policy).receipt(key, operation_id))
+    with opening.store() as store:
+        _print_receipt(Eraser(store=store, policy=opening.policy).receipt(key, operation_id))
 
 
 @gallery.command()
@@ -260,10 +197,10 @@ def receipt(session: Session, key: str, operation_id: str) -> None:
 @click.option("--threshold", type=float)
 @click.option("--level", type=click.Choice(["vector", "label"]), default="vector", show_default=True)
 @click.pass_obj
-@_told
-def search(session: Session, /, key: str, queries: Path, **options: Any) -> None:
+@told
+def search(opening: Opening, /, key: str, queries: Path, **options: Any) -> None:
     """Search for QUERIES (.npy of shape n, dimension); one line of JSON each."""
-    with session.store() as store:
+    with opening.store() as store:
         for hits in store.search(key, _load_embeddings(queries), details=True, **options):
             click.echo(json.dumps([asdict(hit) for hit in hits], ensure_ascii=False))
 
@@ -271,10 +208,10 @@ def search(session: Session, /, key: str, queries: Path, **options: Any) -> None
 @gallery.command()
 @click.argument("key")
 @click.pass_obj
-@_told
-def verify(session: Session, key: str) -> None:
+@told
+def verify(opening: Opening, key: str) -> None:
     """Compare every file with Postgres; damaged ones are written anew by `seal` or maintenance."""
-    with session.store() as store:
+    with opening.store() as store:
         found = verify_gallery(store, key)
     for problem in found.problems:
         click.echo(problem, err=True)
@@ -286,29 +223,29 @@ def verify(session: Session, key: str) -> None:
 @gallery.command()
 @click.argument("key")
 @click.pass_obj
-@_told
-def seal(session: Session, key: str) -> None:
+@told
+def seal(opening: Opening, key: str) -> None:
     """Do now what maintenance would do with this gallery."""
-    _run_sealer(session, key, Sealer.run)
+    _run_sealer(opening, key, Sealer.run)
 
 
 @gallery.command()
 @click.argument("key")
 @click.pass_obj
-@_told
-def compact(session: Session, key: str) -> None:
+@told
+def compact(opening: Opening, key: str) -> None:
     """Write the whole gallery anew, as few segments as may be, without any removed vector."""
-    _run_sealer(session, key, Sealer.compact)
+    _run_sealer(opening, key, Sealer.compact)
 
 
 @gallery.command()
 @click.option("--sweep-unknown", is_flag=True, help="Delete files too that this database does not name.")
 @click.pass_obj
-@_told
-def collect(session: Session, sweep_unknown: bool) -> None:
+@told
+def collect(opening: Opening, sweep_unknown: bool) -> None:
     """Delete the files that nobody needs any more."""
-    with session.store() as store:
-        collector = session.collector(store)
+    with opening.store() as store:
+        collector = opening.collector(store)
         found = collector.run()
         swept = collector.sweep_unknown() if sweep_unknown else ()
         unknown = collector.unknown_files()
@@ -322,12 +259,12 @@ def collect(session: Session, sweep_unknown: bool) -> None:
 @click.option("--interval", type=float, default=10, show_default=True, help="Seconds between rounds.")
 @click.option("--once", is_flag=True, help="One round only.")
 @click.pass_obj
-@_told
-def maintain(session: Session, interval: float, once: bool) -> None:
+@told
+def maintain(opening: Opening, interval: float, once: bool) -> None:
     """Seal, compact, purge and collect for all galleries, until interrupted."""
-    with session.store() as store:
-        sealer = session.sealer(store, lambda step: None)  # noqa: ARG005
-        maintenance = Maintenance(store=store, sealer=sealer, collector=session.collector(store))
+    with opening.store() as store:
+        sealer = opening.sealer(store, lambda step: None)  # noqa: ARG005
+        maintenance = Maintenance(store=store, sealer=sealer, collector=opening.collector(store))
         if not once:
             maintenance.run(threading.Event(), interval)
         sealed, _ = maintenance.run_once()
@@ -339,10 +276,10 @@ def maintain(session: Session, interval: float, once: bool) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--index-type", type=click.Choice(["Flat", "IVF", "HNSW32"]))
 @click.pass_obj
-@_told
-def export_command(session: Session, key: str, folder: Path, index_type: Any) -> None:
+@told
+def export_command(opening: Opening, key: str, folder: Path, index_type: Any) -> None:
     """Write the gallery as PaddleX's folder: vector.index and id_map.yaml."""
-    with session.store() as store, session.console.status(f"export {key}"):
+    with opening.store() as store, opening.console.status(f"export {key}"):
         count = export_folder(store, key, folder, index_type=index_type)
     click.echo(f"Exported {count} vectors to {folder}.")
 
@@ -355,10 +292,10 @@ def export_command(session: Session, key: str, folder: Path, index_type: Any) ->
 @click.option("--model-fingerprint")
 @click.option("--operation-id", help="To repeat a broken import without doubling anything.")
 @click.pass_obj
-@_told
-def import_command(session: Session, /, key: str, folder: Path, **options: Any) -> None:
+@told
+def import_command(opening: Opening, /, key: str, folder: Path, **options: Any) -> None:
     """Make a gallery of PaddleX's folder. Only from a source that you trust: FAISS reads the file."""
-    with session.store() as store, session.console.status(f"import {key}"):
+    with opening.store() as store, opening.console.status(f"import {key}"):
         imported = import_folder(store, key, folder, **options)
     repaired = " Its IVF index had been damaged by a removal and was put right." * imported.repaired
     click.echo(f"Imported {len(imported.appended.ids)} vectors.{repaired}")
@@ -368,22 +305,22 @@ def import_command(session: Session, /, key: str, folder: Path, **options: Any) 
 @click.argument("key")
 @click.confirmation_option(prompt="Delete the gallery with all its vectors?")
 @click.pass_obj
-@_told
-def delete(session: Session, key: str) -> None:
+@told
+def delete(opening: Opening, key: str) -> None:
     """Delete a gallery."""
-    with session.store() as store:
+    with opening.store() as store:
         deleted = store.delete(key)
     click.echo(f"Deleted {deleted.vectors} vectors; {len(deleted.segments)} files follow.")
 
 
-def _run_sealer(session: Session, key: str, work: Callable[[Sealer, str], tuple[Sealed, ...] | None]) -> None:
-    with session.store() as store, Progress(console=session.console, transient=True) as progress:
+def _run_sealer(opening: Opening, key: str, work: Callable[[Sealer, str], tuple[Sealed, ...] | None]) -> None:
+    with opening.store() as store, Progress(console=opening.console, transient=True) as progress:
         bar = progress.add_task(key, total=len(_STEPS))
 
         def on_step(step: Step) -> None:
             progress.update(bar, description=f"{key}: {step}", completed=_STEPS.index(step) + 1)
 
-        sealed = work(session.sealer(store, on_step), key)
+        sealed = work(opening.sealer(store, on_step), key)
     if sealed is None:
         click.echo("Another process is at this gallery.")
     else:
@@ -399,8 +336,8 @@ def _print_sealed(sealed: Sequence[Sealed]) -> None:
 
 
 @contextmanager
-def _progress(session: Session, what: str, total: int) -> Iterator[Callable[[int], None]]:
-    with Progress(console=session.console, transient=True) as progress:
+def _progress(opening: Opening, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    with Progress(console=opening.console, transient=True) as progress:
         bar = progress.add_task(what, total=total)
         yield lambda count: progress.advance(bar, count)
 

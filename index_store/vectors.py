@@ -80,10 +80,10 @@ def checked_embeddings(spec: GallerySpec, embeddings: npt.ArrayLike) -> Embeddin
         raise DimensionMismatch(
             f"The gallery's embeddings have {spec.dimension} dimensions, these have {array.shape[1]}."
         )
-    _refuse_rows(~np.isfinite(array).all(axis=1), "holds a value that is not finite")
-    _refuse_rows(~array.any(axis=1), "is zero")
+    largest = np.abs(array).max(axis=1)  # not finite where any value of the row is not
+    _refuse_rows(~np.isfinite(largest), "holds a value that is not finite")
+    _refuse_rows(largest == 0, "is zero")
     if spec.precision == "fp16":
-        largest = np.abs(array).max(axis=1)
         _refuse_rows(largest > np.finfo(np.float16).max, "has a value too large for fp16 (use fp32)")
         _refuse_rows(largest < np.finfo(np.float16).tiny, "is zero in fp16 (use fp32)")
     return array

@@ -16,7 +16,8 @@ from index_store.indexes import Index, exact_index, search_index
 from index_store.rows import StoredRows
 from index_store.segment_file import Labels
 
-_CHUNK_ROWS = 1024
+_CHUNK_ROWS = 8192
+_TAIL_ROWS = 512
 _WIDEN = 4
 
 Dead = npt.NDArray[np.bool_]
@@ -96,34 +97,25 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Delta:
-    """The rows that no segment holds yet: exact, in memory, in chunks so that an append copies little."""
+    """The rows that no segment holds yet: exact, in memory.
+
+    They are in chunks, large ones and a small tail: so an append copies little, and a search has few indexes
+    to ask.
+    """
 
     rows: tuple[StoredRows, ...] = ()
     sources: tuple[Source, ...] = ()
 
-    @classmethod
-    def of(cls, spec: GallerySpec, rows: StoredRows, removed: Ids) -> "Delta":
-        """All of it anew."""
-        starts = range(0, len(rows), _CHUNK_ROWS)
-        chunks = tuple(_slice(rows, start, start + _CHUNK_ROWS) for start in starts)
-        return cls(
-            rows=chunks, sources=tuple(memory_source(spec, chunk).without(removed) for chunk in chunks)
-        )
-
     def append(self, spec: GallerySpec, rows: StoredRows) -> "Delta":
-        """With later rows: only the last chunk, while it is small, is copied."""
-        if not len(rows):
-            return self
-        kept, sources = self.rows, self.sources
-        dead: Ids = np.empty(0, np.int64)
-        if kept and len(kept[-1]) < _CHUNK_ROWS:
-            last = sources[-1]
-            if last.dead is not None:
-                dead = last.ids[last.dead]
-            rows = kept[-1].joined(rows)
-            kept, sources = kept[:-1], sources[:-1]
-        added = Delta.of(spec, rows, dead)
-        return Delta(rows=kept + added.rows, sources=sources + added.sources)
+        """With later rows, and without the removed ones of the chunks that are written anew for it."""
+        kept, sources = list(self.rows), list(self.sources)
+        while kept and _join(len(kept[-1]), len(rows)):
+            chunk, source = kept.pop(), sources.pop()
+            rows = (chunk if source.dead is None else chunk.keep(~source.dead)).joined(rows)
+        added = [_slice(rows, start, start + _CHUNK_ROWS) for start in range(0, len(rows), _CHUNK_ROWS)]
+        return Delta(
+            rows=(*kept, *added), sources=(*sources, *(memory_source(spec, chunk) for chunk in added))
+        )
 
     def without(self, removed: Ids) -> "Delta":
         """With these ids marked as removed."""
@@ -200,6 +192,10 @@ def memory_source(spec: GallerySpec, rows: StoredRows) -> Source:
     """An exact source over rows in memory: a part of the delta, or a stand-in for a damaged file."""
     index = exact_index(rows.codes, spec.dimension, spec.metric, spec.precision)
     return Source(index=index, ids=rows.ids, labels=Labels.of(rows.labels))
+
+
+def _join(chunk: int, added: int) -> bool:
+    return added > 0 and chunk + added <= _CHUNK_ROWS and (chunk < _TAIL_ROWS or added >= _TAIL_ROWS)
 
 
 def _slice(rows: StoredRows, start: int, end: int) -> StoredRows:
