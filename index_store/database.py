@@ -14,7 +14,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from sqlalchemy import create_engine
 from sqlalchemy.pool import PoolProxiedConnection
 
-from api_client.errors import DatabaseUnavailable, SchemaOutdated
+from api_client.errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
 
 T = TypeVar("T")
 _UNAVAILABLE = "The database cannot be reached ({}): repeat the call with the same operation id."
@@ -32,6 +32,10 @@ class Database:
     """
 
     def __init__(self, url: str, *, max_connections: int = 16, connect_timeout: int = 10) -> None:
+        if max_connections < 2:
+            raise ConfigurationError(
+                "A database needs 2 connections: a sealer holds its lock on one of them."
+            )
         self._engine = create_engine(
             sqlalchemy_url(url),
             isolation_level="AUTOCOMMIT",

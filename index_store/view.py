@@ -70,14 +70,13 @@ class Source:
         FAISS is asked for some more than wanted, and for ever more while removed rows crowd out live
         ones: the answer is the same as that of an index without them.
         """
-        margin = 0
+        asked = count
         if self.dead_count:
-            margin = min(self.dead_count, 4 + 2 * count * self.dead_count // len(self.ids))
+            asked += min(self.dead_count, 4 + 2 * count * self.dead_count // len(self.ids))
         found: list[tuple[Embeddings, Ids] | None] = [None] * len(queries)
         waiting = list(range(len(queries)))
-        asked = count + margin
         while waiting:
-            scores, rows = search_index(self.index, queries[waiting] if margin else queries, asked)
+            scores, rows = search_index(self.index, queries[waiting], asked)
             unfinished = []
             for place, query in enumerate(waiting):
                 valid = rows[place] >= 0
@@ -91,7 +90,6 @@ class Source:
                     unfinished.append(query)
             waiting = unfinished
             asked *= _WIDEN
-            margin = 1
         return [hits for hits in found if hits is not None]
 
 
