@@ -102,6 +102,21 @@ def search_index(index: Index, queries: Embeddings, count: int) -> Found:
     return scores, positions
 
 
+def search_exhaustively(index: Any, queries: Embeddings, count: int) -> Found:
+    """The best `count` rows of each query, whatever an approximate index would have left out."""
+    count = min(count, index.ntotal)
+    if isinstance(index, faiss.IndexIVF):
+        everywhere = faiss.SearchParametersIVF()
+        everywhere.nprobe = index.nlist
+        scores, positions = index.search(queries, count, params=everywhere)
+        return scores, positions
+    if isinstance(index, faiss.IndexHNSW):
+        index = index.storage
+    elif isinstance(index, faiss.IndexRefine):
+        index = index.refine_index
+    return search_index(index, queries, count)
+
+
 def write_index(index: Index, path: Path) -> None:
     """Write the file; the caller makes it durable."""
     try:

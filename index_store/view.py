@@ -4,15 +4,16 @@ A view never changes: a refresh makes the next one, which shares all that stayed
 side by side without a lock, and each sees one moment.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain, repeat
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from index_store.gallery import Embeddings, Gallery, GallerySpec, Hit, Ids, Level, Metric
-from index_store.indexes import Index, exact_index, search_index
+from index_store.indexes import Found, Index, exact_index, search_exhaustively, search_index
 from index_store.rows import StoredRows
 from index_store.segment_file import Labels
 
@@ -21,6 +22,7 @@ _TAIL_ROWS = 512
 _WIDEN = 4
 
 Dead = npt.NDArray[np.bool_]
+Searcher = Callable[[Index, Embeddings, int], Found]
 
 
 class RowLabels(Protocol):
@@ -67,26 +69,26 @@ class Source:
     def search(self, queries: Embeddings, count: int) -> list[tuple[Embeddings, Ids]]:
         """For each query the scores and rows of its best `count` live rows, best first.
 
-        FAISS is asked for some more than wanted, and for ever more while removed rows crowd out live
-        ones: the answer is the same as that of an index without them.
+        FAISS is asked for some more than wanted. Where removed rows crowd out live ones, or an approximate
+        index finds too few, it is asked for ever more and in the end for an exhaustive scan: a query gets
+        fewer than `count` rows only if no more are live.
         """
         asked = count
         if self.dead_count:
             asked += min(self.dead_count, 4 + 2 * count * self.dead_count // len(self.ids))
         found: list[tuple[Embeddings, Ids] | None] = [None] * len(queries)
         waiting = list(range(len(queries)))
+        attempts: Iterator[Searcher] = chain((search_index, search_index), repeat(search_exhaustively))
         while waiting:
-            scores, rows = search_index(self.index, queries[waiting], asked)
+            scores, rows = next(attempts)(self.index, queries[waiting], asked)
             unfinished = []
             for place, query in enumerate(waiting):
                 valid = rows[place] >= 0
-                exhausted = not valid.all() or asked >= len(self.ids)
                 if self.dead is not None:
                     valid &= ~self.dead[rows[place]]
                 kept = np.flatnonzero(valid)[:count]
-                if len(kept) == count or exhausted:
-                    found[query] = (scores[place][kept], rows[place][kept])
-                else:
+                found[query] = (scores[place][kept], rows[place][kept])
+                if len(kept) < min(count, len(self.ids) - self.dead_count):
                     unfinished.append(query)
             waiting = unfinished
             asked *= _WIDEN

@@ -85,6 +85,19 @@ def test_removed_rows_are_never_answered_and_live_ones_always(kind: str, share: 
         np.testing.assert_allclose(scores, wanted[wanted > -2], atol=2e-3)
 
 
+@pytest.mark.parametrize("kind", ["exact", "fast-scan", "ivf", "hnsw"])
+def test_an_approximate_index_never_answers_with_fewer_rows_than_are_live(kind: str) -> None:
+    index = build_index(kind, CODES, 32, "IP", "fp16")  # type: ignore[arg-type]
+    ids = np.arange(len(ROWS), dtype=np.int64)
+    nearest = search_index(exact_index(CODES, 32, "IP", "fp16"), ROWS[:1], 4900)[1][0]
+    source = Source(index=index, ids=ids, labels=Labels.of(["x"] * len(ids))).without(nearest)
+    live = set(ids.tolist()) - set(nearest.tolist())
+    ((_, rows),) = source.search(ROWS[:1], 60)
+    assert len(rows) == 60
+    ((_, rows),) = source.search(ROWS[:1], 300)
+    assert set(rows.tolist()) == live
+
+
 def test_a_forked_child_can_search_after_its_parent_has() -> None:
     index = build_index("fast-scan", CODES, 32, "IP", "fp16")
     use_threads(2)
