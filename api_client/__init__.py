@@ -1,10 +1,10 @@
 """Paddlewheel's client: put an image, enqueue a task, get a typed result.
 
-    from api_client import READ_PAGES, Client
+from api_client import READ_PAGES, Client
 
-    with Client("redis://localhost:6379/0") as client:
-        document = client.enqueue(READ_PAGES, "page.png").result(timeout=60)
-        print(document.text)
+with Client("redis://localhost:6379/0") as client:
+    document = client.enqueue(READ_PAGES, "page.png").result(timeout=60)
+    print(document.text)
 """
 
 from api_client.async_client import AsyncClient

@@ -8,7 +8,7 @@ import asyncio
 import os
 import queue
 import threading
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from datetime import timedelta
 from typing import Any, Generic, Self, TypeVar
 
@@ -78,7 +78,7 @@ class Client:
         blob_ttl: float = DEFAULT_BLOB_TTL,
         max_blob_bytes: int = DEFAULT_MAX_BLOB_BYTES,
     ) -> None:
-        self._make = lambda: AsyncClient(
+        self._make: Callable[[], AsyncClient] = lambda: AsyncClient(
             broker_url,
             result_url=result_url,
             blob_url=blob_url,

@@ -108,9 +108,7 @@ class TaskSpec(Generic[RequestT, ResultT_co]):
     result: type[ResultT_co]
 
 
-RECOGNIZE_TEXT = TaskSpec(
-    name="ocr.recognize", queue="gpu", request=RecognizeText, result=RecognizedText
-)
+RECOGNIZE_TEXT = TaskSpec(name="ocr.recognize", queue="gpu", request=RecognizeText, result=RecognizedText)
 RECOGNIZE_TEXTS = TaskSpec(
     name="ocr.recognize_many", queue="gpu", request=RecognizeTexts, result=RecognizedTexts
 )

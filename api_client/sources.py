@@ -69,14 +69,6 @@ class EncodedImage:
     name: str | None = None
 
 
-def encode(source: ImageSource) -> EncodedImage:
-    """The bytes that are stored for one source. Raises UnsupportedSource, ImageEmpty."""
-    encoded = _encode(source)
-    if not encoded.data:
-        raise ImageEmpty(f"The image {encoded.name} has no bytes." if encoded.name else "")
-    return encoded
-
-
 def expand(sources: Any, *, pdf: bool = False) -> Iterator[Any]:
     """One source after the other out of lists, nested lists, dicts and folders.
 
@@ -113,6 +105,14 @@ def _files_in(folder: Path, *, pdf: bool) -> list[Path]:
     if not shown:
         raise UnsupportedSource(f"The folder {folder} holds no file of {', '.join(sorted(wanted))}.")
     return sorted(shown)
+
+
+def encode(source: ImageSource) -> EncodedImage:
+    """The bytes that are stored for one source. Raises UnsupportedSource, ImageEmpty for an empty array.
+
+    An empty file is stored like any other: the worker refuses it, and one bad file among many fails alone.
+    """
+    return _encode(source)
 
 
 def _encode(source: Any) -> EncodedImage:

@@ -35,6 +35,7 @@ class ResultReader:
         self._pubsub: Any = None
         self._task: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
+        self._closed = False
 
     async def wait(self, task_id: str) -> TaskRecord:
         """The finished record of one task; waits as long as it takes."""
@@ -82,11 +83,11 @@ class ResultReader:
 
     async def close(self) -> None:
         """Stop reading; waiters are cancelled."""
-        if self._task is not None:
+        self._closed = True
+        while self._task is not None and not self._task.done():
+            # redis-py can swallow a cancellation that meets its own timeout, so one is not enough.
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+            await asyncio.wait([self._task], timeout=0.1)
         for future in self._futures.values():
             future.cancel()
         self._futures.clear()
@@ -109,7 +110,7 @@ class ResultReader:
             self._task = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
-        while True:
+        while not self._closed:
             try:
                 with broker_errors():
                     message = await self._pubsub.get_message(timeout=RE_READ_INTERVAL)

@@ -11,9 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from api_client.errors import ModelUnavailable
+from workers.models.directory import ModelDirectory
+from workers.models.network import Network
 from workers.models.session import SessionOptions
 
-CRASH, HANG, RAISE, WRONG_SHAPE = -1.0, -2.0, -3.0, -4.0
+CRASH, HANG, RAISE = -1.0, -2.0, -3.0
+BLACK, WHITE = -1.0, 1.0
+"""Tensors of lines of one colour, after normalisation."""
 
 
 class FaultyNetwork:
@@ -41,6 +45,49 @@ def open_faulty(path: Path, options: SessionOptions) -> FaultyNetwork:
     """The loader."""
     del path, options
     return FaultyNetwork()
+
+
+class MarkedNetwork:
+    """A real network, except for images of one colour: each colour is a fault."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self.engine = network.engine
+        self.device = network.device
+
+    def forward(self, batch: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
+        for item in batch:
+            if item.min() == item.max():
+                _misbehave(float(item.flat[0]))
+        outputs = self._network.forward(batch)
+        if any(item[0].min() == item[0].max() for item in batch):
+            return outputs[:1]
+        return outputs
+
+    def warm_up(self, shapes: Iterable[tuple[int, ...]]) -> None:
+        self._network.warm_up(shapes)
+
+
+def _misbehave(value: float) -> None:
+    if value == BLACK:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if value == WHITE:
+        time.sleep(3600)
+    raise ValueError("a grey line")
+
+
+def open_marked(path: Path, options: SessionOptions) -> MarkedNetwork:
+    """The real network behind the faults."""
+    return MarkedNetwork(Network(ModelDirectory.open(path), options))
+
+
+def open_once(path: Path, options: SessionOptions) -> MarkedNetwork:
+    """Loads the first time only: a process that dies cannot be replaced."""
+    flag = Path(os.environ["FAULTY_FLAG"])
+    if flag.exists() and flag.read_text() != str(os.getpid()):
+        raise ModelUnavailable("the weights have gone")
+    flag.write_text(str(os.getpid()))
+    return open_marked(path, options)
 
 
 def open_missing(path: Path, options: SessionOptions) -> FaultyNetwork:

@@ -10,12 +10,13 @@ from celery.signals import worker_ready, worker_shutting_down
 from api_client.errors import PaddlewheelError
 from tasks.resources import install
 from workers.bootstrap import build
+from workers.model_host import OPEN_NETWORK
 from workers.settings import Settings
 
 log = logging.getLogger("workers")
 
 
-def main() -> int:
+def main(loader: str = OPEN_NETWORK) -> int:
     """Exit with 2 when a setting is wrong, with 1 when a model cannot be loaded."""
     try:
         settings = Settings.from_environment()
@@ -27,7 +28,7 @@ def main() -> int:
 
     quiet_celery(settings.log_level)
     try:
-        resources = build(settings)
+        resources = build(settings, loader=loader)
     except PaddlewheelError as err:
         log.error("error[%s]: %s", err.code, err.message)
         return 2 if err.code == "configuration_error" else 1

@@ -11,7 +11,7 @@ from api_client.results import Served
 from workers.batching import BatchingOptions, DynamicBatcher
 from workers.cancellations import RedisCancellations
 from workers.images import LINE_LIMITS, PAGE_LIMITS, ImageLoader
-from workers.model_host import HostConfig, HostedModel, ModelHost
+from workers.model_host import OPEN_NETWORK, HostConfig, HostedModel, ModelHost
 from workers.models.directory import ModelDirectory
 from workers.models.home import ModelHome
 from workers.models.session import SessionOptions
@@ -36,17 +36,17 @@ class WorkerResources:
         self._stack.close()
 
 
-def build(settings: Settings) -> WorkerResources:
+def build(settings: Settings, *, loader: str = OPEN_NETWORK) -> WorkerResources:
     """Load and warm up every model. Raises ModelUnknown, ModelUnavailable, ConfigurationError."""
     stack = ExitStack()
     try:
-        return _build(settings, stack)
+        return _build(settings, loader, stack)
     except BaseException:
         stack.close()
         raise
 
 
-def _build(settings: Settings, stack: ExitStack) -> WorkerResources:
+def _build(settings: Settings, loader: str, stack: ExitStack) -> WorkerResources:
     directories = open_directories(settings)
     detection = {name: TextDetection.open(directories[name]) for name in settings.detection_models}
     recognition = {
@@ -61,7 +61,8 @@ def _build(settings: Settings, stack: ExitStack) -> WorkerResources:
     if orientation is not None:
         warm_up[orientation.name] = orientation.warmup_shapes
     hosts = [
-        _started(host_config(settings, directories, warm_up, device), stack) for device in settings.devices
+        _started(host_config(settings, directories, warm_up, device, loader), stack)
+        for device in settings.devices
     ]
     batcher = DynamicBatcher(hosts, batching_options(settings))
     stack.callback(batcher.close)
@@ -94,6 +95,7 @@ def host_config(
     directories: Mapping[str, ModelDirectory],
     warm_up: Mapping[str, tuple[tuple[int, ...], ...]],
     device: str,
+    loader: str,
 ) -> HostConfig:
     """What one model process loads, on its device."""
     options = SessionOptions(
@@ -106,7 +108,7 @@ def host_config(
         use_tensorrt=settings.use_tensorrt,
     )
     models = tuple(
-        HostedModel(name=name, path=directory.path, options=options, warm_up=warm_up[name])
+        HostedModel(name=name, path=directory.path, options=options, warm_up=warm_up[name], loader=loader)
         for name, directory in directories.items()
     )
     threads = str(settings.threads)

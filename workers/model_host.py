@@ -25,6 +25,9 @@ from workers.models.session import SessionOptions
 SLOTS: Final = 2
 """Batches in a process at a time: one runs while the next one is already laid out in memory."""
 
+OPEN_NETWORK: Final = "workers.model_process:open_network"
+"""What a model process calls with a model's directory and options; fault tests name another function."""
+
 _TICK: Final = 0.2
 _RESPAWN_PAUSE: Final = 5.0
 _RESPAWNS: Final = 3
@@ -40,7 +43,7 @@ class HostedModel:
     path: Path
     options: SessionOptions
     warm_up: tuple[tuple[int, ...], ...] = ()
-    loader: str = "workers.model_process:open_network"
+    loader: str = OPEN_NETWORK
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,10 +175,12 @@ class ModelHost:
         send_frame(lane.link, request)
         began: float | None = None
         while not select.select([lane.link], [], [], _TICK)[0]:
-            # The clock runs from the moment the process takes this batch, not while another runs.
-            if began is None and self._running[0] == slot + 1:
+            # The clock stands still while the process works for the other lane.
+            if self._running[0] not in (0, slot + 1):
+                began = None
+            elif began is None:
                 began = time.monotonic()
-            if began is not None and time.monotonic() - began > self._config.batch_timeout:
+            elif time.monotonic() - began > self._config.batch_timeout:
                 raise TimeoutError
         return receive_frame(lane.link)
 

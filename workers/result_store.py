@@ -5,12 +5,12 @@ from typing import Any
 from celery.backends.redis import RedisBackend
 
 
-class ResultStore(RedisBackend):  # type: ignore[misc]
+class ResultStore(RedisBackend):
     """Keeps results and typed errors; tracebacks stay in the worker's log."""
 
     def _get_result_meta(self, result: Any, state: str, traceback: Any, request: Any) -> dict[str, Any]:
         del traceback
-        meta: dict[str, Any] = super()._get_result_meta(result, state, None, request)
+        meta: dict[str, Any] = super()._get_result_meta(result, state, None, request)  # type: ignore[misc]
         meta["name"] = getattr(request, "task", None)
         meta["enqueued_at"] = (getattr(request, "headers", None) or {}).get("enqueued_at")
         return meta

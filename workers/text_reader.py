@@ -1,7 +1,8 @@
 """Reading text: from stored images, through the batcher, to results."""
 
+import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -16,7 +17,7 @@ from api_client.contracts import (
     RecognizeText,
     RecognizeTexts,
 )
-from api_client.errors import ModelUnknown, PaddlewheelError
+from api_client.errors import InternalError, ModelUnknown, PaddlewheelError
 from api_client.results import Page, ReadDocument, RecognizedText, Served
 from tasks.context import TaskContext
 from workers.batching import Answer, DynamicBatcher
@@ -30,6 +31,8 @@ MIN_CROP: Final = 2
 """Pixels: a detected line that is thinner than this holds no text."""
 
 Model = TypeVar("Model")
+T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,14 @@ class _Line:
     answer: Answer
 
 
+@dataclass(frozen=True, kw_only=True)
+class _StartedLine:
+    request: RecognizeText
+    page_index: int | None
+    model: TextRecognition
+    waiting: "Future[Answer]"
+
+
 class BatchedTextReader:
     """Reads lines and pages; every model run goes through the batcher, together with other tasks' items."""
 
@@ -64,37 +75,17 @@ class BatchedTextReader:
     def recognize(self, request: RecognizeText, task: TaskContext) -> RecognizedText:
         """One text line."""
         began = time.perf_counter()
-        model = _chosen(self._models.recognition, request.model)
         page = self._lines.load(request.image, request.page_index)
-        waiting = self._submit(model, page.image, task)
-        return self._recognized(request, page, _line(model, waiting.result()), model, task, began)
+        return self._finish(self._start(request, page, task), task, began)
 
     def recognize_many(self, request: RecognizeTexts, task: TaskContext) -> RecognizedTexts:
         """Many text lines; decoding goes on while the first ones are already in the model."""
         began = time.perf_counter()
         items = request.items
-        waiting: list[tuple[PageImage, TextRecognition, Future[Answer]] | PaddlewheelError] = []
-        loaded = self._lines.load_each([item.image for item in items], [item.page_index for item in items])
-        for item, page in zip(items, loaded, strict=True):
-            try:
-                if isinstance(page, PaddlewheelError):
-                    raise page
-                model = _chosen(self._models.recognition, item.model)
-                waiting.append((page, model, self._submit(model, page.image, task)))
-            except PaddlewheelError as err:
-                waiting.append(err)
-        outcomes = []
-        for item, each in zip(items, waiting, strict=True):
-            try:
-                if isinstance(each, PaddlewheelError):
-                    raise each
-                page, model, future = each
-                line = _line(model, future.result())
-                result = self._recognized(item, page, line, model, task, began)
-                outcomes.append(RecognizedItem(result=result))
-            except PaddlewheelError as err:
-                outcomes.append(RecognizedItem(error=ItemError(code=err.code, message=err.message)))
-        return RecognizedTexts(items=tuple(outcomes))
+        pages = self._lines.load_each([item.image for item in items], [item.page_index for item in items])
+        started = [_attempt(self._start, item, page, task) for item, page in zip(items, pages, strict=True)]
+        results = [_attempt(self._finish, each, task, began) for each in started]
+        return RecognizedTexts(items=tuple(_outcome(result) for result in results))
 
     def read(self, request: ReadPages, task: TaskContext) -> ReadDocument:
         """Every line of every page, in reading order."""
@@ -153,21 +144,27 @@ class BatchedTextReader:
     def _submit(self, model: TextRecognition, image: Image, task: TaskContext) -> "Future[Answer]":
         return self._batcher.submit(model.name, model.prepare(image), task)
 
-    def _recognized(
-        self,
-        request: RecognizeText,
-        page: PageImage,
-        line: _Line,
-        model: TextRecognition,
-        task: TaskContext,
-        began: float,
+    def _start(
+        self, request: RecognizeText, page: PageImage | PaddlewheelError, task: TaskContext
+    ) -> _StartedLine:
+        if isinstance(page, PaddlewheelError):
+            raise page
+        model = _chosen(self._models.recognition, request.model)
+        waiting = self._submit(model, page.image, task)
+        return _StartedLine(request=request, page_index=page.page_index, model=model, waiting=waiting)
+
+    def _finish(
+        self, started: _StartedLine | PaddlewheelError, task: TaskContext, began: float
     ) -> RecognizedText:
+        if isinstance(started, PaddlewheelError):
+            raise started
+        line = _line(started.model, started.waiting.result())
         return RecognizedText(
-            input_path=request.image.input_path,
-            page_index=page.page_index,
+            input_path=started.request.image.input_path,
+            page_index=started.page_index,
             rec_text=line.text,
             rec_score=line.score,
-            served=self._served(model.name, [line.answer], task, began),
+            served=self._served(started.model.name, [line.answer], task, began),
         )
 
     def _served(self, model: str, answers: Sequence[Answer], task: TaskContext, began: float) -> Served:
@@ -180,6 +177,23 @@ class BatchedTextReader:
                 "total_ms": (time.perf_counter() - began) * 1000,
             }
         )
+
+
+def _attempt(work: Callable[..., T], *arguments: object) -> T | PaddlewheelError:
+    """One item's step: whatever fails is that item's own error."""
+    try:
+        return work(*arguments)
+    except PaddlewheelError as err:
+        return err
+    except Exception:
+        log.exception("an item of many failed unexpectedly")
+        return InternalError("The item failed unexpectedly; the worker's log has the details.")
+
+
+def _outcome(result: RecognizedText | PaddlewheelError) -> RecognizedItem:
+    if isinstance(result, PaddlewheelError):
+        return RecognizedItem(error=ItemError(code=result.code, message=result.message))
+    return RecognizedItem(result=result)
 
 
 def _line(model: TextRecognition, answer: Answer) -> _Line:

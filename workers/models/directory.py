@@ -30,9 +30,9 @@ LINE_ANGLES = ("0_degree", "180_degree")
 class ModelDirectory:
     """One model's files.
 
-    `name` is the config's `Global.model_name`; `family` is derived from its `PostProcess`, so official
-    PaddleX directories need nothing added. `graph` and `params` are Paddle's files (both or neither are
-    set), `onnx` is the ONNX file; at least one of the two forms is there.
+    `name` is what it is served as, at first the config's `Global.model_name`; `family` is derived from its
+    `PostProcess`, so official PaddleX directories need nothing added. `graph` and `params` are Paddle's
+    files (both or neither are set), `onnx` is the ONNX file; at least one of the two forms is there.
     """
 
     path: Path
@@ -127,8 +127,8 @@ def _family(config: Mapping[str, Any], path: Path) -> ModelFamily:
             return "text_recognition"
         case "DBPostProcess":
             return "text_detection"
-    labels = (post.get("Topk") or {}).get("label_list") or ()
-    if sorted(labels) == sorted(LINE_ANGLES):
-        return "text_orientation"
+    match post:
+        case {"Topk": {"label_list": [*labels]}} if set(labels) == set(LINE_ANGLES):
+            return "text_orientation"
     known = "CTCLabelDecode, DBPostProcess or a Topk of 0_degree and 180_degree"
     raise ModelUnavailable(f"{path / CONFIG}: its PostProcess belongs to no family served here ({known}).")

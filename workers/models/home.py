@@ -1,6 +1,7 @@
 """The model home: the directories that models are opened from by name."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from api_client.errors import ModelUnknown
@@ -23,12 +24,15 @@ class ModelHome:
         return tuple(sorted(self._known()))
 
     def open(self, name: str) -> ModelDirectory:
-        """The model of that name. Raises ModelUnknown, or ModelUnavailable when files are missing."""
+        """The model of that name. Raises ModelUnknown, or ModelUnavailable when files are missing.
+
+        Its name is the one it is known by here: a fine-tuned model's config often has that of its parent.
+        """
         known = self._known()
         if name not in known:
             have = ", ".join(sorted(known)) or "none"
             raise ModelUnknown(f"There is no model {name[:80]!r} here; there are: {have}.")
-        return ModelDirectory.open(known[name])
+        return replace(ModelDirectory.open(known[name]), name=name)
 
     def _known(self) -> dict[str, Path]:
         found = self.path.iterdir() if self.path.is_dir() else ()

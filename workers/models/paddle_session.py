@@ -19,9 +19,15 @@ with warnings.catch_warnings():
 
 logger = logging.getLogger(__name__)
 
+_REFUSALS = (RuntimeError, ValueError, MemoryError)
+
 
 class PaddleSession:
-    """A Paddle Inference predictor of one input."""
+    """A Paddle Inference predictor of one input.
+
+    No one configuration runs every graph: some are refused when the predictor is created, others only at
+    the first run. So the first run tries the configurations, best first, and keeps the one that works.
+    """
 
     engine = "paddle"
 
@@ -29,60 +35,83 @@ class PaddleSession:
         """Raises ModelUnavailable when Paddle cannot load the directory."""
         self.device = options.device
         self._name = directory.name
-        self._predictor = _create(directory, options)
-        names = self._predictor.get_input_names()
-        if len(names) != 1:
-            raise ModelUnavailable(f"{directory.name} has inputs {', '.join(names)}: one is supported.")
-        self._input = self._predictor.get_input_handle(names[0])
-        self._outputs = [self._predictor.get_output_handle(n) for n in self._predictor.get_output_names()]
+        self._untried = _configs(directory, options)
+        self._refusals: list[str] = []
+        self._proven = False
+        self._open_next()
 
     def run(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """The network's outputs for one input [N, ...]. Raises ModelFailed when Paddle refuses it."""
-        try:
-            self._input.reshape(batch.shape)
-            self._input.copy_from_cpu(np.ascontiguousarray(batch))
-            self._predictor.run()
-            return tuple(output.copy_to_cpu() for output in self._outputs)
-        except (RuntimeError, ValueError, MemoryError) as err:
-            raise ModelFailed(f"{self._name} failed on shape {batch.shape}: {_first(err)}") from err
+        while True:
+            try:
+                outputs = self._run(np.ascontiguousarray(batch))
+            except _REFUSALS as err:
+                if self._proven:
+                    raise ModelFailed(f"{self._name} failed on shape {batch.shape}: {_first(err)}") from err
+                self._refuse(err)
+                self._open_next()
+                continue
+            self._proven = True
+            return outputs
+
+    def _run(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        self._input.reshape(batch.shape)
+        self._input.copy_from_cpu(batch)
+        self._predictor.run()
+        return tuple(output.copy_to_cpu() for output in self._outputs)
+
+    def _open_next(self) -> None:
+        for tried, config in self._untried:
+            self._tried = tried
+            try:
+                self._predictor = inference.create_predictor(config)
+            except _REFUSALS as err:
+                self._refuse(err)
+                continue
+            names = self._predictor.get_input_names()
+            if len(names) != 1:
+                raise ModelUnavailable(f"{self._name} has inputs {', '.join(names)}: one is supported.")
+            self._input = self._predictor.get_input_handle(names[0])
+            self._outputs = [self._predictor.get_output_handle(n) for n in self._predictor.get_output_names()]
+            return
+        raise ModelUnavailable(f"paddle cannot run {self._name}: {'; '.join(self._refusals)}")
+
+    def _refuse(self, err: Exception) -> None:
+        self._refusals.append(f"{self._tried}: {_first(err)}")
+        logger.info("%s does not run with %s", self._name, self._refusals[-1])
 
 
-def _create(directory: ModelDirectory, options: SessionOptions) -> Any:
-    refusals = []
-    for config, described in _configs(directory, options):
-        try:
-            predictor = inference.create_predictor(config)
-        except (RuntimeError, ValueError, NotImplementedError) as err:
-            refusals.append(f"{described}: {_first(err)}")
-            continue
-        if refusals:
-            logger.warning("%s runs with %s; %s", directory.name, described, "; ".join(refusals))
-        return predictor
-    raise ModelUnavailable(f"paddle cannot load {directory.name}: {'; '.join(refusals)}")
-
-
-def _configs(directory: ModelDirectory, options: SessionOptions) -> Iterator[tuple[Any, str]]:
+def _configs(directory: ModelDirectory, options: SessionOptions) -> Iterator[tuple[str, Any]]:
     """The configurations to try, best first.
 
-    Level 3 with oneDNN is what PaddleX runs. Some graphs fail in a fusion pass of level 2 and up when
-    oneDNN is on (PaddlePaddle 3.3.1 on BlazeFace); they run at level 1, or without oneDNN.
+    Level 3 with oneDNN is what PaddleX runs. With PaddlePaddle 3.3.1, PP-OCRv4_mobile_det fails there at
+    its first run and takes the old IR (204 ms a page; 635 ms without oneDNN), and BlazeFace fails when
+    it is created and takes level 1.
     """
     if options.on_gpu:
-        yield _gpu_config(directory, options), "level 3 on the GPU"
+        yield "level 3 on the GPU", _gpu_config(directory, options)
         return
     if options.enable_mkldnn:
-        yield _cpu_config(directory, options, level=3, mkldnn=True), "oneDNN at level 3"
-        yield _cpu_config(directory, options, level=1, mkldnn=True), "oneDNN at level 1"
-    yield _cpu_config(directory, options, level=3, mkldnn=False), "level 3 without oneDNN"
+        yield "oneDNN at level 3", _cpu_config(directory, options)
+        if directory.graph is not None and directory.graph.suffix == ".pdmodel":
+            yield "oneDNN in the old IR", _cpu_config(directory, options, new_ir=False)
+        yield "oneDNN at level 1", _cpu_config(directory, options, level=1)
+    yield "level 3 without oneDNN", _cpu_config(directory, options, mkldnn=False)
 
 
-def _cpu_config(directory: ModelDirectory, options: SessionOptions, *, level: int, mkldnn: bool) -> Any:
-    config = _config(directory, level=level)
+def _cpu_config(
+    directory: ModelDirectory,
+    options: SessionOptions,
+    *,
+    level: int = 3,
+    new_ir: bool = True,
+    mkldnn: bool = True,
+) -> Any:
+    config = _config(directory, level=level, new_ir=new_ir)
     config.disable_gpu()
     config.set_cpu_math_library_num_threads(options.threads)
     if mkldnn:
         config.enable_mkldnn()
-        # With the old executor a capacity below the number of widths made each new one 0.4 s slower.
         config.set_mkldnn_cache_capacity(options.mkldnn_cache_capacity)
     else:
         config.disable_mkldnn()
@@ -90,7 +119,7 @@ def _cpu_config(directory: ModelDirectory, options: SessionOptions, *, level: in
 
 
 def _gpu_config(directory: ModelDirectory, options: SessionOptions) -> Any:
-    config = _config(directory, level=3)
+    config = _config(directory, level=3, new_ir=True)
     half = options.precision == "fp16"
     precision = inference.PrecisionType.Half if half else inference.PrecisionType.Float32
     config.disable_mkldnn()
@@ -100,10 +129,10 @@ def _gpu_config(directory: ModelDirectory, options: SessionOptions) -> Any:
     return config
 
 
-def _config(directory: ModelDirectory, *, level: int) -> Any:
+def _config(directory: ModelDirectory, *, level: int, new_ir: bool) -> Any:
     config = inference.Config(str(directory.graph), str(directory.params))
     # Without the new IR, memory optimisation of an inference.json ends in "Not find predictor_id 0".
-    config.enable_new_ir(True)
+    config.enable_new_ir(new_ir)
     config.enable_new_executor(True)
     config.set_optimization_level(level)
     config.enable_memory_optim()

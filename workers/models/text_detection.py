@@ -216,7 +216,7 @@ def _page_resize(directory: ModelDirectory) -> PageResize:
     settings = directory.transforms.get("DetResizeForTest", {})
     if "image_shape" in settings:
         raise ModelUnavailable(f"{directory.path}: a fixed DetResizeForTest.image_shape is not supported.")
-    long_side = directory.name in _LONG_SIDE_LIMITED
+    long_side = directory.config["Global"]["model_name"] in _LONG_SIDE_LIMITED
     side = settings.get("limit_side_len") or settings.get("resize_long") or (960 if long_side else 736)
     limit: Any = settings.get("limit_type") or ("max" if long_side else "min")
     try:

@@ -34,7 +34,13 @@ class TextRecognition:
     ) -> None:
         """`characters` are the dictionary, without the blank (class 0) and the space (the last class).
 
-        `width_step`: a line wider than `image_shape` gets a tensor of the next multiple of it.
+        `width_step`: a line wider than `image_shape` gets a tensor of the next multiple of it, so that
+        more lines share a shape and a batch. The default keeps PaddleX's answers at batch size 1: on 600
+        rendered lines of ratios 7 to 30, steps of 8, 16, 32 and 64 changed 8, 10, 12 and 15 % of
+        PP-OCRv4's texts and moved scores by up to 0.16 (PP-OCRv6 small: 0.3 to 0.7 %, 0.02), without
+        making them better or worse. Exact widths cost nothing on a CPU, where a batch of eight takes
+        as long as eight batches of one (OpenVINO: 40 ms a line exact, 42 with a step of 32, 46 with 64;
+        12 ms more for the first line of a width); on a GPU a step of 32 is worth a measurement.
         """
         if width_step < 1:
             raise ConfigurationError(f"width_step is {width_step}: it has to be at least 1.")

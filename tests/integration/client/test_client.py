@@ -217,6 +217,15 @@ def test_a_forked_child_gets_a_client_of_its_own(url: str) -> None:
         assert client.enqueue(RECOGNIZE_TEXT, b"z").result(10)
 
 
+def test_a_client_can_be_closed_right_after_any_answer(url: str) -> None:
+    with Answerer(url, echo):
+        for number in range(40):
+            with Client(url) as client:
+                pending = client.enqueue(RECOGNIZE_TEXT, b"%d" % number)
+                if number % 2:
+                    assert pending.result(10).rec_score == 0.5
+
+
 def test_results_may_live_on_another_server_than_tasks(url: str) -> None:
     with Client(url, result_url=f"{url.rsplit('/', 1)[0]}/5") as client:
         one = client.enqueue(RECOGNIZE_TEXT, b"x", idempotency_key="k")

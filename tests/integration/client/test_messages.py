@@ -44,6 +44,7 @@ def celerys(url: str, priority: Priority) -> tuple[str, dict[str, Any]]:
     (key,) = [key for key in redis.keys("gpu*") if redis.type(key) == b"list"]
     message = json.loads(redis.lindex(key, 0))
     redis.close()
+    assert isinstance(key, bytes)
     return key.decode(), message
 
 

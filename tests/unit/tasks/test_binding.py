@@ -79,7 +79,7 @@ def app() -> Celery:
 
 
 def run(app: Celery, request: object, **options: Any) -> Any:
-    result = app.tasks[RECOGNIZE_TEXT.name].apply(args=[request], **options)
+    result = app.tasks[RECOGNIZE_TEXT.name].apply(args=(request,), **options)
     return result.result
 
 
