@@ -30,6 +30,7 @@ class Built:
 def build_tested(spec: GallerySpec, codes: npt.NDArray[np.uint8]) -> Built:
     """The gallery's kind of index over the rows, widened until it passes; a scan where it never does.
 
+    Who asks for IVF or HNSW asks for speed: those have to find the best row, `auto` the best ten.
     A few thousand rows are scanned in less time than any index saves, so they get a scan in every type.
     """
     exact = exact_index(codes, spec.dimension, spec.metric, spec.precision)
@@ -38,8 +39,9 @@ def build_tested(spec: GallerySpec, codes: npt.NDArray[np.uint8]) -> Built:
         return Built(index=exact, kind="exact", recall_at_1=1.0, recall_at_10=1.0)
     index = build_index(kind, codes, spec.dimension, spec.metric, spec.precision)
     queries = _queries(spec, codes)
+    needed_at_10 = NEEDED_AT_10 if spec.index_type == "auto" else 0.0
     for at_1, at_10 in _measurements(index, kind, exact, queries, spec.metric):
-        if at_1 >= NEEDED_AT_1 and at_10 >= NEEDED_AT_10:
+        if at_1 >= NEEDED_AT_1 and at_10 >= needed_at_10:
             return Built(index=index, kind=kind, recall_at_1=at_1, recall_at_10=at_10)
     return Built(index=exact, kind="exact", recall_at_1=1.0, recall_at_10=1.0)
 
