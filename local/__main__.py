@@ -98,6 +98,8 @@ def _up(folder: StateFolder, wanted: Wanted, console: Console, wait: bool = True
         raise
     for note in state.notes:
         console.print(note)
+    if "flower" in state.services:
+        console.print(f"Flower's user and password are in {folder.connection_file}.")
 
 
 @main.command(hidden=True)

@@ -90,6 +90,22 @@ def open_once(path: Path, options: SessionOptions) -> MarkedNetwork:
     return open_marked(path, options)
 
 
+class SlowNetwork(MarkedNetwork):
+    """Takes ten seconds for a white image, and leaves a mark for each time."""
+
+    def forward(self, batch: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
+        if any(item.min() == item.max() == WHITE for item in batch):
+            with Path(os.environ["FAULTY_FLAG"]).open("a") as marks:
+                marks.write("x")
+            time.sleep(10)
+        return self._network.forward(batch)
+
+
+def open_slow(path: Path, options: SessionOptions) -> SlowNetwork:
+    """The real network behind a wait."""
+    return SlowNetwork(Network(ModelDirectory.open(path), options))
+
+
 def open_missing(path: Path, options: SessionOptions) -> FaultyNetwork:
     """A loader that finds no weights."""
     del options

@@ -7,6 +7,7 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from workers.settings import Settings
+from workers.visibility import VisibilityHeartbeat
 
 QUEUES: Final = ("gpu", "index", "batch")
 """Model work, gallery maintenance, and the shards of batch jobs."""
@@ -36,11 +37,19 @@ def make_app(settings: Settings) -> Celery:
         worker_hijack_root_logger=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
-        broker_transport_options={"socket_keepalive": True, "health_check_interval": 25},
+        broker_transport_options={
+            "socket_keepalive": True,
+            "health_check_interval": 25,
+            "visibility_timeout": settings.visibility_timeout,
+            # Look for lost messages every second; kombu's default is about every hundred.
+            "unacked_restore_interval": 1,
+            "unacked_restore_throttle": 1,
+        },
         redis_socket_keepalive=True,
         redis_backend_health_check_interval=25,
     )
     app.Task.resultrepr_maxsize = SHOWN_RESULT
+    app.steps["consumer"].add(VisibilityHeartbeat)
     return app
 
 

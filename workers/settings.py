@@ -43,6 +43,9 @@ class Settings(BaseModel):
     concurrency: int = Field(
         0, ge=0, description="Tasks at a time; 0 means twice the batch size, at least 16."
     )
+    visibility_timeout: float = Field(
+        30, ge=2, description="Seconds after which a worker that is silent has lost its tasks to another."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
     ready_file: Path | None = Field(None, description="Created when it takes tasks, removed when it stops.")
 

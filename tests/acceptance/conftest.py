@@ -1,8 +1,12 @@
 """A whole service in processes of its own: Valkey and one worker with the real models."""
 
 import os
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,9 +26,13 @@ class Service:
 
     url: str = field(repr=False)
 
+    def workers(self) -> list[psutil.Process]:
+        """The workers' processes."""
+        return [each for each in psutil.Process().children(recursive=True) if _runs(each, "workers")]
+
     def worker(self) -> psutil.Process:
-        """The worker's process."""
-        (found,) = [each for each in psutil.Process().children(recursive=True) if _runs(each, "workers")]
+        """The only worker's process."""
+        (found,) = self.workers()
         return found
 
     def model_process(self) -> psutil.Process:
@@ -50,13 +58,14 @@ def service() -> Iterator[Service]:
 class running_service:  # noqa: N801  reads as a function where it is used
     """A service of a test's own. `settings` are the worker's, such as PADDLEWHEEL_MAX_BATCH_SIZE."""
 
-    def __init__(self, **settings: str) -> None:
+    def __init__(self, *, workers: int = 1, **settings: str) -> None:
         environment = {**os.environ, "PADDLEWHEEL_LOG_LEVEL": "WARNING", **settings}
         environment.setdefault("PADDLEWHEEL_MODEL_HOME", str(ROOT / ".paddlewheel" / "models"))
         self._folder = tempfile.TemporaryDirectory(prefix="paddlewheel-")
         self._stack = LocalStack(
             Path(self._folder.name),
             services={"valkey", "worker"},
+            workers=workers,
             environment=environment,
             ephemeral=True,
         )
@@ -68,6 +77,37 @@ class running_service:  # noqa: N801  reads as a function where it is used
     def __exit__(self, *_: object) -> None:
         self._stack.stop()
         self._folder.cleanup()
+
+
+@contextmanager
+def faulty_service(loader: str, **settings: str) -> Iterator[Client]:
+    """A service with one worker of `tests.faulty_worker`."""
+    with (
+        tempfile.TemporaryDirectory(prefix="paddlewheel-") as folder,
+        LocalStack(Path(folder), services={"valkey"}, ephemeral=True) as stack,
+    ):
+        ready = Path(folder) / "ready"
+        environment = {
+            **os.environ,
+            "PADDLEWHEEL_BROKER_URL": stack.servers.broker_url,
+            "PADDLEWHEEL_MODEL_HOME": str(ROOT / ".paddlewheel" / "models"),
+            "PADDLEWHEEL_READY_FILE": str(ready),
+            "PADDLEWHEEL_LOG_LEVEL": "ERROR",
+            "FAULTY_FLAG": str(Path(folder) / "flag"),
+            **settings,
+        }
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "tests.faulty_worker", loader], cwd=ROOT, env=environment
+        )
+        try:
+            while not ready.exists():
+                assert worker.poll() is None, "the worker did not start"
+                time.sleep(0.05)
+            with Client(stack.servers.broker_url) as client:
+                yield client
+        finally:
+            worker.terminate()
+            assert worker.wait(60) == 0
 
 
 @pytest.fixture

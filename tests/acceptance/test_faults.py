@@ -1,14 +1,7 @@
 """What goes wrong in a worker arrives as a typed error, through the real queue, and harms nobody else."""
 
 import hashlib
-import os
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -27,45 +20,13 @@ from api_client.errors import (
     ModelUnavailable,
 )
 from local.rendering import png
-from local.stack import LocalStack
-from tests.acceptance.conftest import ROOT, running_service
+from tests.acceptance.conftest import faulty_service, running_service
 
 # Lines that fill their tensor, so that it is of one colour.
 CRASHES = png(Image.new("RGB", (320, 48), "black"))
 HANGS = png(Image.new("RGB", (320, 48), "white"))
 RAISES = png(Image.new("RGB", (320, 48), (90, 90, 90)))
 CONFUSES = png(Image.merge("RGB", [Image.new("L", (320, 48), v) for v in (10, 20, 30)]))
-
-
-@contextmanager
-def faulty_service(loader: str, **settings: str) -> Iterator[Client]:
-    """A service with one worker of `tests.faulty_worker`."""
-    with (
-        tempfile.TemporaryDirectory(prefix="paddlewheel-") as folder,
-        LocalStack(Path(folder), services={"valkey"}, ephemeral=True) as stack,
-    ):
-        ready = Path(folder) / "ready"
-        environment = {
-            **os.environ,
-            "PADDLEWHEEL_BROKER_URL": stack.servers.broker_url,
-            "PADDLEWHEEL_MODEL_HOME": str(ROOT / ".paddlewheel" / "models"),
-            "PADDLEWHEEL_READY_FILE": str(ready),
-            "PADDLEWHEEL_LOG_LEVEL": "ERROR",
-            "FAULTY_FLAG": str(Path(folder) / "flag"),
-            **settings,
-        }
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "tests.faulty_worker", loader], cwd=ROOT, env=environment
-        )
-        try:
-            while not ready.exists():
-                assert worker.poll() is None, "the worker did not start"
-                time.sleep(0.05)
-            with Client(stack.servers.broker_url) as client:
-                yield client
-        finally:
-            worker.terminate()
-            assert worker.wait(60) == 0
 
 
 @pytest.fixture(scope="module")

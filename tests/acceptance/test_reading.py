@@ -11,7 +11,7 @@ from skimage import data
 from api_client import READ_PAGES, RECOGNIZE_TEXT, AsyncClient, Client
 from api_client.errors import TaskCancelled
 from benchmarks.lines import render_lines
-from local.rendering import draw_line
+from local.rendering import draw_line, draw_page
 from tests.acceptance.conftest import Service
 
 PRINTED = [
@@ -66,20 +66,26 @@ def test_a_photo_with_an_exif_orientation_is_read_upright(client: Client) -> Non
 
 
 def test_the_pages_of_a_pdf_come_back_with_their_index(client: Client) -> None:
-    pages = [draw_line(f"page number {i + 1}", 40).resize((900, 180)) for i in range(4)]
+    pages = [draw_page([f"Chapter {word}"]) for word in ("one", "two", "three", "four")]
     buffer = BytesIO()
-    pages[0].save(buffer, "PDF", save_all=True, append_images=pages[1:], resolution=144)
+    pages[0].save(buffer, "PDF", save_all=True, append_images=pages[1:], resolution=150)
     pdf = buffer.getvalue()
     document = client.enqueue(READ_PAGES, pdf).result(90)
     assert document.page_count == 4
     assert [page.page_index for page in document.pages] == [0, 1, 2, 3]
     texts = [letters("".join(page.rec_texts)) for page in document.pages]
-    assert texts == [f"pagenumber{i + 1}" for i in range(4)]
+    assert texts == ["Chapterone", "Chaptertwo", "Chapterthree", "Chapterfour"]
     some = client.enqueue(READ_PAGES, pdf, pages=(3, 1)).result(90)
     assert [page.page_index for page in some.pages] == [3, 1]
-    line = client.enqueue(RECOGNIZE_TEXT, pdf, page_index=2).result(60)
+
+
+def test_a_line_on_a_page_of_a_pdf_is_recognized(client: Client) -> None:
+    lines = [draw_line(f"number {i}", 60) for i in range(3)]
+    buffer = BytesIO()
+    lines[0].save(buffer, "PDF", save_all=True, append_images=lines[1:], resolution=144)
+    line = client.enqueue(RECOGNIZE_TEXT, buffer.getvalue(), page_index=2).result(60)
     assert line.page_index == 2
-    assert letters(line.rec_text) == "pagenumber3"
+    assert letters(line.rec_text) == "number2"
 
 
 def test_a_page_without_text_has_no_lines(client: Client) -> None:
@@ -108,7 +114,7 @@ async def test_the_asyncio_client_reads_many_at_once(service: Service) -> None:
 
 
 def test_a_task_that_is_cancelled_while_it_waits_never_runs(client: Client) -> None:
-    busy = client.enqueue_many(RECOGNIZE_TEXT, [line.png for line in render_lines(300, seed=5)])
+    busy = client.enqueue_many(RECOGNIZE_TEXT, [line.png for line in render_lines(200, seed=5, longest=1)])
     unwanted = client.enqueue(RECOGNIZE_TEXT, draw_line("unwanted", 30), priority="bulk")
     unwanted.cancel()
     with pytest.raises(TaskCancelled):
@@ -119,7 +125,7 @@ def test_a_task_that_is_cancelled_while_it_waits_never_runs(client: Client) -> N
 
 
 def test_an_interactive_task_overtakes_a_queue_of_bulk_work(client: Client) -> None:
-    bulk = client.enqueue_many(RECOGNIZE_TEXT, [line.png for line in render_lines(600, seed=6)])
+    bulk = client.enqueue_many(RECOGNIZE_TEXT, [line.png for line in render_lines(400, seed=6, longest=1)])
     client.enqueue(RECOGNIZE_TEXT, draw_line("urgent", 30)).result(120)
     waiting = {pending.task_id for pending in bulk if not pending.done()}
     assert len(waiting) >= 5

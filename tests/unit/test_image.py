@@ -160,7 +160,10 @@ def test_no_password_is_written_down_and_none_is_optional() -> None:
         assert match[1].startswith(("${", "$VALKEY_PASSWORD")), match[0]
     required = set(re.findall(r"\$\{(\w+):\?[^}]+\}", COMPOSE_TEXT))
     assert required == set(SECRETS)
-    assert set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT)) == required | {"PADDLE_GPU_INDEX"}
+    asked_for = set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT))
+    assert asked_for == required | {"PADDLE_GPU_INDEX"}
+    example = (ROOT / ".env.example").read_text()
+    assert set(re.findall(r"^(\w+)=$", example, re.MULTILINE)) == asked_for
 
 
 def test_no_password_becomes_an_argument() -> None:

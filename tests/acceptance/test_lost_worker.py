@@ -1,0 +1,36 @@
+"""A worker that is killed, and a task that takes longer than the visibility timeout."""
+
+import time
+from pathlib import Path
+
+from PIL import Image
+
+from api_client import RECOGNIZE_TEXT, Client
+from benchmarks.lines import render_lines
+from local.rendering import png
+from tests.acceptance.conftest import faulty_service, running_service
+
+
+def test_the_tasks_of_a_killed_worker_are_answered_by_another() -> None:
+    lines = [line.png for line in render_lines(160, seed=21, longest=1)]
+    with (
+        running_service(workers=2, PADDLEWHEEL_VISIBILITY_TIMEOUT="4") as service,
+        Client(service.url) as client,
+    ):
+        expected = [p.result(120).rec_text for p in client.enqueue_many(RECOGNIZE_TEXT, lines)]
+        pendings = [client.enqueue(RECOGNIZE_TEXT, line) for line in lines]
+        next(client.as_completed(pendings, timeout=60))
+        began = time.monotonic()
+        service.workers()[0].kill()
+        assert [pending.result(60).rec_text for pending in pendings] == expected
+        print(f"recovered in {time.monotonic() - began:.1f} s with a timeout of 4 s")
+        assert len(service.workers()) >= 1
+
+
+def test_a_task_that_takes_longer_than_the_visibility_timeout_runs_once(tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    slow = png(Image.new("RGB", (320, 48), "white"))
+    settings = {"PADDLEWHEEL_VISIBILITY_TIMEOUT": "3", "FAULTY_FLAG": str(marks)}
+    with faulty_service("open_slow", **settings) as client:
+        assert client.enqueue(RECOGNIZE_TEXT, slow).result(60).rec_text == ""
+        assert marks.read_text() == "x"
