@@ -2,6 +2,7 @@
 
 import os
 import uuid
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -320,7 +321,9 @@ def test_threads_share_a_store_and_open_each_file_once(
 def test_a_forked_child_uses_the_store_of_its_parent_safely(store: GalleryStore, key: str) -> None:
     store.build(key, SPEC, VECTORS, LABELS)
     store.search(key, VECTORS)
-    child = os.fork()
+    with warnings.catch_warnings():  # later Pythons warn of what is tested here
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         found = store.search_one(key, VECTORS[3])[0].label == "label 3"
         store.append(key, VECTORS[:1], ["of the child"])

@@ -1,6 +1,7 @@
 """FAISS: recall by the self-test, filtering in every kind, and the pitfalls that hang or abort."""
 
 import os
+import warnings
 
 import numpy as np
 import numpy.typing as npt
@@ -102,7 +103,9 @@ def test_a_forked_child_can_search_after_its_parent_has() -> None:
     index = build_index("fast-scan", CODES, 32, "IP", "fp16")
     use_threads(2)
     search_index(index, ROWS[:64], 5)
-    child = os.fork()
+    with warnings.catch_warnings():  # later Pythons warn of what is tested here
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         use_threads(2)
         search_index(index, ROWS[:64], 5)

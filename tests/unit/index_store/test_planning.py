@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index_store.gallery import Segment
@@ -74,6 +74,7 @@ def test_tiers_grow_by_the_fan_in() -> None:
     assert [tier(rows, POLICY) for rows in (0, 100, 101, 400, 401, 1600, 1601)] == [0, 0, 1, 1, 2, 2, 3]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=120), st.data())
 def test_following_the_plan_ends_tiles_and_keeps_segments_few(
     appends: list[int], data: st.DataObject

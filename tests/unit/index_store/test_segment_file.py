@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api_client.errors import SegmentCorrupt
@@ -46,6 +46,7 @@ def test_every_kind_of_index_survives_the_file(tmp_path: Path, index_type: str) 
     np.testing.assert_array_equal(before[1], after[1])
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 255))
 def test_any_altered_byte_is_noticed(segment: tuple[Path, int, str], at: int, change: int) -> None:
     path, size, digest = segment
@@ -57,6 +58,7 @@ def test_any_altered_byte_is_noticed(segment: tuple[Path, int, str], at: int, ch
     path.write_bytes(content)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6))
 def test_any_torn_file_is_noticed(segment: tuple[Path, int, str], length: int) -> None:
     path, size, digest = segment
@@ -84,6 +86,7 @@ def test_a_missing_file_and_a_foreign_one_are_corrupt(tmp_path: Path) -> None:
         SegmentFile(foreign)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20)))
 def test_labels_come_back_whatever_they_are(labels: list[str]) -> None:
     packed = Labels.of(labels)

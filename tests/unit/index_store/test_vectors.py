@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -87,6 +87,7 @@ def test_only_a_named_model_is_compared() -> None:
         check_model(named, "b")
 
 
+@settings(deadline=None)
 @given(arrays(np.float32, (3, 4), elements=st.floats(-60000, 60000, width=16)))
 def test_encoding_keeps_what_fp16_can_hold(rows: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> None:
     np.testing.assert_array_equal(decode(encode(rows, "fp16"), "fp16"), rows)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index_store.gallery import GallerySpec
@@ -34,6 +34,7 @@ def rows(ids: list[int], generation: int) -> StoredRows:
     )
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_unsealed_rows_are_kept_whole_in_few_chunks(data: st.DataObject) -> None:
     delta, model, next_id = Delta(), dict[int, int](), 0
