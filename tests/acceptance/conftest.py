@@ -25,10 +25,16 @@ class Service:
     """What a caller knows of a running service, and what a test may do to it."""
 
     url: str = field(repr=False)
+    _stack: LocalStack = field(repr=False)
 
     def workers(self) -> list[psutil.Process]:
-        """The workers' processes."""
-        return [each for each in psutil.Process().children(recursive=True) if _runs(each, "workers")]
+        """The processes of this service's workers that live."""
+        pids = [
+            member.status().process
+            for member in self._stack.members
+            if member.service.name.startswith("worker")
+        ]
+        return [psutil.Process(each.pid) for each in pids if each is not None and each.alive()]
 
     def worker(self) -> psutil.Process:
         """The only worker's process."""
@@ -37,15 +43,12 @@ class Service:
 
     def model_process(self) -> psutil.Process:
         """The worker's model process."""
-        (found,) = [each for each in self.worker().children() if _runs(each, "workers.model_process")]
+        (found,) = [
+            each
+            for each in self.worker().children()
+            if each.cmdline()[1:3] == ["-m", "workers.model_process"]
+        ]
         return found
-
-
-def _runs(process: psutil.Process, module: str) -> bool:
-    try:
-        return process.cmdline()[1:3] == ["-m", module]
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +75,7 @@ class running_service:  # noqa: N801  reads as a function where it is used
 
     def __enter__(self) -> Service:
         self._stack.start()
-        return Service(url=self._stack.servers.broker_url)
+        return Service(url=self._stack.servers.broker_url, _stack=self._stack)
 
     def __exit__(self, *_: object) -> None:
         self._stack.stop()

@@ -78,8 +78,8 @@ def test_bytes_that_are_not_those_of_the_reference_are_refused(faulty: Client, g
 
 
 def test_the_workers_own_limits_hold_whatever_the_client_allows(good_line: bytes) -> None:
-    limits = {"PADDLEWHEEL_MAX_BLOB_BYTES": "20000", "PADDLEWHEEL_MAX_PIXELS": "100000"}
-    with running_service(**limits) as service, Client(service.url) as client:
+    small = running_service(PADDLEWHEEL_MAX_BLOB_BYTES="20000", PADDLEWHEEL_MAX_PIXELS="100000")
+    with small as service, Client(service.url) as client:
         noise = Image.effect_noise((300, 300), 80).convert("RGB")
         with pytest.raises(BlobTooLarge):
             client.enqueue(READ_PAGES, noise).result(60)

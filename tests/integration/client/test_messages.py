@@ -42,7 +42,7 @@ def celerys(url: str, priority: Priority) -> tuple[str, dict[str, Any]]:
             headers={"deadline": 99.0, "enqueued_at": 12.5},
         )
     (key,) = [key for key in redis.keys("gpu*") if redis.type(key) == b"list"]
-    message = json.loads(redis.lindex(key, 0))
+    message = json.loads(redis.lindex(key, 0) or "")
     redis.close()
     assert isinstance(key, bytes)
     return key.decode(), message
