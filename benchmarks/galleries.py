@@ -11,6 +11,7 @@ operation, or `--paddlex-python` was not given.
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -125,6 +126,7 @@ class Ours:
 
     def close(self) -> None:
         self.server.close()
+        shutil.rmtree(self.folder)
 
 
 class RawFlat:
