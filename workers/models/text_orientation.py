@@ -17,6 +17,10 @@ from workers.models.normalization import Normalization
 
 Angle = Literal[0, 180]
 
+# A padding classifier squeezes lines wider than 4 heights. Of 250 rendered lines of 8 to 30 heights it then
+# turned 1.6 % of the good ones and left 23 % of the others; looking at the middle 6 heights, 0 and 1.6 %.
+_LOOKED_AT = 6
+
 _ANGLES: dict[str, Angle] = {"0_degree": 0, "180_degree": 180}
 
 
@@ -68,9 +72,10 @@ class TextOrientation:
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """A line (BGR, [H, W, 3]) to a tensor [3, H', W'] of the same shape for every line."""
-        height, width = image.shape[:2]
         content = self._width
         if self._keep_ratio:
+            image = _middle(image)
+            height, width = image.shape[:2]
             content = min(math.ceil(self._height * width / height), self._width)
         resized = cv2.resize(image, (content, self._height))
         tensor = np.zeros((3, self._height, self._width), dtype=np.float32)
@@ -88,6 +93,12 @@ class TextOrientation:
         if angle == 180 and score < self._threshold:
             return 0, float(probabilities[1 - best])
         return angle, score
+
+
+def _middle(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    start = max(width - _LOOKED_AT * height, 0) // 2
+    return image[:, start : width - start]
 
 
 def _size(directory: ModelDirectory) -> tuple[int, int]:

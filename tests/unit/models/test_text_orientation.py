@@ -53,6 +53,12 @@ def test_paddlex_s_own_line_classifiers_are_squeezed_and_normalized(make_directo
     assert model.interpret((np.array([0.99, 0.01]),))[0] == 180
 
 
+def test_of_a_long_line_the_middle_is_looked_at(classifier: TextOrientation) -> None:
+    line = np.zeros((20, 1000, 3), dtype=np.uint8)
+    line[:, 440:560] = 255
+    assert (classifier.prepare(line) == 1).all()
+
+
 def test_a_classifier_without_a_size_is_refused(make_directory: MakeDirectory) -> None:
     config = {**ORIENTATION, "PreProcess": {"transform_ops": [{"ToCHWImage": None}]}}
     with pytest.raises(ModelUnavailable, match="image_shape"):
