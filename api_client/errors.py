@@ -23,11 +23,21 @@ PaddlewheelError
 │   │   ├── ImageTooLarge        image_too_large
 │   │   ├── ImageTooSmall        image_too_small
 │   │   └── ImageTooNarrow       image_too_narrow
-│   └── PdfError
-│       ├── PdfCorrupt           pdf_corrupt
-│       ├── PdfEncrypted         pdf_encrypted
-│       ├── PdfPageNotFound      pdf_page_not_found
-│       └── PdfTooManyPages      pdf_too_many_pages
+│   ├── PdfError
+│   │   ├── PdfCorrupt           pdf_corrupt
+│   │   ├── PdfEncrypted         pdf_encrypted
+│   │   ├── PdfPageNotFound      pdf_page_not_found
+│   │   └── PdfTooManyPages      pdf_too_many_pages
+│   └── GalleryError
+│       ├── GalleryNotFound      gallery_not_found
+│       ├── GalleryExists        gallery_exists
+│       ├── DimensionMismatch    dimension_mismatch
+│       ├── VectorInvalid        vector_invalid
+│       ├── ModelMismatch        model_mismatch
+│       ├── OperationMismatch    operation_mismatch
+│       ├── OperationNotFound    operation_not_found
+│       ├── GalleryFolderInvalid gallery_folder_invalid
+│       └── LabelListInvalid     label_list_invalid
 └── OperatorError                the service has to be mended; the same request may work later
     ├── ConfigurationError       configuration_error
     ├── BrokerUnavailable        broker_unavailable
@@ -37,6 +47,10 @@ PaddlewheelError
     ├── ModelFailed              model_failed
     ├── ModelCrashed             model_crashed
     ├── ModelTimeout             model_timeout
+    ├── DatabaseUnavailable      database_unavailable
+    ├── SchemaOutdated           schema_outdated
+    ├── SegmentCorrupt           segment_corrupt
+    ├── SegmentStoreUnavailable  segment_store_unavailable
     └── InternalError            internal_error
 
 A message is the only constructor argument, so that an error survives the queue: the result store keeps
@@ -222,6 +236,66 @@ class PdfTooManyPages(PdfError):
     code = "pdf_too_many_pages"
 
 
+class GalleryError(CallerError):
+    """The gallery or what it was given cannot be used."""
+
+    code = "gallery_error"
+
+
+class GalleryNotFound(GalleryError):
+    """No gallery of that key exists: create it first."""
+
+    code = "gallery_not_found"
+
+
+class GalleryExists(GalleryError):
+    """A gallery of that key exists already: delete it first, or choose another key."""
+
+    code = "gallery_exists"
+
+
+class DimensionMismatch(GalleryError):
+    """The embeddings have another dimension than the gallery."""
+
+    code = "dimension_mismatch"
+
+
+class VectorInvalid(GalleryError):
+    """An embedding is zero, not finite or too large: embed the image again."""
+
+    code = "vector_invalid"
+
+
+class ModelMismatch(GalleryError):
+    """The embeddings come from another model than the gallery's."""
+
+    code = "model_mismatch"
+
+
+class OperationMismatch(GalleryError):
+    """The operation id was used for another request: choose a new one."""
+
+    code = "operation_mismatch"
+
+
+class OperationNotFound(GalleryError):
+    """The gallery has no operation of that id."""
+
+    code = "operation_not_found"
+
+
+class GalleryFolderInvalid(GalleryError):
+    """The folder does not hold a gallery that can be imported."""
+
+    code = "gallery_folder_invalid"
+
+
+class LabelListInvalid(GalleryError):
+    """A line of the list of labels or ids cannot be read."""
+
+    code = "label_list_invalid"
+
+
 class OperatorError(PaddlewheelError):
     """The service has to be mended; the same request may work later."""
 
@@ -274,6 +348,30 @@ class ModelTimeout(OperatorError):
     """The model did not answer for this item in time."""
 
     code = "model_timeout"
+
+
+class DatabaseUnavailable(OperatorError):
+    """The database cannot be reached: repeat the call with the same operation id."""
+
+    code = "database_unavailable"
+
+
+class SchemaOutdated(OperatorError):
+    """The database lacks the tables of this version: run the migrations."""
+
+    code = "schema_outdated"
+
+
+class SegmentCorrupt(OperatorError):
+    """A segment file is missing, cut off or altered; it is rebuilt from the database."""
+
+    code = "segment_corrupt"
+
+
+class SegmentStoreUnavailable(OperatorError):
+    """The folder or object store of the segment files cannot be used."""
+
+    code = "segment_store_unavailable"
 
 
 class InternalError(OperatorError):

@@ -1,0 +1,127 @@
+"""Erasure: a removal with a receipt that says what went, when, and from which files."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from api_client.errors import InternalError, OperationNotFound
+from index_store.gallery import Embeddings, Gallery
+from index_store.log import Selection, operation_ids
+from index_store.planning import SealingPolicy
+from index_store.store import GalleryStore
+from index_store.vectors import code_size, decode
+
+_PROBES = 256
+
+_FIND_EMBEDDINGS = """
+SELECT embedding FROM gallery_vectors WHERE gallery_id = %s AND {column} = ANY(%s) ORDER BY id LIMIT %s
+"""
+
+_FIND_REMOVAL = """
+SELECT generation, rows, first_id, ids, segments::text[], created_at, verified_at FROM gallery_operations
+WHERE gallery_id = %s AND operation_id = %s AND kind = 'remove'
+"""
+
+_FIND_FILES = """
+SELECT id::text, deleted_at FROM gallery_segments WHERE id = ANY(%s::uuid[]) ORDER BY id
+"""
+
+_STILL_STORED = """
+SELECT count(*) FROM gallery_vectors WHERE gallery_id = %s AND id = ANY(%s::bigint[])
+"""
+
+_MARK_VERIFIED = """
+UPDATE gallery_operations SET verified_at = clock_timestamp() WHERE gallery_id = %s AND operation_id = %s
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErasureReceipt:
+    """What a removal erased.
+
+    From `removed_at` on the rows are deleted in Postgres and no search answers with them; `verified_at` is
+    when searches with the erased embeddings themselves had failed to find them. `segments` are the files
+    that held them, with the time when each was deleted. `purged_at` is the last of these times, None while
+    a file is left, which is not later than `purge_by` while maintenance runs.
+    """
+
+    gallery: str
+    operation_id: str
+    generation: int
+    ids: tuple[int, ...]
+    removed_at: datetime
+    verified_at: datetime | None
+    segments: tuple[tuple[str, datetime | None], ...]
+    purge_by: datetime
+    purged_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eraser:
+    """Erases vectors. The policy has to be the one that maintenance runs with: it states the purge time."""
+
+    store: GalleryStore
+    policy: SealingPolicy
+
+    def erase(self, key: str, selection: Selection, operation_id: str) -> ErasureReceipt:
+        """Remove the selected vectors, search for them in vain, and give the receipt. Repeatable."""
+        gallery = self.store.gallery(key)
+        probes = self._embeddings(gallery, selection)
+        removed = self.store.remove(
+            key,
+            ids=selection.ids,
+            labels=selection.labels,
+            external_ids=selection.external_ids,
+            operation_id=operation_id,
+        )
+        self._search_in_vain(gallery, removed.ids, probes)
+        with self.store.database.cursor() as cursor:
+            cursor.execute(_MARK_VERIFIED, (gallery.id, operation_id))
+        return self.receipt(key, operation_id)
+
+    def receipt(self, key: str, operation_id: str) -> ErasureReceipt:
+        """The receipt of a removal as it stands now; raises OperationNotFound."""
+        gallery = self.store.gallery(key)
+        with self.store.database.cursor() as cursor:
+            cursor.execute(_FIND_REMOVAL, (gallery.id, operation_id))
+            row = cursor.fetchone()
+            if row is None:
+                raise OperationNotFound(f"The gallery {key!r} has no removal {operation_id!r}.")
+            generation, rows, first_id, ids, segments, removed_at, verified_at = row
+            cursor.execute(_FIND_FILES, (segments or [],))
+            files = tuple((found[0], found[1]) for found in cursor.fetchall())
+        times = [deleted_at for _, deleted_at in files]
+        purged = [removed_at, *(time for time in times if time is not None)]
+        return ErasureReceipt(
+            gallery=key,
+            operation_id=operation_id,
+            generation=generation,
+            ids=operation_ids(rows, first_id, ids),
+            removed_at=removed_at,
+            verified_at=verified_at,
+            segments=files,
+            purge_by=removed_at + self.policy.purge_after + self.policy.grace,
+            purged_at=None if None in times else max(purged),
+        )
+
+    def _embeddings(self, gallery: Gallery, selection: Selection) -> Embeddings:
+        size = code_size(gallery.spec.dimension, gallery.spec.precision)
+        with self.store.database.cursor() as cursor:
+            query = _FIND_EMBEDDINGS.format(column=selection.column)
+            cursor.execute(query, (gallery.id, selection.values, _PROBES))
+            codes = b"".join(row[0] for row in cursor.fetchall())
+        return decode(np.frombuffer(codes, np.uint8).reshape(-1, size), gallery.spec.precision)
+
+    def _search_in_vain(self, gallery: Gallery, ids: tuple[int, ...], probes: Embeddings) -> None:
+        with self.store.database.cursor() as cursor:
+            cursor.execute(_STILL_STORED, (gallery.id, list(ids)))
+            (stored,) = cursor.fetchone() or (0,)
+        found = self.store.view(gallery.key).live(ids)
+        if len(probes):
+            answers = self.store.search(gallery.key, probes, top_k=10)
+            found |= {hit.id for hits in answers for hit in hits} & set(ids)
+        if stored or found:
+            raise InternalError(
+                f"Removed vectors of {gallery.key!r} can still be found: {sorted(found)[:5]}."
+            )

@@ -1,0 +1,90 @@
+"""Delete the files that nobody needs: dropped ones after a grace, and those of sealers that died."""
+
+from dataclasses import dataclass, field
+
+from index_store.database import Database, advisory_lock
+from index_store.planning import SealingPolicy
+from index_store.sealing import LOCKS
+from index_store.segment_folder import SegmentFiles
+
+# Whoever announced a segment holds the gallery's lock until it is live: with the lock in hand, what is
+# still building was left behind.
+_UNWANTED = """
+SELECT id::text, state FROM gallery_segments
+WHERE gallery_id = %s
+  AND (state = 'building' OR (state = 'dropped' AND dropped_at < clock_timestamp() - %s::interval))
+"""
+
+_GALLERIES = """
+SELECT DISTINCT gallery_id FROM gallery_segments WHERE state IN ('building', 'dropped') ORDER BY gallery_id
+"""
+
+_MARK_DELETED = """
+UPDATE gallery_segments SET state = 'deleted', deleted_at = clock_timestamp(), file = NULL
+WHERE id = %s AND state IN ('building', 'dropped')
+"""
+
+_KNOWN = "SELECT id::text FROM gallery_segments WHERE state <> 'deleted'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collected:
+    """What was deleted: files of dropped segments, files of dead sealers, and stray local files."""
+
+    dropped: tuple[str, ...]
+    abandoned: tuple[str, ...]
+    stray: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GarbageCollector:
+    """Safe beside readers and sealers. A reader that is too late for a file takes the rows from Postgres."""
+
+    database: Database
+    files: SegmentFiles
+    policy: SealingPolicy = field(default_factory=SealingPolicy)
+
+    def run(self) -> Collected:
+        """One round over all galleries, those that were deleted too."""
+        dropped: list[str] = []
+        abandoned: list[str] = []
+        for gallery_id in self._galleries():
+            with advisory_lock(self.database, LOCKS + gallery_id) as lock:
+                if lock is None:
+                    continue
+                for segment, state in self._unwanted(gallery_id):
+                    self.files.delete(f"{segment}.segment")
+                    with self.database.cursor() as cursor:
+                        cursor.execute(_MARK_DELETED, (segment,))
+                    (abandoned if state == "building" else dropped).append(segment)
+        stray = self.files.sweep(self.policy.lost_after.total_seconds(), self._known_files())
+        return Collected(dropped=tuple(dropped), abandoned=tuple(abandoned), stray=stray)
+
+    def unknown_files(self) -> tuple[str, ...]:
+        """Published files that no row names, as after restoring an older backup. Never deleted unasked."""
+        known = self._known_files()
+        return tuple(name for name, _ in self.files.names() if name not in known)
+
+    def sweep_unknown(self) -> tuple[str, ...]:
+        """Delete those files, if they are old enough. Only for a folder that no other database uses."""
+        known = self._known_files()
+        lost_after = self.policy.lost_after.total_seconds()
+        unknown = [name for name, age in self.files.names() if name not in known and age > lost_after]
+        for name in unknown:
+            self.files.delete(name)
+        return tuple(unknown)
+
+    def _known_files(self) -> set[str]:
+        with self.database.cursor() as cursor:
+            cursor.execute(_KNOWN)
+            return {f"{row[0]}.segment" for row in cursor.fetchall()}
+
+    def _galleries(self) -> list[int]:
+        with self.database.cursor() as cursor:
+            cursor.execute(_GALLERIES)
+            return [row[0] for row in cursor.fetchall()]
+
+    def _unwanted(self, gallery_id: int) -> list[tuple[str, str]]:
+        with self.database.cursor() as cursor:
+            cursor.execute(_UNWANTED, (gallery_id, self.policy.grace))
+            return [(row[0], row[1]) for row in cursor.fetchall()]

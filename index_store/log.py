@@ -1,0 +1,339 @@
+"""The writing transactions: each is one commit, numbered by the gallery's generation, told by its id.
+
+Every append or remove ends in `_record`, which locks the gallery's row for the rest of the transaction:
+so generations are given in the order of the commits and without gaps, while the rows themselves are
+copied before, side by side with other writers.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from api_client.errors import GalleryExists, GalleryNotFound, InvalidRequest, OperationMismatch
+from index_store.database import Database
+from index_store.gallery import Appended, Deleted, Gallery, GallerySpec, Removed
+from index_store.rows import copy_in
+from index_store.vectors import NewVectors
+
+_GALLERY_COLUMNS = """g.id, g.key, g.dimension, g.metric, g.index_type, g.precision, g.model_fingerprint,
+    g.generation, g.sealed_generation, g.live, g.created_at"""
+
+FIND_GALLERY = f"SELECT {_GALLERY_COLUMNS} FROM galleries g WHERE g.key = %s"  # noqa: S608 - constants
+
+LIST_GALLERIES = f"""
+SELECT {_GALLERY_COLUMNS} FROM galleries g WHERE g.key > %s ORDER BY g.key LIMIT %s
+"""  # noqa: S608
+
+_CREATE = """
+INSERT INTO galleries (key, dimension, metric, index_type, precision, model_fingerprint)
+VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (key) DO NOTHING RETURNING id
+"""
+
+_START = """
+BEGIN;
+SELECT nextval('gallery_batch_ids'), ARRAY(SELECT nextval('gallery_vector_ids') FROM generate_series(1, %s))
+"""
+
+_FIND_OPERATION = """
+SELECT kind, generation, request_digest, rows, first_id, ids FROM gallery_operations
+WHERE gallery_id = %s AND operation_id = %s
+"""
+
+# One statement, so that the gallery's row is locked for one round trip less. No row comes back when the
+# gallery is gone or the operation id is taken; which of the two, the caller finds out after rolling back.
+_RECORD = """
+WITH bumped AS (
+    UPDATE galleries SET generation = generation + 1, live = live + %(change)s
+    WHERE id = %(gallery)s RETURNING generation
+)
+INSERT INTO gallery_operations
+    (batch_id, gallery_id, operation_id, kind, generation, request_digest, rows,
+     first_id, last_id, ids, segments)
+SELECT %(batch)s, %(gallery)s, %(operation)s, %(kind)s, generation, %(digest)s, %(rows)s,
+       %(first)s, %(last)s, %(ids)s, %(segments)s::uuid[]
+FROM bumped
+ON CONFLICT (gallery_id, operation_id) DO NOTHING
+RETURNING generation
+"""
+
+_LOCK_GALLERY = "SELECT generation FROM galleries WHERE id = %s FOR NO KEY UPDATE"
+
+_DELETE_VECTORS = """
+DELETE FROM gallery_vectors v USING gallery_operations o
+WHERE v.gallery_id = %(gallery)s AND v.{column} = ANY(%(values)s) AND o.batch_id = v.batch_id
+RETURNING v.id, o.generation
+"""
+
+_BURY = """
+INSERT INTO gallery_tombstones (gallery_id, id, appended_generation, generation)
+SELECT %s, id, appended, %s FROM unnest(%s::bigint[], %s::bigint[]) AS removed (id, appended)
+"""
+
+# Files that hold a removed vector, or are being built and may come to hold it.
+_HOLDING_SEGMENTS = """
+SELECT DISTINCT s.id::text FROM gallery_segments s
+JOIN unnest(%s::bigint[]) AS removed (at) ON removed.at > s.low AND removed.at <= s.high
+WHERE s.gallery_id = %s AND s.state <> 'deleted' AND (s.file IS NOT NULL OR s.state = 'building')
+"""
+
+_DELETE_GALLERY = """
+WITH gone AS (DELETE FROM galleries WHERE key = %s RETURNING id, live),
+dropped AS (
+    UPDATE gallery_segments s SET state = 'dropped', dropped_at = clock_timestamp()
+    FROM gone WHERE s.gallery_id = gone.id AND s.state IN ('building', 'live') RETURNING s.id
+)
+SELECT id, live, ARRAY(SELECT id::text FROM dropped) FROM gone
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which vectors to remove: by exactly one of vector id, label and external id."""
+
+    ids: Sequence[int] | None = None
+    labels: Sequence[str] | None = None
+    external_ids: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        given = [value for value in (self.ids, self.labels, self.external_ids) if value is not None]
+        if len(given) != 1 or isinstance(given[0], str):
+            raise InvalidRequest("Say what to remove by exactly one list of ids, labels or external ids.")
+
+    @property
+    def column(self) -> str:
+        """The column that is compared."""
+        if self.ids is not None:
+            return "id"
+        return "label" if self.labels is not None else "external_id"
+
+    @property
+    def values(self) -> list[Any]:
+        """What it is compared with, each value once."""
+        if self.ids is not None:
+            return sorted({int(value) for value in self.ids if -(2**63) <= int(value) < 2**63})
+        return sorted({str(value) for value in (self.labels or self.external_ids or ())})
+
+    @property
+    def digest(self) -> bytes:
+        """By which a repeated removal is told from another one."""
+        return sha256(repr((self.column, self.values)).encode()).digest()
+
+
+class OperationLog:
+    """Appends and removes. Each is one transaction: all of it is there after the commit, or nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, key: str, spec: GallerySpec) -> Gallery:
+        """A new empty gallery, or GalleryExists."""
+        with self._database.transaction() as cursor:
+            return _create(cursor, key, spec)
+
+    def build(self, key: str, spec: GallerySpec, vectors: NewVectors, operation_id: str) -> Appended:
+        """A new gallery with its first vectors, in one transaction; repeatable like `append`."""
+        try:
+            with self._database.transaction(_START % len(vectors)) as cursor:
+                batch_id, ids = _row(cursor)
+                gallery = _create(cursor, key, spec)
+                return _append(cursor, gallery, vectors, operation_id, batch_id, ids)
+        except GalleryExists:
+            gallery = find_gallery(self._database, key)
+            stored = self._stored(gallery, operation_id, "append", vectors.digest)
+            if stored is None:
+                raise
+        return Appended(operation_id=operation_id, generation=stored[0], ids=stored[1], repeated=True)
+
+    def append(self, gallery: Gallery, vectors: NewVectors, operation_id: str) -> Appended:
+        """Store the vectors; a repeated operation id answers what it answered before."""
+        try:
+            with self._database.transaction(_START % len(vectors)) as cursor:
+                batch_id, ids = _row(cursor)
+                return _append(cursor, gallery, vectors, operation_id, batch_id, ids)
+        except _NotRecordedError:
+            generation, ids = self._repeated(gallery, operation_id, "append", vectors.digest)
+            return Appended(operation_id=operation_id, generation=generation, ids=ids, repeated=True)
+
+    def remove(self, gallery: Gallery, selection: Selection, operation_id: str) -> Removed:
+        """Delete the rows with their embeddings and leave tombstones for files and other processes."""
+        try:
+            with self._database.transaction() as cursor:
+                return _remove(cursor, gallery, selection, operation_id)
+        except _NotRecordedError:
+            generation, ids = self._repeated(gallery, operation_id, "remove", selection.digest)
+            return Removed(operation_id=operation_id, generation=generation, ids=ids, repeated=True)
+
+    def delete(self, key: str) -> Deleted:
+        """Delete the gallery with all that it holds."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_DELETE_GALLERY, (key,))
+            row = cursor.fetchone()
+            if row is None:
+                raise GalleryNotFound(f"There is no gallery {key!r}.")
+            for table in ("gallery_vectors", "gallery_tombstones", "gallery_operations"):
+                cursor.execute(f"DELETE FROM {table} WHERE gallery_id = %s", (row[0],))  # noqa: S608
+        return Deleted(key=key, vectors=row[1], segments=tuple(row[2]))
+
+    def _repeated(
+        self, gallery: Gallery, operation_id: str, kind: str, digest: bytes
+    ) -> tuple[int, tuple[int, ...]]:
+        stored = self._stored(gallery, operation_id, kind, digest)
+        if stored is None:
+            raise GalleryNotFound(f"The gallery {gallery.key!r} was deleted meanwhile.")
+        return stored
+
+    def _stored(
+        self, gallery: Gallery, operation_id: str, kind: str, digest: bytes
+    ) -> tuple[int, tuple[int, ...]] | None:
+        with self._database.cursor() as cursor:
+            cursor.execute(_FIND_OPERATION, (gallery.id, operation_id))
+            row = cursor.fetchone()
+        if row is None:
+            return None
+        stored_kind, generation, stored_digest, rows, first_id, ids = row
+        if stored_kind != kind or bytes(stored_digest) != digest:
+            raise OperationMismatch(
+                f"The operation id {operation_id!r} was used for another {stored_kind}: choose a new one."
+            )
+        return generation, operation_ids(rows, first_id, ids)
+
+
+def find_gallery(database: Database, key: str) -> Gallery:
+    """The gallery of that key, or GalleryNotFound."""
+    with database.cursor() as cursor:
+        cursor.execute(FIND_GALLERY, (key,))
+        row = cursor.fetchone()
+    if row is None:
+        raise GalleryNotFound(f"There is no gallery {key!r}.")
+    return gallery_from(row)
+
+
+def gallery_from(row: Sequence[Any]) -> Gallery:
+    """The gallery of a row with the columns of FIND_GALLERY."""
+    spec = GallerySpec(
+        dimension=row[2], metric=row[3], index_type=row[4], precision=row[5], model_fingerprint=row[6]
+    )
+    return Gallery(
+        id=row[0],
+        key=row[1],
+        spec=spec,
+        generation=row[7],
+        sealed_generation=row[8],
+        live=row[9],
+        created_at=row[10],
+    )
+
+
+def new_operation_id() -> str:
+    """An id for callers who do not mean to repeat the operation."""
+    return uuid.uuid4().hex
+
+
+def operation_ids(rows: int, first_id: int | None, ids: Sequence[int] | None) -> tuple[int, ...]:
+    """The ids of an operation, which are stored as a range where they are one."""
+    if ids is not None:
+        return tuple(ids)
+    return tuple(range(first_id, first_id + rows)) if first_id is not None else ()
+
+
+class _NotRecordedError(Exception):
+    """Roll back: the operation was done before, or the gallery is gone."""
+
+
+def _create(cursor: Cursor, key: str, spec: GallerySpec) -> Gallery:
+    cursor.execute(
+        _CREATE,
+        (key, spec.dimension, spec.metric, spec.index_type, spec.precision, spec.model_fingerprint),
+    )
+    if cursor.fetchone() is None:
+        raise GalleryExists(f"A gallery {key!r} exists already: delete it first, or choose another key.")
+    cursor.execute(FIND_GALLERY, (key,))
+    return gallery_from(_row(cursor))
+
+
+def _append(
+    cursor: Cursor,
+    gallery: Gallery,
+    vectors: NewVectors,
+    operation_id: str,
+    batch_id: int,
+    ids: Sequence[int],
+) -> Appended:
+    copy_in(cursor, gallery.id, batch_id, ids, vectors)
+    generation = _record(
+        cursor, gallery, "append", operation_id, batch_id, vectors.digest, ids=ids, change=len(ids)
+    )
+    return Appended(operation_id=operation_id, generation=generation, ids=tuple(ids))
+
+
+def _remove(cursor: Cursor, gallery: Gallery, selection: Selection, operation_id: str) -> Removed:
+    # The lock comes first: then every append of a lower generation is committed and seen.
+    cursor.execute(_LOCK_GALLERY, (gallery.id,))
+    query = _DELETE_VECTORS.format(column=selection.column)
+    cursor.execute(query, {"gallery": gallery.id, "values": selection.values})
+    removed = sorted(cursor.fetchall())
+    ids = [row[0] for row in removed]
+    appended = [row[1] for row in removed]
+    cursor.execute(_HOLDING_SEGMENTS, (sorted(set(appended)), gallery.id))
+    segments = sorted(row[0] for row in cursor.fetchall())
+    cursor.execute("SELECT nextval('gallery_batch_ids')")
+    generation = _record(
+        cursor,
+        gallery,
+        "remove",
+        operation_id,
+        _row(cursor)[0],
+        selection.digest,
+        ids=ids,
+        change=-len(ids),
+        segments=segments,
+    )
+    if ids:
+        cursor.execute(_BURY, (gallery.id, generation, ids, appended))
+    return Removed(operation_id=operation_id, generation=generation, ids=tuple(ids))
+
+
+def _record(
+    cursor: Cursor,
+    gallery: Gallery,
+    kind: str,
+    operation_id: str,
+    batch_id: int,
+    digest: bytes,
+    *,
+    ids: Sequence[int],
+    change: int,
+    segments: Sequence[str] | None = None,
+) -> int:
+    contiguous = not ids or max(ids) - min(ids) + 1 == len(ids)
+    cursor.execute(
+        _RECORD,
+        {
+            "gallery": gallery.id,
+            "batch": batch_id,
+            "operation": operation_id,
+            "kind": kind,
+            "digest": digest,
+            "rows": len(ids),
+            "first": min(ids, default=None),
+            "last": max(ids, default=None),
+            "ids": None if contiguous else list(ids),
+            "segments": segments,
+            "change": change,
+        },
+    )
+    row = cursor.fetchone()
+    if row is None:
+        raise _NotRecordedError
+    return int(row[0])
+
+
+def _row(cursor: Cursor) -> tuple[Any, ...]:
+    row = cursor.fetchone()
+    if row is None:
+        raise AssertionError("the statement returns a row")
+    return row

@@ -1,0 +1,135 @@
+"""A process's window on one gallery: kept current by one cheap question before every search."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import fields
+
+import numpy as np
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from api_client.errors import SegmentCorrupt, SegmentStoreUnavailable
+from index_store.database import Database
+from index_store.gallery import Gallery, Ids, Segment
+from index_store.log import FIND_GALLERY, gallery_from
+from index_store.rows import StoredRows, copy_out
+from index_store.segment_file import SegmentFile
+from index_store.segment_folder import SegmentFiles
+from index_store.vectors import code_size
+from index_store.view import Source, View, empty_view, memory_source
+
+_LOGGER = logging.getLogger(__name__)
+
+LIVE_SEGMENTS = """
+SELECT s.id::text, s.low, s.high, s.rows, s.kind, s.file, s.bytes, s.sha256, s.recall,
+       s.created_at, s.damaged, count(t.id), min(t.removed_at)
+FROM gallery_segments s
+LEFT JOIN gallery_tombstones t
+  ON t.gallery_id = s.gallery_id AND t.appended_generation > s.low AND t.appended_generation <= s.high
+WHERE s.gallery_id = %s AND s.state = 'live'
+GROUP BY s.id ORDER BY s.low
+"""
+
+_SEGMENTS = """
+SELECT id::text, low, high, rows, kind, file, bytes, sha256, recall, created_at, damaged
+FROM gallery_segments WHERE gallery_id = %s AND state = 'live' ORDER BY low
+"""
+
+_SEGMENT_FIELDS = tuple(field.name for field in fields(Segment))
+
+_TOMBSTONES = "SELECT id FROM gallery_tombstones WHERE gallery_id = %s AND generation > %s"
+
+_MARK_DAMAGED = "UPDATE gallery_segments SET damaged = true WHERE id = %s AND NOT damaged"
+
+
+class GalleryReader:
+    """Holds the latest view of one gallery and replaces it when the gallery has moved on."""
+
+    def __init__(self, database: Database, files: SegmentFiles, gallery: Gallery) -> None:
+        self._database = database
+        self._files = files
+        self._lock = threading.Lock()
+        self._view = empty_view(gallery)
+
+    @property
+    def generation(self) -> int:
+        """The generation of the view that is held now."""
+        return self._view.gallery.generation
+
+    def view(self, generation: int, held_before: int) -> View:
+        """A view of that generation or a later one.
+
+        `held_before` is `generation` of this reader from before the database was asked. If it is higher
+        than the database's, a backup was restored under the running process: all is read anew.
+        """
+        view = self._view
+        if view.gallery.generation == generation:
+            return view
+        with self._lock:
+            if held_before > generation:
+                self._view = self._refreshed(empty_view(view.gallery))
+            elif self._view.gallery.generation < generation:
+                self._view = self._refreshed(self._view)
+            return self._view
+
+    def _refreshed(self, view: View) -> View:
+        with self._database.snapshot() as cursor:
+            cursor.execute(FIND_GALLERY, (view.gallery.key,))
+            row = cursor.fetchone()
+            if row is None or row[0] != view.gallery.id:
+                return view
+            gallery = gallery_from(row)
+            segments = find_segments(cursor, gallery)
+            known = max(view.gallery.generation, gallery.sealed_generation)
+            size = code_size(gallery.spec.dimension, gallery.spec.precision)
+            rows = copy_out(cursor, gallery.id, known, gallery.generation, size)
+            removed = _tombstones(cursor, gallery.id, view.gallery.generation)
+            all_removed = removed
+            if any(segment.id not in view.segments for segment in segments):
+                all_removed = _tombstones(cursor, gallery.id, 0)
+        delta = view.delta.above(gallery.spec, gallery.sealed_generation).without(removed)
+        return View(
+            gallery=gallery,
+            segments={
+                segment.id: view.segments[segment.id].without(removed)
+                if segment.id in view.segments
+                else self._open(gallery, segment).without(all_removed)
+                for segment in segments
+                if segment.file is not None
+            },
+            delta=delta.append(gallery.spec, rows),
+        )
+
+    def _open(self, gallery: Gallery, segment: Segment) -> Source:
+        """The segment's file, or its rows from Postgres where the file cannot be used."""
+        assert segment.file is not None  # noqa: S101 - the caller has looked
+        try:
+            opened = SegmentFile(self._files.fetch(segment.file, segment.bytes, segment.sha256))
+        except SegmentCorrupt:
+            with self._database.transaction() as cursor:
+                cursor.execute(_MARK_DAMAGED, (segment.id,))
+            return memory_source(gallery.spec, self._rows(gallery, segment))
+        except SegmentStoreUnavailable as err:
+            _LOGGER.warning("segment %s is read from Postgres: %s", segment.id, err)
+            return memory_source(gallery.spec, self._rows(gallery, segment))
+        return Source(index=opened.index, ids=opened.ids, labels=opened.labels)
+
+    def _rows(self, gallery: Gallery, segment: Segment) -> StoredRows:
+        size = code_size(gallery.spec.dimension, gallery.spec.precision)
+        with self._database.snapshot() as cursor:
+            return copy_out(cursor, gallery.id, segment.low, segment.high, size)
+
+
+def find_segments(cursor: Cursor, gallery: Gallery, *, count_dead: bool = False) -> tuple[Segment, ...]:
+    """The live segments, ascending; counting their removed rows takes a join."""
+    cursor.execute(LIVE_SEGMENTS if count_dead else _SEGMENTS, (gallery.id,))
+    return tuple(_segment(row) for row in cursor.fetchall())
+
+
+def _segment(row: Sequence[object]) -> Segment:
+    return Segment(**dict(zip(_SEGMENT_FIELDS, row, strict=False)))  # type: ignore[arg-type]
+
+
+def _tombstones(cursor: Cursor, gallery_id: int, after: int) -> Ids:
+    cursor.execute(_TOMBSTONES, (gallery_id, after))
+    return np.array([row[0] for row in cursor.fetchall()], np.int64)

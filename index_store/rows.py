@@ -1,0 +1,162 @@
+"""Vectors to and from Postgres in its binary COPY format, the fastest way that psycopg2 has."""
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+import numpy.typing as npt
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from api_client.errors import InternalError
+from index_store.gallery import Ids
+from index_store.vectors import NewVectors
+
+_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
+_END = struct.pack(">h", -1)
+_NULL = struct.pack(">i", -1)
+_LENGTH = struct.Struct(">i")
+_KEYS = struct.Struct(">hiqiqiq")  # seven columns; gallery_id, id, batch_id
+_FOUND = struct.Struct(">hiqiqi")  # four columns; id, generation, then the label's length
+
+_COPY_IN = """
+COPY gallery_vectors (gallery_id, id, batch_id, label, external_id, metadata, embedding)
+FROM STDIN (FORMAT binary)
+"""
+
+# The range of ids keeps the scan on the primary key; the join tells the batches apart within it.
+_COPY_OUT = """
+COPY (
+    WITH batches AS (
+        SELECT batch_id, generation, first_id, last_id FROM gallery_operations
+        WHERE gallery_id = {gallery} AND kind = 'append' AND generation > {low} AND generation <= {high}
+    )
+    SELECT v.id, b.generation, v.label, v.embedding
+    FROM gallery_vectors v JOIN batches b USING (batch_id)
+    WHERE v.gallery_id = {gallery}
+      AND v.id BETWEEN (SELECT min(first_id) FROM batches) AND (SELECT max(last_id) FROM batches)
+) TO STDOUT (FORMAT binary)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredRows:
+    """Live vectors, ascending by id. `codes` has the shape (n, bytes of one embedding)."""
+
+    ids: Ids
+    generations: Ids
+    labels: tuple[str, ...]
+    codes: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def keep(self, mask: npt.NDArray[np.bool_]) -> "StoredRows":
+        """The rows where the mask is true."""
+        return StoredRows(
+            ids=self.ids[mask],
+            generations=self.generations[mask],
+            labels=tuple(label for label, kept in zip(self.labels, mask, strict=True) if kept),
+            codes=self.codes[mask],
+        )
+
+    def joined(self, later: "StoredRows") -> "StoredRows":
+        """Both, ascending by id."""
+        ids = np.concatenate([self.ids, later.ids])
+        labels = self.labels + later.labels
+        generations = np.concatenate([self.generations, later.generations])
+        codes = np.concatenate([self.codes, later.codes])
+        if len(self) and len(later) and later.ids[0] < self.ids[-1]:
+            order = np.argsort(ids)
+            ids, generations, codes = ids[order], generations[order], codes[order]
+            labels = tuple(labels[position] for position in order)
+        return StoredRows(ids=ids, generations=generations, labels=labels, codes=codes)
+
+
+def copy_in(cursor: Cursor, gallery_id: int, batch_id: int, ids: Sequence[int], vectors: NewVectors) -> None:
+    """Insert the rows; nothing of them is visible before the transaction commits."""
+    cursor.copy_expert(_COPY_IN, _Pieces(_pieces(gallery_id, batch_id, ids, vectors)))  # type: ignore[arg-type]
+
+
+def copy_out(cursor: Cursor, gallery_id: int, low: int, high: int, size: int) -> StoredRows:
+    """The live vectors of the generations above `low` up to `high`; `size` is bytes of one embedding."""
+    received = BytesIO()
+    query = _COPY_OUT.format(gallery=int(gallery_id), low=int(low), high=int(high))
+    cursor.copy_expert(query, received)
+    return _parse(received.getbuffer(), size)
+
+
+def _pieces(gallery_id: int, batch_id: int, ids: Sequence[int], vectors: NewVectors) -> Iterator[bytes]:
+    yield _SIGNATURE
+    embedding_length = _LENGTH.pack(vectors.codes.shape[1])
+    columns = zip(ids, vectors.labels, vectors.external_ids, vectors.metadata, vectors.codes, strict=True)
+    for vector_id, label, external_id, metadata, code in columns:
+        yield b"".join(
+            (
+                _KEYS.pack(7, 8, gallery_id, 8, vector_id, 8, batch_id),
+                _field(label.encode()),
+                _NULL if external_id is None else _field(external_id.encode()),
+                _NULL if metadata is None else _field(b"\x01" + metadata.encode()),
+                embedding_length,
+                code.tobytes(),
+            )
+        )
+    yield _END
+
+
+def _field(value: bytes) -> bytes:
+    return _LENGTH.pack(len(value)) + value
+
+
+class _Pieces:
+    """Pieces of bytes as the readable file that `copy_expert` wants, so that no copy holds all rows."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        held = [self._rest]
+        length = len(self._rest)
+        while length < size:
+            piece = next(self._pieces, b"")
+            if not piece:
+                break
+            held.append(piece)
+            length += len(piece)
+        block = b"".join(held)
+        self._rest = block[size:]
+        return block[:size]
+
+
+def _parse(data: memoryview, size: int) -> StoredRows:
+    ids: list[int] = []
+    generations: list[int] = []
+    labels: list[str] = []
+    embeddings: list[memoryview] = []
+    offset = len(_SIGNATURE)
+    while True:
+        (columns,) = struct.unpack_from(">h", data, offset)
+        if columns == -1:
+            break
+        _, _, vector_id, _, generation, label_length = _FOUND.unpack_from(data, offset)
+        start = offset + _FOUND.size
+        end = start + label_length
+        (length,) = _LENGTH.unpack_from(data, end)
+        if length != size:
+            raise InternalError(f"The embedding of vector {vector_id} has {length} bytes, not {size}.")
+        ids.append(vector_id)
+        generations.append(generation)
+        labels.append(str(data[start:end], "utf-8"))
+        embeddings.append(data[end + 4 : end + 4 + size])
+        offset = end + 4 + size
+    found_ids = np.array(ids, np.int64)
+    codes = np.frombuffer(b"".join(embeddings), np.uint8).reshape(len(ids), size)
+    order = np.argsort(found_ids)
+    return StoredRows(
+        ids=found_ids[order],
+        generations=np.array(generations, np.int64)[order],
+        labels=tuple(labels[position] for position in order),
+        codes=codes[order],
+    )

@@ -1,0 +1,225 @@
+"""Sealing and compaction: rows of Postgres become immutable files, in the background, one gallery at a time.
+
+1. a row in state `building` names the file before there is one, so that a crash leaves nothing unknown;
+2. the rows are read in one snapshot, the index built and tested, the file written and made durable;
+3. one transaction publishes it, drops those it replaces and forgets the tombstones that it has no rows for.
+
+Only the holder of the gallery's advisory lock seals, on all machines together. The last transaction runs on
+the connection that holds the lock: who has lost the lock cannot publish.
+"""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from psycopg2.extensions import connection as Connection  # noqa: N812
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from api_client.errors import GalleryNotFound
+from index_store.database import Database, advisory_lock, transaction_on
+from index_store.gallery import Gallery, Segment
+from index_store.indexes import use_threads
+from index_store.log import find_gallery
+from index_store.planning import Reason, Rewrite, SealingPolicy, Unsealed, plan
+from index_store.reader import find_segments
+from index_store.rows import StoredRows, copy_out
+from index_store.segment_file import write_segment
+from index_store.segment_folder import SegmentFiles
+from index_store.selftest import build_tested
+from index_store.vectors import code_size
+
+Step = Literal["announce", "read", "build", "write", "publish", "commit", "done"]
+LOCKS = 0x5057 << 40
+"""Advisory locks of the galleries: this plus the gallery's id."""
+
+_UNSEALED = """
+SELECT coalesce(sum(o.rows) FILTER (WHERE o.kind = 'append'), 0)::bigint,
+       (SELECT count(*) FROM gallery_tombstones t
+        WHERE t.gallery_id = %(gallery)s AND t.appended_generation > %(sealed)s),
+       min(o.created_at) FILTER (WHERE o.kind = 'append'), now()
+FROM gallery_operations o WHERE o.gallery_id = %(gallery)s AND o.generation > %(sealed)s
+"""
+
+# The lock on the gallery's row puts this before or after every removal: a removal after it finds the
+# announced file among those that may hold its vectors, one before it is in the snapshot.
+_ANNOUNCE = """
+WITH locked AS (SELECT id FROM galleries WHERE id = %s FOR NO KEY UPDATE)
+INSERT INTO gallery_segments (id, gallery_id, low, high, state)
+SELECT %s, id, %s, %s, 'building' FROM locked
+"""
+
+_READ_GENERATION = "SELECT generation FROM galleries WHERE id = %s"
+
+_BUMP = """
+UPDATE galleries
+SET generation = generation + 1, sealed_generation = greatest(sealed_generation, %s)
+WHERE id = %s RETURNING generation
+"""
+
+_DROP_COVERED = """
+UPDATE gallery_segments SET state = 'dropped', dropped_at = clock_timestamp()
+WHERE gallery_id = %s AND state = 'live' AND low >= %s AND high <= %s
+"""
+
+_PUBLISH = """
+UPDATE gallery_segments
+SET state = 'live', rows = %s, kind = %s, file = %s, bytes = %s, sha256 = %s, recall = %s
+WHERE id = %s AND state = 'building'
+"""
+
+_FORGET_TOMBSTONES = """
+DELETE FROM gallery_tombstones
+WHERE gallery_id = %s AND appended_generation > %s AND appended_generation <= %s AND generation <= %s
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sealed:
+    """A segment that was written: why, of how many rows, as which kind and with which recall."""
+
+    segment: str
+    reason: Reason
+    rows: int
+    kind: str
+    bytes: int
+    recall: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    kind: str = "empty"
+    name: str | None = None
+    bytes: int = 0
+    sha256: str = ""
+    recall: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sealer:
+    """Seals and compacts galleries. `on_step` is told what begins, for progress bars and fault tests."""
+
+    database: Database
+    files: SegmentFiles
+    policy: SealingPolicy = field(default_factory=SealingPolicy)
+    threads: int = 1
+    on_step: Callable[[Step], None] = lambda step: None  # noqa: ARG005
+
+    def run(self, key: str) -> tuple[Sealed, ...] | None:
+        """Do all that the policy asks for; None when another process is at this gallery."""
+        return self._locked(key, self._all_planned)
+
+    def compact(self, key: str) -> tuple[Sealed, ...] | None:
+        """Write the whole gallery as few segments as may be, without any removed row."""
+        return self._locked(key, self._everything)
+
+    def _locked(
+        self, key: str, work: Callable[[Gallery, Connection], tuple[Sealed, ...]]
+    ) -> tuple[Sealed, ...] | None:
+        gallery = find_gallery(self.database, key)
+        with advisory_lock(self.database, LOCKS + gallery.id) as connection:
+            return None if connection is None else work(gallery, connection)
+
+    def _all_planned(self, gallery: Gallery, lock: Connection) -> tuple[Sealed, ...]:
+        done: list[Sealed] = []
+        while True:
+            segments, unsealed, now = self._state(gallery)
+            rewrite = plan(segments, unsealed, self.policy, now)
+            if rewrite is None:
+                return tuple(done)
+            done.append(self._rewrite(gallery, rewrite, lock))
+
+    def _everything(self, gallery: Gallery, lock: Connection) -> tuple[Sealed, ...]:
+        segments, unsealed, _ = self._state(gallery)
+        runs: list[tuple[int, int, int]] = []
+        pieces = [(segment.low, segment.high, segment.rows) for segment in segments]
+        if unsealed.high > unsealed.low:
+            pieces.append((unsealed.low, unsealed.high, unsealed.rows))
+        for low, high, rows in pieces:
+            if runs and runs[-1][2] + rows <= self.policy.max_rows:
+                runs[-1] = (runs[-1][0], high, runs[-1][2] + rows)
+            else:
+                runs.append((low, high, rows))
+        return tuple(
+            self._rewrite(gallery, Rewrite(low=low, high=high, reason="asked"), lock) for low, high, _ in runs
+        )
+
+    def _state(self, gallery: Gallery) -> tuple[tuple[Segment, ...], Unsealed, datetime]:
+        gallery = self._current(gallery)
+        with self.database.snapshot() as cursor:
+            segments = find_segments(cursor, gallery, count_dead=True)
+            cursor.execute(_UNSEALED, {"gallery": gallery.id, "sealed": gallery.sealed_generation})
+            appended, dead, oldest, now = cursor.fetchone() or (0, 0, None, None)
+        unsealed = Unsealed(
+            rows=appended - dead,
+            dead=dead,
+            low=gallery.sealed_generation,
+            high=gallery.generation,
+            oldest=oldest,
+        )
+        return segments, unsealed, now
+
+    def _current(self, gallery: Gallery) -> Gallery:
+        current = find_gallery(self.database, gallery.key)
+        if current.id != gallery.id:
+            raise GalleryNotFound(f"The gallery {gallery.key!r} was deleted meanwhile.")
+        return current
+
+    def _rewrite(self, gallery: Gallery, rewrite: Rewrite, lock: Connection) -> Sealed:
+        segment = str(uuid.uuid4())
+        self.on_step("announce")
+        with self.database.transaction() as cursor:
+            cursor.execute(_ANNOUNCE, (gallery.id, segment, rewrite.low, rewrite.high))
+            if not cursor.rowcount:
+                raise GalleryNotFound(f"The gallery {gallery.key!r} was deleted meanwhile.")
+        self.on_step("read")
+        rows, seen = self._read(gallery, rewrite)
+        file = self._write(gallery, segment, rows) if len(rows) else _File()
+        self.on_step("commit")
+        with lock.cursor() as cursor, transaction_on(cursor):
+            _publish(cursor, gallery, rewrite, segment, len(rows), file, seen)
+        self.on_step("done")
+        return Sealed(
+            segment=segment,
+            reason=rewrite.reason,
+            rows=len(rows),
+            kind=file.kind,
+            bytes=file.bytes,
+            recall=file.recall,
+        )
+
+    def _read(self, gallery: Gallery, rewrite: Rewrite) -> tuple[StoredRows, int]:
+        size = code_size(gallery.spec.dimension, gallery.spec.precision)
+        with self.database.snapshot() as cursor:
+            cursor.execute(_READ_GENERATION, (gallery.id,))
+            (seen,) = cursor.fetchone() or (0,)
+            return copy_out(cursor, gallery.id, rewrite.low, rewrite.high, size), seen
+
+    def _write(self, gallery: Gallery, segment: str, rows: StoredRows) -> _File:
+        name = f"{segment}.segment"
+        self.on_step("build")
+        use_threads(self.threads)
+        built = build_tested(gallery.spec, rows.codes)
+        self.on_step("write")
+        size, digest = write_segment(self.files.scratch(name), built.index, rows.ids, rows.labels)
+        self.on_step("publish")
+        self.files.publish(name)
+        return _File(kind=built.kind, name=name, bytes=size, sha256=digest, recall=built.recall_at_1)
+
+
+def _publish(
+    cursor: Cursor,
+    gallery: Gallery,
+    rewrite: Rewrite,
+    segment: str,
+    rows: int,
+    file: _File,
+    seen: int,
+) -> None:
+    cursor.execute(_BUMP, (rewrite.high, gallery.id))
+    if cursor.fetchone() is None:
+        return  # the gallery was deleted meanwhile, and its segments dropped with it
+    cursor.execute(_DROP_COVERED, (gallery.id, rewrite.low, rewrite.high))
+    cursor.execute(_PUBLISH, (rows, file.kind, file.name, file.bytes, file.sha256, file.recall, segment))
+    cursor.execute(_FORGET_TOMBSTONES, (gallery.id, rewrite.low, rewrite.high, seen))

@@ -1,0 +1,113 @@
+"""Segment files in an object store or on a network volume, read through a checked local copy."""
+
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import fsspec  # type: ignore[import-untyped]
+from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
+
+from api_client.errors import SegmentCorrupt, SegmentStoreUnavailable
+from index_store.segment_file import check_file
+from index_store.segment_folder import SegmentFolder, sweep_folder, sync_folder
+
+_COPY = ".segment"
+
+
+class SegmentObjects:
+    """Files under any fsspec URL, with a local folder for copies and for files that are being written.
+
+    A copy is used only when its SHA-256 is right; a wrong one is fetched again. One folder of copies serves
+    all processes of a machine. `options` go to fsspec as they are.
+    """
+
+    def __init__(self, url: str, copies: Path, **options: Any) -> None:
+        self._files, self._root = fsspec.core.url_to_fs(url, **options)
+        self._url = url
+        self._copies = copies
+        self._local = SegmentFolder(copies)
+        with self._translated():
+            self._files.makedirs(self._root, exist_ok=True)
+
+    def scratch(self, name: str) -> Path:
+        """A path among the local copies."""
+        return self._local.scratch(name)
+
+    def publish(self, name: str) -> None:
+        """Upload the file; nothing refers to it before the transaction that follows."""
+        scratch = self.scratch(name)
+        with self._translated():
+            self._files.put_file(str(scratch), self._remote(name))
+            if isinstance(self._files, LocalFileSystem):
+                _sync(Path(self._remote(name)))
+            stored = self._files.info(self._remote(name))["size"]
+        if stored != scratch.stat().st_size:
+            raise SegmentStoreUnavailable(f"{self._url} has stored only {stored} bytes of {name}.")
+        self._local.publish(name)
+
+    def fetch(self, name: str, size: int, digest: str) -> Path:
+        """The local copy, fetched when there is none or a wrong one."""
+        copy = self._copies / name
+        with suppress(SegmentCorrupt):
+            return check_file(copy, size, digest)
+        part = self._copies / f"{name}.{uuid.uuid4().hex}.tmp"
+        try:
+            with self._translated():
+                self._files.get_file(self._remote(name), str(part))
+            check_file(part, size, digest)
+            part.replace(copy)
+        except FileNotFoundError as err:
+            raise SegmentCorrupt(f"The segment file {name} is missing in {self._url}.") from err
+        finally:
+            part.unlink(missing_ok=True)
+        return copy
+
+    def delete(self, name: str) -> None:
+        """Delete the object, and what this machine has of it."""
+        with self._translated(), suppress(FileNotFoundError):
+            self._files.rm_file(self._remote(name))
+        self._local.delete(name)
+
+    def names(self) -> Iterator[tuple[str, float]]:
+        """Every object with its age in seconds; 0 where the store does not tell."""
+        with self._translated():
+            found = self._files.ls(self._root, detail=True, refresh=True)
+        for entry in found:
+            if entry["type"] == "file":
+                yield entry["name"].rpartition("/")[2], _age(entry)
+
+    def sweep(self, older_than: float, keep: set[str]) -> tuple[str, ...]:
+        """Delete old scratch files, and at once the copies of files that are no more."""
+        scratch = self._local.sweep(older_than, keep)
+        copies = sweep_folder(self._copies, -1, lambda path: path.suffix == _COPY and path.name not in keep)
+        return scratch + copies
+
+    def _remote(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as err:
+            raise SegmentStoreUnavailable(f"{self._url} cannot be used: {err}.") from err
+
+
+def _age(entry: dict[str, Any]) -> float:
+    stamp = next((entry[name] for name in ("LastModified", "mtime", "created") if name in entry), None)
+    if isinstance(stamp, datetime):
+        stamp = stamp.timestamp()
+    return time.time() - stamp if isinstance(stamp, int | float) else 0.0
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    sync_folder(path.parent)

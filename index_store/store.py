@@ -1,0 +1,297 @@
+"""GalleryStore: everything that one does with galleries, in one object per process."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from api_client.errors import DimensionMismatch, GalleryNotFound, InvalidRequest
+from index_store.database import Database
+from index_store.gallery import (
+    Appended,
+    Deleted,
+    Description,
+    Gallery,
+    GallerySpec,
+    Hit,
+    Level,
+    Removed,
+    VectorRecord,
+    check_key,
+)
+from index_store.indexes import use_threads
+from index_store.log import (
+    LIST_GALLERIES,
+    OperationLog,
+    Selection,
+    find_gallery,
+    gallery_from,
+    new_operation_id,
+)
+from index_store.reader import GalleryReader, find_segments
+from index_store.segment_folder import SegmentFiles
+from index_store.vectors import check_model, checked_embeddings, decode, new_vectors
+from index_store.view import View
+
+MAX_TOP_K = 1000
+MAX_PAGE = 10_000
+
+_GENERATION = "SELECT id, generation FROM galleries WHERE key = %s"
+
+_GET = """
+SELECT id, label, external_id, metadata, embedding FROM gallery_vectors
+WHERE gallery_id = %s AND id = ANY(%s::bigint[]) ORDER BY id
+"""
+
+_PAGE = """
+SELECT id, label, external_id, metadata, embedding FROM gallery_vectors
+WHERE gallery_id = %s AND id > %s ORDER BY id LIMIT %s
+"""
+
+_COUNTS = """
+SELECT (SELECT count(*) FROM gallery_tombstones WHERE gallery_id = %(gallery)s),
+       (SELECT coalesce(sum(rows), 0) FROM gallery_operations
+        WHERE gallery_id = %(gallery)s AND kind = 'append' AND generation > %(sealed)s),
+       (SELECT count(*) FROM gallery_tombstones
+        WHERE gallery_id = %(gallery)s AND appended_generation > %(sealed)s)
+"""
+
+
+class GalleryStore:
+    """Galleries over one database and one place for segment files.
+
+    Every method may raise DatabaseUnavailable; one that names a gallery may raise GalleryNotFound. Safe to
+    share between threads; make one per process. `threads` are FAISS's for one search.
+    """
+
+    def __init__(self, database: Database, files: SegmentFiles, *, threads: int = 1) -> None:
+        self._database = database
+        self._files = files
+        self._threads = threads
+        self._log = OperationLog(database)
+        self._readers: dict[str, tuple[int, GalleryReader]] = {}
+        self._readers_lock = threading.Lock()
+
+    @property
+    def database(self) -> Database:
+        """The database that the galleries live in."""
+        return self._database
+
+    @property
+    def files(self) -> SegmentFiles:
+        """The place of the segment files."""
+        return self._files
+
+    def create(self, key: str, spec: GallerySpec) -> Gallery:
+        """A new empty gallery; raises GalleryExists."""
+        return self._log.create(check_key(key), spec)
+
+    def build(
+        self,
+        key: str,
+        spec: GallerySpec,
+        embeddings: npt.ArrayLike,
+        labels: Sequence[str],
+        *,
+        external_ids: Sequence[str | None] | None = None,
+        metadata: Sequence[Mapping[str, Any] | None] | None = None,
+        operation_id: str | None = None,
+    ) -> Appended:
+        """A new gallery with its first vectors, in one transaction; otherwise like `append`."""
+        vectors = new_vectors(spec, embeddings, labels, external_ids, metadata)
+        operation = _operation(operation_id)
+        return self._database.retrying(lambda: self._log.build(check_key(key), spec, vectors, operation))
+
+    def append(
+        self,
+        key: str,
+        embeddings: npt.ArrayLike,
+        labels: Sequence[str],
+        *,
+        external_ids: Sequence[str | None] | None = None,
+        metadata: Sequence[Mapping[str, Any] | None] | None = None,
+        model_fingerprint: str | None = None,
+        operation_id: str | None = None,
+    ) -> Appended:
+        """Add vectors of shape (n, dimension), all or none, durable when this returns.
+
+        Give an `operation_id` to be able to repeat the call after DatabaseUnavailable: a repeated one
+        changes nothing and answers what it answered before. Raises DimensionMismatch, VectorInvalid,
+        ModelMismatch, and OperationMismatch for an id that was used for something else.
+        """
+        operation = _operation(operation_id)
+
+        def work() -> Appended:
+            gallery = self.gallery(key)
+            check_model(gallery.spec, model_fingerprint)
+            vectors = new_vectors(gallery.spec, embeddings, labels, external_ids, metadata)
+            return self._log.append(gallery, vectors, operation)
+
+        return self._database.retrying(work)
+
+    def remove(
+        self,
+        key: str,
+        *,
+        ids: Sequence[int] | None = None,
+        labels: Sequence[str] | None = None,
+        external_ids: Sequence[str] | None = None,
+        operation_id: str | None = None,
+    ) -> Removed:
+        """Delete the vectors that one of the three lists names; unknown ones are skipped.
+
+        In every index type; when this returns no search answers with them. Repeatable like `append`.
+        """
+        selection = Selection(ids=ids, labels=labels, external_ids=external_ids)
+        operation = _operation(operation_id)
+        return self._database.retrying(lambda: self._log.remove(self.gallery(key), selection, operation))
+
+    def search(
+        self,
+        key: str,
+        embeddings: npt.ArrayLike,
+        *,
+        top_k: int = 5,
+        threshold: float | None = None,
+        level: Level = "vector",
+        details: bool = False,
+        model_fingerprint: str | None = None,
+    ) -> tuple[tuple[Hit, ...], ...]:
+        """The nearest vectors of each query of shape (n, dimension), best first.
+
+        Every append and remove that had returned anywhere when this was called is seen. `threshold` is the
+        lowest score for IP and the largest distance for L2, and holds for every hit. At label level each
+        label comes once. `details` adds external ids and metadata for one more question to Postgres.
+        """
+        if not 1 <= top_k <= MAX_TOP_K:
+            raise InvalidRequest(f"top_k is between 1 and {MAX_TOP_K}, not {top_k}.")
+        if level not in get_args(Level):
+            raise InvalidRequest(f"The level {level!r} is neither 'vector' nor 'label'.")
+        view = self._database.retrying(lambda: self.view(key))
+        check_model(view.gallery.spec, model_fingerprint)
+        queries = checked_embeddings(view.gallery.spec, embeddings)
+        use_threads(self._threads)
+        hits = view.search(np.ascontiguousarray(queries), top_k, threshold, level)
+        return self._detailed(view.gallery, hits) if details else hits
+
+    def search_one(self, key: str, embedding: npt.ArrayLike, **options: Any) -> tuple[Hit, ...]:
+        """`search` for a single query of shape (dimension,)."""
+        query = np.asarray(embedding)
+        if query.ndim != 1:
+            raise DimensionMismatch(f"A single query has the shape (dimension,), not {query.shape}.")
+        return self.search(key, query, **options)[0]
+
+    def get(self, key: str, ids: Sequence[int]) -> tuple[VectorRecord, ...]:
+        """The live vectors among these ids, ascending by id."""
+        gallery = self.gallery(key)
+        return self._records(gallery, _GET, (gallery.id, [int(value) for value in ids]))
+
+    def list_vectors(self, key: str, *, after: int = 0, limit: int = 100) -> tuple[VectorRecord, ...]:
+        """A page of the live vectors, ascending by id; give the last id as `after` for the next page."""
+        gallery = self.gallery(key)
+        return self._records(gallery, _PAGE, (gallery.id, after, _page(limit)))
+
+    def list_galleries(self, *, after: str = "", limit: int = 100) -> tuple[Gallery, ...]:
+        """A page of the galleries, ascending by key; give the last key as `after` for the next page."""
+        with self._database.cursor() as cursor:
+            cursor.execute(LIST_GALLERIES, (after, _page(limit)))
+            return tuple(gallery_from(row) for row in cursor.fetchall())
+
+    def gallery(self, key: str) -> Gallery:
+        """The gallery's row; raises GalleryNotFound."""
+        return find_gallery(self._database, key)
+
+    def describe(self, key: str) -> Description:
+        """What the gallery is made of, from Postgres alone."""
+        gallery = self.gallery(key)
+        with self._database.snapshot() as cursor:
+            segments = find_segments(cursor, gallery, count_dead=True)
+            cursor.execute(_COUNTS, {"gallery": gallery.id, "sealed": gallery.sealed_generation})
+            tombstones, appended, removed = cursor.fetchone() or (0, 0, 0)
+        return Description(
+            gallery=gallery,
+            segments=segments,
+            unsealed=int(appended) - removed,
+            tombstones=tombstones,
+            file_bytes=sum(segment.bytes for segment in segments),
+        )
+
+    def delete(self, key: str) -> Deleted:
+        """Delete the gallery with all its vectors; its files go with the next garbage collection."""
+        with self._readers_lock:
+            self._readers.pop(key, None)
+        return self._log.delete(key)
+
+    def view(self, key: str) -> View:
+        """The gallery as it is now, in memory and mapped files."""
+        held = self._readers.get(key)
+        held_before = held[1].generation if held else 0
+        with self._database.cursor() as cursor:
+            cursor.execute(_GENERATION, (key,))
+            row = cursor.fetchone()
+        if row is None:
+            with self._readers_lock:
+                self._readers.pop(key, None)
+            raise GalleryNotFound(f"There is no gallery {key!r}.")
+        if held is None or held[0] != row[0]:
+            return self._reader(key, row[0]).view(row[1], 0)
+        return held[1].view(row[1], held_before)
+
+    def _reader(self, key: str, gallery_id: int) -> GalleryReader:
+        held = self._readers.get(key)
+        if held is not None and held[0] == gallery_id:
+            return held[1]
+        gallery = self.gallery(key)
+        with self._readers_lock:
+            held = self._readers.get(key)
+            if held is None or held[0] != gallery.id:
+                held = (gallery.id, GalleryReader(self._database, self._files, gallery))
+                self._readers[key] = held
+            return held[1]
+
+    def _records(self, gallery: Gallery, query: str, values: tuple[Any, ...]) -> tuple[VectorRecord, ...]:
+        with self._database.cursor() as cursor:
+            cursor.execute(query, values)
+            rows = cursor.fetchall()
+        return tuple(
+            VectorRecord(
+                id=row[0],
+                label=row[1],
+                external_id=row[2],
+                metadata=row[3],
+                embedding=decode(np.frombuffer(row[4], np.uint8), gallery.spec.precision),
+            )
+            for row in rows
+        )
+
+    def _detailed(self, gallery: Gallery, hits: tuple[tuple[Hit, ...], ...]) -> tuple[tuple[Hit, ...], ...]:
+        """Hits removed since the view was made are left out: their details are gone."""
+        wanted = sorted({hit.id for query in hits for hit in query})
+        with self._database.cursor() as cursor:
+            cursor.execute(_GET.replace(", embedding", ""), (gallery.id, wanted))
+            details = {row[0]: (row[2], row[3]) for row in cursor.fetchall()}
+        return tuple(
+            tuple(
+                replace(hit, external_id=details[hit.id][0], metadata=details[hit.id][1])
+                for hit in query
+                if hit.id in details
+            )
+            for query in hits
+        )
+
+
+def _operation(operation_id: str | None) -> str:
+    if operation_id is None:
+        return new_operation_id()
+    if not 1 <= len(operation_id) <= 200 or "\0" in operation_id:
+        raise InvalidRequest("An operation id is 1 to 200 characters.")
+    return operation_id
+
+
+def _page(limit: int) -> int:
+    if not 1 <= limit <= MAX_PAGE:
+        raise InvalidRequest(f"A page has 1 to {MAX_PAGE} rows, not {limit}.")
+    return limit

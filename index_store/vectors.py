@@ -1,0 +1,139 @@
+"""Embeddings on their way in: checked, and written as the bytes that Postgres keeps."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from api_client.errors import DimensionMismatch, InvalidRequest, ModelMismatch, VectorInvalid
+from index_store.gallery import Embeddings, GallerySpec, Precision
+
+MAX_LABEL_BYTES = 1024
+_DTYPES: dict[Precision, np.dtype[Any]] = {"fp16": np.dtype("<f2"), "fp32": np.dtype("<f4")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewVectors:
+    """Checked rows, ready to be stored: `codes` has the shape (n, bytes of one embedding)."""
+
+    codes: npt.NDArray[np.uint8]
+    labels: tuple[str, ...]
+    external_ids: tuple[str | None, ...]
+    metadata: tuple[str | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of everything in them, by which a repeated operation is told from another one."""
+        digest = sha256(self.codes.tobytes())
+        digest.update(json.dumps([self.labels, self.external_ids, self.metadata]).encode())
+        return digest.digest()
+
+
+def new_vectors(
+    spec: GallerySpec,
+    embeddings: npt.ArrayLike,
+    labels: Sequence[str],
+    external_ids: Sequence[str | None] | None = None,
+    metadata: Sequence[Mapping[str, Any] | None] | None = None,
+) -> NewVectors:
+    """Check and encode; raises DimensionMismatch, VectorInvalid or InvalidRequest, naming the row."""
+    checked = checked_embeddings(spec, embeddings)
+    count = len(checked)
+    external_ids = [None] * count if external_ids is None else external_ids
+    metadata = [None] * count if metadata is None else metadata
+    for name, column in (("labels", labels), ("external ids", external_ids), ("metadata", metadata)):
+        if isinstance(column, str) or len(column) != count:
+            raise InvalidRequest(f"{count} embeddings need as many {name}, got {len(column)}.")
+    return NewVectors(
+        codes=encode(checked, spec.precision),
+        labels=tuple(_text(label, "label", row) for row, label in enumerate(labels)),
+        external_ids=tuple(
+            None if external is None else _text(external, "external id", row)
+            for row, external in enumerate(external_ids)
+        ),
+        metadata=tuple(_json(value, row) for row, value in enumerate(metadata)),
+    )
+
+
+def checked_embeddings(spec: GallerySpec, embeddings: npt.ArrayLike) -> Embeddings:
+    """The embeddings as float32 of shape (n, dimension); one of shape (dimension,) is one row."""
+    try:
+        array = np.asarray(embeddings, dtype=np.float32)
+    except (TypeError, ValueError) as err:
+        raise VectorInvalid(
+            "The embeddings are not an array of numbers with the shape (n, dimension)."
+        ) from err
+    if array.ndim == 1 and array.size:
+        array = array[np.newaxis]
+    if array.ndim != 2 and array.size:
+        raise DimensionMismatch(f"Embeddings have the shape (n, {spec.dimension}), not {array.shape}.")
+    if array.size == 0:
+        return np.empty((0, spec.dimension), np.float32)
+    if array.shape[1] != spec.dimension:
+        raise DimensionMismatch(
+            f"The gallery's embeddings have {spec.dimension} dimensions, these have {array.shape[1]}."
+        )
+    largest = np.abs(array).max(axis=1)  # not finite where any value of the row is not
+    _refuse_rows(~np.isfinite(largest), "holds a value that is not finite")
+    _refuse_rows(largest == 0, "is zero")
+    if spec.precision == "fp16":
+        _refuse_rows(largest > np.finfo(np.float16).max, "has a value too large for fp16 (use fp32)")
+        _refuse_rows(largest < np.finfo(np.float16).tiny, "is zero in fp16 (use fp32)")
+    return array
+
+
+def check_model(spec: GallerySpec, model_fingerprint: str | None) -> None:
+    """Refuse embeddings that name another model than the gallery's; either side may leave it open."""
+    if model_fingerprint and spec.model_fingerprint and model_fingerprint != spec.model_fingerprint:
+        raise ModelMismatch(
+            f"The gallery holds embeddings of {spec.model_fingerprint}, these are of {model_fingerprint}."
+        )
+
+
+def encode(embeddings: Embeddings, precision: Precision) -> npt.NDArray[np.uint8]:
+    """Little-endian rows, shape (n, bytes of one embedding)."""
+    rows = np.ascontiguousarray(embeddings, dtype=_DTYPES[precision])
+    return rows.view(np.uint8).reshape(len(rows), code_size(embeddings.shape[1], precision))
+
+
+def decode(codes: npt.NDArray[np.uint8], precision: Precision) -> Embeddings:
+    """The float32 embeddings of stored rows, shape (n, dimension)."""
+    decoded: Embeddings = np.ascontiguousarray(codes).view(_DTYPES[precision]).astype(np.float32)
+    return decoded
+
+
+def code_size(dimension: int, precision: Precision) -> int:
+    """Bytes of one stored embedding."""
+    return dimension * _DTYPES[precision].itemsize
+
+
+def _refuse_rows(bad: npt.NDArray[np.bool_] | np.bool_, what: str) -> None:
+    if bad.any():
+        raise VectorInvalid(f"The embedding in row {int(np.argmax(bad))} {what}.")
+
+
+def _text(value: str, what: str, row: int) -> str:
+    if not isinstance(value, str) or "\0" in value or len(value.encode(errors="replace")) > MAX_LABEL_BYTES:
+        raise InvalidRequest(
+            f"The {what} in row {row} is not text of at most {MAX_LABEL_BYTES} bytes without a NUL."
+        )
+    return value
+
+
+def _json(value: Mapping[str, Any] | None, row: int) -> str | None:
+    if value is None:
+        return None
+    try:
+        text = json.dumps(dict(value), allow_nan=False, sort_keys=True)
+    except (TypeError, ValueError) as err:
+        raise InvalidRequest(f"The metadata in row {row} is not a JSON object: {err}.") from err
+    if "\\u0000" in text:
+        raise InvalidRequest(f"The metadata in row {row} holds a NUL, which Postgres cannot keep.")
+    return text

@@ -1,0 +1,126 @@
+"""Hold a gallery's files and counters against its rows in Postgres, which are the truth."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from api_client.errors import SegmentCorrupt
+from index_store.gallery import Gallery, Segment
+from index_store.reader import find_segments
+from index_store.rows import StoredRows, copy_out
+from index_store.segment_file import SegmentFile
+from index_store.store import GalleryStore
+from index_store.vectors import code_size, decode
+
+_SAMPLE = 100
+
+_REMOVED = """
+SELECT id FROM gallery_tombstones
+WHERE gallery_id = %s AND appended_generation > %s AND appended_generation <= %s
+"""
+
+_COUNT = """
+SELECT g.live, (SELECT count(*) FROM gallery_vectors v WHERE v.gallery_id = g.id)
+FROM galleries g WHERE g.id = %s
+"""
+
+_MARK_DAMAGED = "UPDATE gallery_segments SET damaged = true WHERE id = ANY(%s::uuid[]) AND state = 'live'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What was looked at and what is wrong with it, a sentence each; nothing when all is well."""
+
+    vectors: int
+    segments: int
+    damaged: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def verify(store: GalleryStore, key: str) -> Verification:
+    """Read every file of the gallery and compare it with the rows; mark damaged ones to be written anew.
+
+    Searches stay right meanwhile: a process that opens a damaged file takes its rows from Postgres.
+    """
+    gallery = store.gallery(key)
+    problems: list[str] = []
+    damaged: list[str] = []
+    with store.database.snapshot() as cursor:
+        segments = find_segments(cursor, gallery)
+        cursor.execute(_COUNT, (gallery.id,))
+        live, counted = cursor.fetchone() or (0, 0)
+    if live != counted:
+        problems.append(f"The gallery counts {live} live vectors, but has {counted}.")
+    problems += _gaps(gallery, segments)
+    for segment in segments:
+        found = _segment_problems(store, gallery, segment)
+        if found:
+            damaged.append(segment.id)
+        problems += found
+    with store.database.cursor() as cursor:
+        cursor.execute(_MARK_DAMAGED, (damaged,))
+    problems += _search_problems(store, gallery)
+    return Verification(
+        vectors=counted, segments=len(segments), damaged=tuple(damaged), problems=tuple(problems)
+    )
+
+
+def _gaps(gallery: Gallery, segments: tuple[Segment, ...]) -> list[str]:
+    bounds = [0, *(segment.high for segment in segments)]
+    starts = [*(segment.low for segment in segments), gallery.sealed_generation]
+    return [
+        f"The segments leave out or repeat generations between {end} and {start}."
+        for end, start in zip(bounds, starts, strict=True)
+        if end != start
+    ]
+
+
+def _segment_problems(store: GalleryStore, gallery: Gallery, segment: Segment) -> list[str]:
+    size = code_size(gallery.spec.dimension, gallery.spec.precision)
+    with store.database.snapshot() as cursor:
+        rows = copy_out(cursor, gallery.id, segment.low, segment.high, size)
+        cursor.execute(_REMOVED, (gallery.id, segment.low, segment.high))
+        removed = {row[0] for row in cursor.fetchall()}
+    if segment.file is None:
+        return [f"Segment {segment.id} has no file, but {len(rows)} rows."] if len(rows) else []
+    try:
+        opened = SegmentFile(store.files.fetch(segment.file, segment.bytes, segment.sha256))
+    except SegmentCorrupt as err:
+        return [err.message]
+    return _file_problems(segment, opened, rows, removed)
+
+
+def _file_problems(segment: Segment, opened: SegmentFile, rows: StoredRows, removed: set[int]) -> list[str]:
+    in_file = set(opened.ids.tolist())
+    stored = dict(zip(rows.ids.tolist(), rows.labels, strict=True))
+    problems = []
+    if in_file - removed != set(stored):
+        problems.append(f"Segment {segment.id} and Postgres do not hold the same vectors.")
+    wrong = sum(
+        stored.get(vector_id, opened.labels[row]) != opened.labels[row]
+        for row, vector_id in enumerate(opened.ids.tolist())
+    )
+    if wrong:
+        problems.append(f"Segment {segment.id} has {wrong} labels that Postgres has not.")
+    return problems
+
+
+def _search_problems(store: GalleryStore, gallery: Gallery) -> list[str]:
+    """A sample of stored embeddings, searched for: each has to find itself or one as near."""
+    with store.database.cursor() as cursor:
+        cursor.execute(
+            "SELECT embedding FROM gallery_vectors WHERE gallery_id = %s ORDER BY id LIMIT %s",
+            (gallery.id, _SAMPLE),
+        )
+        codes = b"".join(row[0] for row in cursor.fetchall())
+    if not codes:
+        return []
+    size = code_size(gallery.spec.dimension, gallery.spec.precision)
+    vectors = decode(np.frombuffer(codes, np.uint8).reshape(-1, size), gallery.spec.precision)
+    own = (vectors * vectors).sum(axis=1) if gallery.spec.metric == "IP" else np.zeros(len(vectors))
+    best = np.array([hits[0].score for hits in store.search(gallery.key, vectors, top_k=1)])
+    tolerance = 1e-2 * np.maximum(1, np.abs(own))
+    missed = best < own - tolerance if gallery.spec.metric == "IP" else best > own + tolerance
+    return [f"{int(missed.sum())} of {len(vectors)} vectors are not found by themselves."] * bool(
+        missed.any()
+    )

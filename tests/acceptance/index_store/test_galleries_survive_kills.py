@@ -1,0 +1,24 @@
+"""The kill test of benchmarks/galleries_kill.py, shortened."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.galleries_kill import KillTest
+
+
+@pytest.fixture
+def kill_test(tmp_path: Path) -> KillTest:
+    return KillTest(tmp_path)
+
+
+def test_nothing_acknowledged_is_lost_doubled_or_half_applied_by_kills(kill_test: KillTest) -> None:
+    try:
+        outcome = kill_test.run(operations=900, kills=6, postgres_stops=1, seconds=100)
+    finally:
+        kill_test.close()
+    assert outcome.sound, outcome
+    assert outcome.acknowledged >= 900
+    assert sum(outcome.kills.values()) >= 6
+    assert outcome.postgres_stops == 1
+    assert outcome.live > 0

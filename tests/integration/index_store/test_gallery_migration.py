@@ -1,0 +1,59 @@
+"""Migrations: once, however many start together, and the same tables as the schema says."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, inspect
+
+from api_client.errors import DatabaseUnavailable, SchemaOutdated
+from index_store.database import Database, sqlalchemy_url
+from index_store.gallery import GallerySpec
+from index_store.log import OperationLog
+from index_store.migration import migrate
+from index_store.schema import METADATA
+
+
+def test_many_that_start_together_migrate_once(empty_database: Callable[[], str]) -> None:
+    url = empty_database()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(migrate, [url] * 8))
+    OperationLog(Database(url)).create("a", GallerySpec(dimension=4))
+    migrate(url)
+
+
+def test_the_migrations_make_what_the_schema_says(database_url: str) -> None:
+    engine = create_engine(sqlalchemy_url(database_url))
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+        checks = inspect(connection).get_check_constraints("gallery_operations")
+    assert [check["name"] for check in checks] == ["gallery_operations_kind_check"]
+    engine.dispose()
+
+
+def test_the_migrations_can_be_taken_back(empty_database: Callable[[], str]) -> None:
+    url = empty_database()
+    migrate(url)
+    migrate(url, "base")
+    engine = create_engine(sqlalchemy_url(url))
+    with engine.connect() as connection:
+        assert inspect(connection).get_table_names() == ["alembic_version"]
+    engine.dispose()
+    migrate(url)
+
+
+def test_a_database_without_the_tables_says_what_to_do(empty_database: Callable[[], str]) -> None:
+    database = Database(empty_database())
+    with pytest.raises(SchemaOutdated, match="run the migrations"):
+        OperationLog(database).create("a", GallerySpec(dimension=4))
+    database.close()
+
+
+def test_a_database_that_is_not_there_is_unavailable() -> None:
+    database = Database("postgresql://nobody@127.0.0.1:1/none")
+    with pytest.raises(DatabaseUnavailable), database.cursor():
+        pass
+    with pytest.raises(DatabaseUnavailable):
+        migrate("postgresql://nobody@127.0.0.1:1/none")

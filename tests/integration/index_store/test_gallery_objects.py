@@ -1,0 +1,100 @@
+"""Galleries whose files live behind fsspec, read by machines through copies of their own."""
+
+import uuid
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from index_store.database import Database
+from index_store.erasure import Eraser
+from index_store.gallery import GallerySpec
+from index_store.garbage import GarbageCollector
+from index_store.log import Selection
+from index_store.maintenance import Maintenance
+from index_store.planning import SealingPolicy
+from index_store.sealing import Sealer
+from index_store.segment_objects import SegmentObjects
+from index_store.store import GalleryStore
+from tests.embeddings import random_embeddings
+
+NOW = timedelta(0)
+POLICY = SealingPolicy(idle=NOW, purge_after=NOW, grace=NOW)
+ROWS = random_embeddings(100, 16)
+
+
+def machine(database: Database, url: str, copies: Path) -> Maintenance:
+    files = SegmentObjects(url, copies)
+    return Maintenance(
+        store=GalleryStore(database, files),
+        sealer=Sealer(database=database, files=files, policy=POLICY),
+        collector=GarbageCollector(database=database, files=files, policy=POLICY),
+    )
+
+
+def test_segments_in_an_object_store_are_read_through_checked_copies(
+    database: Database, key: str, tmp_path: Path
+) -> None:
+    url = f"memory://{uuid.uuid4()}"
+    one, two = machine(database, url, tmp_path / "one"), machine(database, url, tmp_path / "two")
+    ids = one.store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100).ids
+    one.sealer.run(key)
+    assert [hits[0].id for hits in two.store.search(key, ROWS, top_k=1)] == list(ids)
+    (copy,) = (tmp_path / "two").iterdir()
+    copy.write_bytes(copy.read_bytes()[:-1])
+    restarted = machine(database, url, tmp_path / "two")
+    assert [hits[0].id for hits in restarted.store.search(key, ROWS, top_k=1)] == list(ids)
+    assert not restarted.store.describe(key).segments[0].damaged
+
+
+def test_erased_vectors_leave_the_object_store_and_the_copies_of_every_machine(
+    database: Database, key: str, tmp_path: Path
+) -> None:
+    url = f"memory://{uuid.uuid4()}"
+    one, two = machine(database, url, tmp_path / "one"), machine(database, url, tmp_path / "two")
+    ids = one.store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100).ids
+    one.sealer.run(key)
+    two.store.search(key, ROWS[:1])
+    before = {path.name for path in (tmp_path / "two").iterdir()}
+    eraser = Eraser(store=one.store, policy=POLICY)
+    eraser.erase(key, Selection(ids=ids[:1]), "erasure")
+    one.run_once()
+    two.run_once()
+    assert eraser.receipt(key, "erasure").purged_at is not None
+    for folder in ("one", "two"):
+        assert not before & {path.name for path in (tmp_path / folder).iterdir()}
+    assert {name for name, _ in one.store.files.names()}.isdisjoint(before)
+
+
+def test_maintenance_goes_on_when_one_gallery_fails(database: Database, key: str, tmp_path: Path) -> None:
+    both = machine(database, f"memory://{uuid.uuid4()}", tmp_path / "one")
+    for name in ("a", "b"):
+        both.store.build(f"{key}-{name}", GallerySpec(dimension=16), ROWS, ["x"] * 100)
+    with database.cursor() as cursor:  # a row that cannot be sealed: its embedding is too short
+        cursor.execute(
+            "UPDATE gallery_vectors v SET embedding = '' FROM galleries g"
+            " WHERE g.id = v.gallery_id AND g.key = %s",
+            (f"{key}-a",),
+        )
+    both.run_once()
+    assert both.store.describe(f"{key}-b").segments[0].rows == 100
+    assert both.store.describe(f"{key}-a").segments == ()
+    both.store.delete(f"{key}-a")
+
+
+def test_searches_go_on_while_the_object_store_is_away(
+    database: Database, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"memory://{uuid.uuid4()}"
+    one, two = machine(database, url, tmp_path / "one"), machine(database, url, tmp_path / "two")
+    ids = one.store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100).ids
+    one.sealer.run(key)
+    with monkeypatch.context() as away:
+        away.setattr("fsspec.implementations.memory.MemoryFileSystem.get_file", _away)
+        assert [hits[0].id for hits in two.store.search(key, ROWS, top_k=1)] == list(ids)
+    assert not two.store.describe(key).segments[0].damaged
+    assert list((tmp_path / "two").iterdir()) == []
+
+
+def _away(*arguments: object, **options: object) -> None:  # noqa: ARG001
+    raise ConnectionError("the store is away")

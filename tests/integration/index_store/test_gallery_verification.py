@@ -1,0 +1,82 @@
+"""verify: silent while all is well, and it finds each kind of damage."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from index_store.database import Database
+from index_store.gallery import GallerySpec
+from index_store.planning import SealingPolicy
+from index_store.sealing import Sealer
+from index_store.store import GalleryStore
+from index_store.verification import verify
+from tests.embeddings import random_embeddings
+
+SPEC = GallerySpec(dimension=16)
+ROWS = random_embeddings(100, 16)
+
+
+@pytest.fixture
+def sealed(store: GalleryStore, key: str) -> Sealer:
+    """A gallery of two segments, a delta and tombstones in each."""
+    sealer = Sealer(database=store.database, files=store.files, policy=SealingPolicy(idle=timedelta(0)))
+    store.create(key, SPEC)
+    for start in range(0, 90, 30):
+        ids = store.append(key, ROWS[start : start + 30], [f"l{start}"] * 30).ids
+        store.remove(key, ids=ids[:2])
+        if start < 60:
+            sealer.run(key)
+        store.remove(key, ids=ids[2:4])
+    return sealer
+
+
+def test_a_sound_gallery_has_no_problems(store: GalleryStore, sealed: Sealer, key: str) -> None:
+    found = verify(store, key)
+    assert (found.vectors, found.segments, found.problems) == (78, 2, ())
+    assert verify(store, key) == found
+    sealed.compact(key)
+    assert verify(store, key).problems == ()
+
+
+def test_an_altered_file_is_found_marked_and_rebuilt(
+    store: GalleryStore, sealed: Sealer, key: str, folder: Path
+) -> None:
+    file = min(folder.iterdir())
+    content = file.read_bytes()
+    file.write_bytes(content[:200] + b"????" + content[204:])
+    found = verify(store, key)
+    assert [f"{segment}.segment" for segment in found.damaged] == [file.name]
+    assert [segment.reason for segment in sealed.run(key) or ()] == ["damage", "seal"]
+    assert verify(store, key).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        ("UPDATE galleries SET live = live + 1 WHERE key = %s", "counts"),
+        (
+            "DELETE FROM gallery_vectors WHERE id = (SELECT min(v.id) FROM gallery_vectors v "
+            "JOIN galleries g ON g.id = v.gallery_id WHERE g.key = %s)",
+            "do not hold the same",
+        ),
+        (
+            "UPDATE gallery_vectors SET label = 'other' WHERE id = (SELECT min(v.id) FROM gallery_vectors v "
+            "JOIN galleries g ON g.id = v.gallery_id WHERE g.key = %s)",
+            "labels",
+        ),
+        (
+            "DELETE FROM gallery_segments WHERE id = (SELECT s.id FROM gallery_segments s "
+            "JOIN galleries g ON g.id = s.gallery_id WHERE g.key = %s ORDER BY s.low LIMIT 1)",
+            "leave out",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("sealed")
+def test_rows_and_files_that_disagree_are_found(
+    store: GalleryStore, key: str, database: Database, damage: str, problem: str
+) -> None:
+    with database.cursor() as cursor:
+        cursor.execute(damage, (key,))
+        assert cursor.rowcount == 1
+    assert any(problem in sentence for sentence in verify(store, key).problems)

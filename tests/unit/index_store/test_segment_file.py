@@ -1,0 +1,93 @@
+"""One segment, one file: what is written is what is read, and what was changed is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from api_client.errors import SegmentCorrupt
+from index_store.gallery import GallerySpec
+from index_store.indexes import exact_index, search_index
+from index_store.segment_file import Labels, SegmentFile, check_file, write_segment
+from index_store.selftest import build_tested
+from index_store.vectors import encode
+from tests.embeddings import random_embeddings
+
+ROWS = random_embeddings(50, 16)
+IDS = np.arange(1000, 1500, 10, dtype=np.int64)
+LABELS = [f"läbel {number % 7}" for number in range(50)]
+
+
+def written(path: Path) -> tuple[int, str]:
+    return write_segment(path, exact_index(encode(ROWS, "fp16"), 16, "IP", "fp16"), IDS, LABELS)
+
+
+def test_a_segment_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.segment"
+    size, digest = written(path)
+    opened = SegmentFile(check_file(path, size, digest))
+    np.testing.assert_array_equal(opened.ids, IDS)
+    assert [opened.labels[row] for row in range(50)] == LABELS
+    _, rows = search_index(opened.index, ROWS, 1)
+    np.testing.assert_array_equal(rows[:, 0], np.arange(50))
+
+
+@pytest.mark.parametrize("index_type", ["auto", "IVF", "HNSW32"])
+def test_every_kind_of_index_survives_the_file(tmp_path: Path, index_type: str) -> None:
+    rows = random_embeddings(4200, 16)
+    spec = GallerySpec(dimension=16, index_type=index_type)  # type: ignore[arg-type]
+    built = build_tested(spec, encode(rows, "fp16"))
+    path = tmp_path / "a.segment"
+    write_segment(path, built.index, np.arange(4200, dtype=np.int64), ["x"] * 4200)
+    before = search_index(built.index, rows[:20], 10)
+    after = search_index(SegmentFile(path).index, rows[:20], 10)
+    np.testing.assert_array_equal(before[1], after[1])
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 255))
+def test_any_altered_byte_is_noticed(segment: tuple[Path, int, str], at: int, change: int) -> None:
+    path, size, digest = segment
+    content = path.read_bytes()
+    at %= size
+    path.write_bytes(content[:at] + bytes([content[at] ^ change]) + content[at + 1 :])
+    with pytest.raises(SegmentCorrupt):
+        check_file(path, size, digest)
+    path.write_bytes(content)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6))
+def test_any_torn_file_is_noticed(segment: tuple[Path, int, str], length: int) -> None:
+    path, size, digest = segment
+    content = path.read_bytes()
+    path.write_bytes(content[: length % size])
+    with pytest.raises(SegmentCorrupt):
+        check_file(path, size, digest)
+    path.write_bytes(content)
+
+
+@pytest.fixture(scope="module")
+def segment(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
+    path = tmp_path_factory.mktemp("segments") / "a.segment"
+    return path, *written(path)
+
+
+def test_a_missing_file_and_a_foreign_one_are_corrupt(tmp_path: Path) -> None:
+    with pytest.raises(SegmentCorrupt):
+        check_file(tmp_path / "none", 1, "")
+    with pytest.raises(SegmentCorrupt):
+        SegmentFile(tmp_path / "none")
+    foreign = tmp_path / "foreign"
+    foreign.write_bytes(b"not an index")
+    with pytest.raises(SegmentCorrupt):
+        SegmentFile(foreign)
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20)))
+def test_labels_come_back_whatever_they_are(labels: list[str]) -> None:
+    packed = Labels.of(labels)
+    assert [packed[row] for row in range(len(packed))] == labels
