@@ -25,12 +25,21 @@ T = TypeVar("T")
 class Opening:
     """How a command opens its store, as the options of the group say."""
 
-    def __init__(self, url: str, segments: str, copies: Path | None, policy: SealingPolicy) -> None:
-        self.url = url
+    def __init__(self, url: str | None, segments: str, copies: Path | None, policy: SealingPolicy) -> None:
+        self._url = url
         self.segments = segments
         self.copies = copies
         self.policy = policy
         self.console = Console()
+
+    @property
+    def url(self) -> str:
+        """The database; asked for by commands, and not by their --help."""
+        if not self._url:
+            raise click.UsageError(
+                "No database: give --database-url, set PADDLEWHEEL_DATABASE_URL or 'make up' in a checkout."
+            )
+        return self._url
 
     @contextmanager
     def store(self) -> Iterator[GalleryStore]:
