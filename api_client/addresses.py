@@ -40,7 +40,7 @@ class Addresses:
         results = results or env.get("PADDLEWHEEL_RESULT_URL")
         blobs = blobs or env.get("PADDLEWHEEL_BLOB_URL")
         if not broker:
-            local = _local_connection(folder or Path.cwd())
+            local = local_connection(folder or Path.cwd())
             broker = local.get("broker_url")
             results = results or local.get("result_url")
             blobs = blobs or local.get("blob_url")
@@ -55,7 +55,8 @@ class Addresses:
         return cls(broker=broker, results=results, blobs=blobs or results)
 
 
-def _local_connection(folder: Path) -> dict[str, str]:
+def local_connection(folder: Path) -> dict[str, str]:
+    """What the local servers of the checkout around `folder` wrote down, or nothing."""
     for parent in (folder, *folder.parents):
         path = parent / CONNECTION_FILE
         try:

@@ -14,6 +14,7 @@ import numpy as np
 from rich.progress import Progress
 from rich.table import Table
 
+from api_client.addresses import local_connection
 from api_client.errors import InvalidRequest, LabelListInvalid
 from index_store.console import Opening, told
 from index_store.erasure import Eraser, ErasureReceipt
@@ -32,7 +33,11 @@ _APPEND_ROWS = 10_000
 
 
 @click.group()
-@click.option("--database-url", envvar="PADDLEWHEEL_DATABASE_URL", required=True, help="Postgres.")
+@click.option(
+    "--database-url",
+    envvar="PADDLEWHEEL_DATABASE_URL",
+    help="Postgres; in a checkout the one that 'make up' started.",
+)
 @click.option(
     "--segments",
     envvar="PADDLEWHEEL_SEGMENTS",
@@ -53,15 +58,28 @@ _APPEND_ROWS = 10_000
 @click.pass_context
 def gallery(
     context: click.Context,
-    database_url: str,
+    database_url: str | None,
     segments: str,
     copies: Path | None,
     purge_hours: float,
     grace_minutes: float,
 ) -> None:
-    """Galleries of embeddings: Postgres is the truth, segment files are rebuilt from it."""
+    """Galleries of embeddings: Postgres is the truth, segment files are rebuilt from it.
+
+    \b
+    Examples:
+      paddlewheel gallery migrate                                once, before anything else
+      paddlewheel gallery create staff --dimension 512
+      paddlewheel gallery append staff embeddings.npy labels.txt
+      paddlewheel gallery search staff queries.npy
+    """
     policy = SealingPolicy(purge_after=timedelta(hours=purge_hours), grace=timedelta(minutes=grace_minutes))
-    context.obj = Opening(database_url, segments, copies, policy)
+    url = database_url or local_connection(Path.cwd()).get("database_url")
+    if not url:
+        raise click.UsageError(
+            "No database: give --database-url, set PADDLEWHEEL_DATABASE_URL, or 'make up' in this checkout."
+        )
+    context.obj = Opening(url, segments, copies, policy)
 
 
 @gallery.command()

@@ -21,8 +21,13 @@ _UNAVAILABLE = "The database cannot be reached ({}): repeat the call with the sa
 
 
 def sqlalchemy_url(url: str) -> sqlalchemy.URL:
-    """The URL with the driver that is used, whatever driver it names."""
-    return sqlalchemy.make_url(url).set(drivername="postgresql+psycopg2")
+    """The URL with the driver that is used, whatever driver it names. Raises ConfigurationError."""
+    try:
+        return sqlalchemy.make_url(url).set(drivername="postgresql+psycopg2")
+    except sqlalchemy.exc.ArgumentError as err:
+        raise ConfigurationError(
+            "The database address is not one such as postgresql://user:password@host:5432/name."
+        ) from err
 
 
 class Database:

@@ -1,6 +1,8 @@
 """The commands. Each says what it takes, runs it, and ends with 0, or with 1 if any image failed."""
 
+import importlib
 import importlib.metadata
+import importlib.util
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -25,13 +27,34 @@ INTERRUPTED: Final = 130
 """What a shell reports of a command that Ctrl-C ended."""
 
 DEFAULT_TIMEOUT: Final = 600
+GALLERY: Final = "gallery"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _SECONDS = click.FloatRange(min=0, min_open=True)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """The client's commands, and those of the server where its checkout is: `gallery`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *([GALLERY] if _server_is_here() else [])])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != GALLERY:
+            return super().get_command(ctx, cmd_name)
+        if not _server_is_here():
+            ctx.fail("Galleries are managed where the server is: run this in its checkout or its image.")
+        # Found at run time: the client is installed without the server and knows nothing of it.
+        command: click.Command = importlib.import_module("index_store.cli").gallery
+        return command
+
+
+def _server_is_here() -> bool:
+    return all(importlib.util.find_spec(name) is not None for name in ("index_store", "sqlalchemy", "faiss"))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
     """Read the text of images and PDFs on Paddlewheel's workers.
 

@@ -1,23 +1,34 @@
 """Paddle Inference: oneDNN on a CPU, CUDA on a GPU. The only module that imports paddle."""
 
 import logging
+import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from api_client.errors import ModelFailed, ModelUnavailable
-from workers.models.directory import ModelDirectory
+from workers.models.directory import ModelDirectory, ModelFamily
 from workers.models.session import SessionOptions
 
 with warnings.catch_warnings():
     # paddle asks for a compiler cache that only its C++ extension builder would use.
     warnings.filterwarnings("ignore", message="No ccache found")
+    import paddle
     from paddle import inference
 
 logger = logging.getLogger(__name__)
+
+# The smallest and the largest batch that TensorRT is tuned to.
+_TENSORRT_SHAPES: Mapping[ModelFamily, tuple[tuple[int, ...], ...]] = {
+    "text_recognition": ((1, 3, 48, 320), (32, 3, 48, 1600)),
+    "text_detection": ((1, 3, 32, 32), (1, 3, 1280, 1280)),
+    "text_orientation": ((1, 3, 48, 192), (32, 3, 48, 192)),
+}
 
 _REFUSALS = (RuntimeError, ValueError, MemoryError)
 
@@ -33,6 +44,8 @@ class PaddleSession:
 
     def __init__(self, directory: ModelDirectory, options: SessionOptions) -> None:
         """Raises ModelUnavailable when Paddle cannot load the directory."""
+        if options.on_gpu:
+            _require_gpu(options.device)
         self.device = options.device
         self._name = directory.name
         self._untried = _configs(directory, options)
@@ -61,10 +74,10 @@ class PaddleSession:
         return tuple(output.copy_to_cpu() for output in self._outputs)
 
     def _open_next(self) -> None:
-        for tried, config in self._untried:
+        for tried, make_config in self._untried:
             self._tried = tried
             try:
-                self._predictor = inference.create_predictor(config)
+                self._predictor = inference.create_predictor(make_config())
             except _REFUSALS as err:
                 self._refuse(err)
                 continue
@@ -81,7 +94,7 @@ class PaddleSession:
         logger.info("%s does not run with %s", self._name, self._refusals[-1])
 
 
-def _configs(directory: ModelDirectory, options: SessionOptions) -> Iterator[tuple[str, Any]]:
+def _configs(directory: ModelDirectory, options: SessionOptions) -> Iterator[tuple[str, Callable[[], Any]]]:
     """The configurations to try, best first.
 
     Level 3 with oneDNN is what PaddleX runs. With PaddlePaddle 3.3.1, PP-OCRv4_mobile_det fails there at
@@ -89,14 +102,17 @@ def _configs(directory: ModelDirectory, options: SessionOptions) -> Iterator[tup
     it is created and takes level 1.
     """
     if options.on_gpu:
-        yield "level 3 on the GPU", _gpu_config(directory, options)
+        if options.use_tensorrt:
+            with tempfile.TemporaryDirectory(prefix="tensorrt-") as folder:
+                yield "TensorRT", partial(_tensorrt_config, directory, options, Path(folder))
+        yield "level 3 on the GPU", partial(_gpu_config, directory, options)
         return
     if options.enable_mkldnn:
-        yield "oneDNN at level 3", _cpu_config(directory, options)
+        yield "oneDNN at level 3", partial(_cpu_config, directory, options)
         if directory.graph is not None and directory.graph.suffix == ".pdmodel":
-            yield "oneDNN in the old IR", _cpu_config(directory, options, new_ir=False)
-        yield "oneDNN at level 1", _cpu_config(directory, options, level=1)
-    yield "level 3 without oneDNN", _cpu_config(directory, options, mkldnn=False)
+            yield "oneDNN in the old IR", partial(_cpu_config, directory, options, new_ir=False)
+        yield "oneDNN at level 1", partial(_cpu_config, directory, options, level=1)
+    yield "level 3 without oneDNN", partial(_cpu_config, directory, options, mkldnn=False)
 
 
 def _cpu_config(
@@ -118,14 +134,59 @@ def _cpu_config(
     return config
 
 
-def _gpu_config(directory: ModelDirectory, options: SessionOptions) -> Any:
-    config = _config(directory, level=3, new_ir=True)
-    half = options.precision == "fp16"
-    precision = inference.PrecisionType.Half if half else inference.PrecisionType.Float32
+def _require_gpu(device: str) -> None:
+    """Without this, a build of Paddle for CPUs runs on the CPU and says so only on standard error."""
+    if not paddle.device.is_compiled_with_cuda():
+        raise ModelUnavailable(f"{device} needs paddlepaddle-gpu; this is paddlepaddle for CPUs.")
+    count = paddle.device.cuda.device_count()
+    if _index(device) >= count:
+        raise ModelUnavailable(f"There is no {device}: this machine has {count} GPUs.")
+
+
+def _index(device: str) -> int:
+    return int(device.removeprefix("gpu:"))
+
+
+def _precision(options: SessionOptions) -> Any:
+    return inference.PrecisionType.Half if options.precision == "fp16" else inference.PrecisionType.Float32
+
+
+def _gpu_config(directory: ModelDirectory, options: SessionOptions, *, new_ir: bool = True) -> Any:
+    config = _config(directory, level=3, new_ir=new_ir)
     config.disable_mkldnn()
     # The tensors that cross the session stay float32 at fp16 too.
     config.exp_disable_mixed_precision_ops({"feed", "fetch"})
-    config.enable_use_gpu(options.gpu_memory_mb, int(options.device.removeprefix("gpu:")), precision)
+    config.enable_use_gpu(options.gpu_memory_mb, _index(options.device), _precision(options))
+    return config
+
+
+def _tensorrt_config(directory: ModelDirectory, options: SessionOptions, folder: Path) -> Any:
+    """Subgraphs in TensorRT, tuned to the family's shapes and rebuilt when others come.
+
+    Not run yet: no machine with TensorRT was at hand.
+    """
+    if directory.graph is None or directory.graph.suffix != ".pdmodel":
+        raise ModelUnavailable(f"{directory.name}: use_tensorrt needs an inference.pdmodel, turn it off.")
+    shapes = str(folder / "shapes.pbtxt")
+    collecting = _gpu_config(directory, options, new_ir=False)
+    collecting.collect_shape_range_info(shapes)
+    predictor = inference.create_predictor(collecting)
+    for shape in _TENSORRT_SHAPES[directory.family]:
+        handle = predictor.get_input_handle(predictor.get_input_names()[0])
+        handle.reshape(shape)
+        handle.copy_from_cpu(np.zeros(shape, dtype=np.float32))
+        predictor.run()
+    del predictor  # it writes the file when it goes
+    config = _gpu_config(directory, options, new_ir=False)
+    config.enable_tensorrt_engine(
+        workspace_size=1 << 30,
+        max_batch_size=max(shape[0] for shape in _TENSORRT_SHAPES[directory.family]),
+        min_subgraph_size=3,
+        precision_mode=_precision(options),
+        use_static=False,
+        use_calib_mode=False,
+    )
+    config.enable_tuned_tensorrt_dynamic_shape(shapes, True)
     return config
 
 

@@ -1,6 +1,7 @@
 """Real networks on every engine that can load them."""
 
 import logging
+from importlib.metadata import distributions
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,12 @@ def test_a_batch_that_does_not_fit_the_network_is_the_model_s_failure(
     with pytest.raises(ModelFailed, match="failed on shape"):
         network.forward(np.zeros((1, 5, *side), dtype=np.float32))
     assert len(network.forward(np.zeros((2, 3, *side), dtype=np.float32))[0]) == 2
+
+
+@pytest.mark.skipif(any(d.name == "paddlepaddle-gpu" for d in distributions()), reason="Paddle for GPUs")
+def test_a_gpu_that_is_not_there_is_refused(home: ModelHome) -> None:
+    with pytest.raises(ModelUnavailable, match="gpu:0"):
+        open_session(home.open(V4_REC), SessionOptions(device="gpu:0"))
 
 
 @pytest.mark.parametrize("engine", ["paddle", "openvino", "onnxruntime"])
