@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from api_client.errors import SegmentCorrupt
+from api_client.errors import GalleryNotFound, SegmentCorrupt
 from index_store.gallery import Gallery, Segment
+from index_store.log import FIND_GALLERY, gallery_from
 from index_store.reader import find_segments
 from index_store.rows import StoredRows, copy_out
 from index_store.segment_file import SegmentFile
@@ -42,10 +43,14 @@ def verify(store: GalleryStore, key: str) -> Verification:
 
     Searches stay right meanwhile: a process that opens a damaged file takes its rows from Postgres.
     """
-    gallery = store.gallery(key)
     problems: list[str] = []
     damaged: list[str] = []
     with store.database.snapshot() as cursor:
+        cursor.execute(FIND_GALLERY, (key,))
+        row = cursor.fetchone()
+        if row is None:
+            raise GalleryNotFound(f"There is no gallery {key!r}.")
+        gallery = gallery_from(row)
         segments = find_segments(cursor, gallery)
         cursor.execute(_COUNT, (gallery.id,))
         live, counted = cursor.fetchone() or (0, 0)
@@ -54,6 +59,8 @@ def verify(store: GalleryStore, key: str) -> Verification:
     problems += _gaps(gallery, segments)
     for segment in segments:
         found = _segment_problems(store, gallery, segment)
+        if found and not _is_live(store, segment):
+            continue  # written anew meanwhile, by which its tombstones and its file may be gone
         if found:
             damaged.append(segment.id)
         problems += found
@@ -109,18 +116,28 @@ def _search_problems(store: GalleryStore, gallery: Gallery) -> list[str]:
     """A sample of stored embeddings, searched for: each has to find itself or one as near."""
     with store.database.cursor() as cursor:
         cursor.execute(
-            "SELECT embedding FROM gallery_vectors WHERE gallery_id = %s ORDER BY id LIMIT %s",
+            "SELECT id, embedding FROM gallery_vectors WHERE gallery_id = %s ORDER BY id LIMIT %s",
             (gallery.id, _SAMPLE),
         )
-        codes = b"".join(row[0] for row in cursor.fetchall())
+        sample = cursor.fetchall()
+    ids = [row[0] for row in sample]
+    codes = b"".join(row[1] for row in sample)
     if not codes:
         return []
     size = code_size(gallery.spec.dimension, gallery.spec.precision)
     vectors = decode(np.frombuffer(codes, np.uint8).reshape(-1, size), gallery.spec.precision)
     own = (vectors * vectors).sum(axis=1) if gallery.spec.metric == "IP" else np.zeros(len(vectors))
-    best = np.array([hits[0].score for hits in store.search(gallery.key, vectors, top_k=1)])
+    worst = -np.inf if gallery.spec.metric == "IP" else np.inf
+    answers = store.search(gallery.key, vectors, top_k=1)
+    best = np.array([hits[0].score if hits else worst for hits in answers])
     tolerance = 1e-2 * np.maximum(1, np.abs(own))
     missed = best < own - tolerance if gallery.spec.metric == "IP" else best > own + tolerance
-    return [f"{int(missed.sum())} of {len(vectors)} vectors are not found by themselves."] * bool(
-        missed.any()
-    )
+    suspects = [number for number, bad in zip(ids, missed.tolist(), strict=True) if bad]
+    lost = store.get(gallery.key, suspects) if suspects else ()  # the others were removed meanwhile
+    return [f"{len(lost)} of {len(ids)} vectors are not found by themselves."] if lost else []
+
+
+def _is_live(store: GalleryStore, segment: Segment) -> bool:
+    with store.database.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM gallery_segments WHERE id = %s AND state = 'live'", (segment.id,))
+        return cursor.fetchone() is not None

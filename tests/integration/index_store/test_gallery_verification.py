@@ -1,5 +1,6 @@
 """verify: silent while all is well, and it finds each kind of damage."""
 
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from index_store.database import Database
 from index_store.gallery import GallerySpec
+from index_store.garbage import GarbageCollector
 from index_store.planning import SealingPolicy
 from index_store.sealing import Sealer
 from index_store.store import GalleryStore
@@ -80,3 +82,27 @@ def test_rows_and_files_that_disagree_are_found(
         cursor.execute(damage, (key,))
         assert cursor.rowcount == 1
     assert any(problem in sentence for sentence in verify(store, key).problems)
+
+
+def test_verify_is_silent_beside_writers_and_a_sealer(store: GalleryStore, sealed: Sealer, key: str) -> None:
+    collector = GarbageCollector(
+        database=store.database, files=store.files, policy=SealingPolicy(grace=timedelta(0))
+    )
+    stop = threading.Event()
+
+    def disturb() -> None:
+        while not stop.is_set():
+            ids = store.append(key, ROWS[:20], ["new"] * 20).ids
+            store.remove(key, ids=ids[:10])
+            sealed.run(key)
+            sealed.compact(key)
+            collector.run()
+
+    thread = threading.Thread(target=disturb)
+    thread.start()
+    try:
+        for _ in range(20):
+            assert verify(store, key).problems == ()
+    finally:
+        stop.set()
+        thread.join()
