@@ -8,6 +8,7 @@ BENCHMARKS: Final = {
     "parity": "answers and scores against PaddleX 3.7.2 on the same weights",
     "throughput": "lines per second through the queue, the bare engine loop, PaddleX's predict",
     "neighbours": "whether a line's answer depends on the lines it is batched with",
+    "galleries": "appends and searches beside raw FAISS, PaddleX's store, pgvector, usearch and hnswlib",
 }
 
 
@@ -22,10 +23,16 @@ def main() -> None:
     unknown = set(sys.argv[1:]) - set(BENCHMARKS)
     if unknown:
         sys.exit(f"There is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}.")
+    failed: list[str] = []
     for name in sys.argv[1:] or BENCHMARKS:
         sys.argv[1:] = []
         print(f"== {name}: {BENCHMARKS[name]}", flush=True)
-        runpy.run_module(f"benchmarks.{name}", run_name="__main__")
+        try:
+            runpy.run_module(f"benchmarks.{name}", run_name="__main__")
+        except SystemExit as done:
+            failed.extend([name] if done.code else [])
+    if failed:
+        sys.exit(f"These did not keep their promise: {', '.join(failed)}.")
 
 
 if __name__ == "__main__":
