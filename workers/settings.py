@@ -71,7 +71,7 @@ class Settings(BaseModel):
     use_tensorrt: bool = Field(False, description="Paddle's TensorRT subgraphs; needs a GPU.")
     enable_mkldnn: bool = Field(True, description="Paddle's oneDNN kernels on a CPU.")
     mkldnn_cache_capacity: int = Field(
-        0, ge=0, description="Shapes that oneDNN keeps kernels of; 0: no limit."
+        32, ge=0, description="Shapes that Paddle's oneDNN keeps kernels of, about 10 MB each; 0: no limit."
     )
     cpu_threads: int = Field(
         0, ge=0, description="Threads of one model run; 0 means the cores divided by the processes."
