@@ -6,6 +6,7 @@ A saved JSON file holds the fields alone, as PaddleX's does, and is named after 
 """
 
 import json as json_format
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
@@ -98,6 +99,7 @@ class Result(BaseModel):
         drawn.save(path, quality=92)
         return path
 
+    @abstractmethod
     def draw(self, image: ImageSource | None = None) -> "Image":
         """The result and its picture side by side, as a PIL image. Needs the extra `pictures`.
 
@@ -105,7 +107,6 @@ class Result(BaseModel):
         names. Raises UnsupportedSource where there is none of them or it is another picture, MissingExtra,
         ImageError, PdfError.
         """
-        raise NotImplementedError
 
     def bind_picture(self, load: Callable[[], bytes]) -> None:
         """Where the picture's bytes come from, should somebody ask for a drawing; the client calls this."""

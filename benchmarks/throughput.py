@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--longest", type=int, default=12, help="words in the longest line")
     parser.add_argument("--engine", default="auto", help="auto, paddle, openvino or onnxruntime")
     parser.add_argument("--width-step", type=int, default=None, help="the worker's default if not given")
-    parser.add_argument("--passes", type=int, default=3, help="timed passes; the median is reported")
+    parser.add_argument("--passes", type=int, default=3, help="timed passes; the fastest is reported")
     parser.add_argument("--no-paddlex", action="store_true", help="leave PaddleX out")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     given = parser.parse_args()
@@ -94,7 +94,8 @@ def through_the_queue(lines: Sequence[Line], settings: dict[str, str], passes: i
             batches.append(batch)
         overheads = sorted(idle_overheads(client, lines[: min(200, len(lines))]))
         return {
-            "lines_per_second": statistics.median(speeds),
+            # The fastest pass, as in the other loops: on a shared machine the rest measures the neighbours.
+            "lines_per_second": max(speeds),
             "all_passes": speeds,
             "mean_batch": statistics.median(batches),
             "overhead_p50_ms": statistics.median(overheads),
