@@ -100,9 +100,15 @@ class BatchedTextReader:
         recognizer = _chosen(self._models.recognition, request.recognition_model)
         found = self._detect(page.image, request.detection_model, task)
         crops = [crop_line(page.image, polygon) for polygon, _ in found]
-        angles = self._turn(crops, task) if request.orientation else [0] * len(crops)
+        suspects = self._upside_down(crops, task) if request.orientation else []
         waiting = [self._submit(recognizer, each, task) for each in crops]
+        turned = {i: self._submit(recognizer, _turned(crops[i]), task) for i in suspects}
         lines = [_line(recognizer, each.result()) for each in waiting]
+        angles = [0] * len(lines)
+        for i, each in turned.items():
+            line = _line(recognizer, each.result())
+            if line.score > lines[i].score:
+                lines[i], angles[i] = line, 180
         kept = [i for i, line in enumerate(lines) if line.text and line.score >= request.min_score]
         height, width = page.image.shape[:2]
         return Page(
@@ -129,17 +135,17 @@ class BatchedTextReader:
         ]
         return [found[i] for i in reading_order([polygon for polygon, _ in found])]
 
-    def _turn(self, crops: list[Image], task: TaskContext) -> list[int]:
-        """Turn the crops that stand upside down, in place; how far each was turned."""
+    def _upside_down(self, crops: Sequence[Image], task: TaskContext) -> list[int]:
+        """The crops that may stand upside down.
+
+        They are read both ways, and the better reading counts: the classifier is sometimes sure and wrong,
+        and a good line that is turned is lost.
+        """
         model = self._models.orientation
         if model is None:
-            return [0] * len(crops)
+            return []
         waiting = [self._batcher.submit(model.name, model.prepare(each), task) for each in crops]
-        angles: list[int] = [model.interpret(each.result().outputs)[0] for each in waiting]
-        for i, angle in enumerate(angles):
-            if angle:
-                crops[i] = np.ascontiguousarray(np.rot90(crops[i], 2))
-        return angles
+        return [i for i, each in enumerate(waiting) if model.interpret(each.result().outputs)[0] == 180]
 
     def _submit(self, model: TextRecognition, image: Image, task: TaskContext) -> "Future[Answer]":
         return self._batcher.submit(model.name, model.prepare(image), task)
@@ -177,6 +183,10 @@ class BatchedTextReader:
                 "total_ms": (time.perf_counter() - began) * 1000,
             }
         )
+
+
+def _turned(crop: Image) -> Image:
+    return np.ascontiguousarray(np.rot90(crop, 2))
 
 
 def _attempt(work: Callable[..., T], *arguments: object) -> T | PaddlewheelError:

@@ -27,34 +27,13 @@ INTERRUPTED: Final = 130
 """What a shell reports of a command that Ctrl-C ended."""
 
 DEFAULT_TIMEOUT: Final = 600
-GALLERY: Final = "gallery"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _SECONDS = click.FloatRange(min=0, min_open=True)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-class Commands(click.Group):
-    """The client's commands, and those of the server where its checkout is: `gallery`."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *([GALLERY] if _server_is_here() else [])])
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name != GALLERY:
-            return super().get_command(ctx, cmd_name)
-        if not _server_is_here():
-            ctx.fail("Galleries are managed where the server is: run this in its checkout or its image.")
-        # Found at run time: the client is installed without the server and knows nothing of it.
-        command: click.Command = importlib.import_module("index_store.cli").gallery
-        return command
-
-
-def _server_is_here() -> bool:
-    return all(importlib.util.find_spec(name) is not None for name in ("index_store", "sqlalchemy", "faiss"))
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
     """Read the text of images and PDFs on Paddlewheel's workers.
 
@@ -346,3 +325,26 @@ def _as_text(status: TaskStatus) -> str:
     if status.error:
         lines.append(f"  error     [{status.error.code}] {status.error.message}")
     return "\n".join(lines)
+
+
+@main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("arguments", metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED)
+def gallery(arguments: tuple[str, ...]) -> None:
+    """Manage galleries of embeddings, where the server is.
+
+    The client is installed without the server; in the server's checkout or image this is the command line of
+    its galleries.
+
+    \b
+    Examples:
+      paddlewheel gallery --help
+      paddlewheel gallery list
+    """
+    if not _server_is_here():
+        raise click.UsageError("Galleries are managed where the server is: in its checkout or its image.")
+    # Found at run time: the client knows nothing of the server, and most commands do without its weight.
+    importlib.import_module("index_store.cli").gallery.main(arguments, prog_name="paddlewheel gallery")
+
+
+def _server_is_here() -> bool:
+    return all(importlib.util.find_spec(name) is not None for name in ("index_store", "sqlalchemy", "faiss"))

@@ -144,7 +144,7 @@ def test_a_task_past_its_deadline_never_reaches_a_model(client: Client, good_lin
 def test_a_request_that_no_client_of_ours_would_send_is_refused(service: Service) -> None:
     from celery import Celery
 
-    with Celery("plain", broker=service.url, backend=service.url, set_as_current=False) as app:
+    with Celery("plain", broker=service.url, set_as_current=False) as app:
         sent = app.send_task("ocr.recognize", args=[{"imag": "typo"}], queue="gpu")
         with Client(service.url) as client, pytest.raises(InvalidRequest, match="image"):
             client.pending(RECOGNIZE_TEXT, sent.id).result(60)

@@ -20,7 +20,6 @@ def test_where_only_the_client_is_a_sentence_says_where_to_go(monkeypatch: pytes
     refused = CliRunner().invoke(main, ["gallery", "list"])
     assert refused.exit_code == 2
     assert "where the server is" in refused.output
-    assert "gallery" not in CliRunner().invoke(main, ["--help"]).output
 
 
 def test_without_a_database_it_says_what_to_give(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
