@@ -39,6 +39,12 @@ def main() -> None:
     parser.add_argument("--engine", default="auto", help="auto, paddle, openvino or onnxruntime")
     parser.add_argument("--width-step", type=int, default=None, help="the worker's default if not given")
     parser.add_argument("--passes", type=int, default=3, help="timed passes; the fastest is reported")
+    parser.add_argument(
+        "--paddlex-batch-sizes",
+        type=lambda sizes: tuple(map(int, sizes.split(","))),
+        default=(1, 2, 4, 8, 16, 32),
+        help="batch sizes of PaddleX's predict",
+    )
     parser.add_argument("--no-paddlex", action="store_true", help="leave PaddleX out")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     given = parser.parse_args()
@@ -68,7 +74,7 @@ def measure(folder: Path, lines: Sequence[Line], given: argparse.Namespace) -> d
     if not given.no_paddlex:
         from benchmarks.paddlex_reference import predict_speeds
 
-        report["paddlex"] = predict_speeds(folder)
+        report["paddlex"] = predict_speeds(folder, batch_sizes=given.paddlex_batch_sizes)
         report["ratios"]["queue / PaddleX predict"] = speed / max(report["paddlex"].values())
     return report
 
