@@ -97,9 +97,9 @@ def _up(folder: StateFolder, wanted: Wanted, console: Console, wait: bool = True
         control.stop(folder)
         raise
     for note in state.notes:
-        console.print(note)
+        console.print(note, soft_wrap=True)
     if "flower" in state.services:
-        console.print(f"Flower's user and password are in {folder.connection_file}.")
+        console.print(f"Flower's user and password are in {folder.connection_file}.", soft_wrap=True)
 
 
 @main.command(hidden=True)
