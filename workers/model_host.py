@@ -138,12 +138,12 @@ class ModelHost:
         the model raised, ModelUnavailable when no process can be started.
         """
         lane = self._lanes[slot]
-        generation, number = self._next()
+        generation, number, link = self._next(lane)
         place = write_batch(lane.inputs, number, ids, tensors)
         request = {"model": model, "number": number, "place": asdict(place), "arena": lane.inputs.size}
         error: PaddlewheelError
         try:
-            reply = self._ask(slot, lane, request)
+            reply = self._ask(slot, link, request)
         except TimeoutError as err:
             error = ModelTimeout(f"The model {model} gave no answer in {self._config.batch_timeout:g} s.")
             raise self._lost(generation, slot, error) from err
@@ -153,8 +153,10 @@ class ModelHost:
         return self._open(lane, number, ids, reply)
 
     def close(self) -> None:
-        """Stop the process."""
+        """Stop the process; a second call does nothing."""
         with self._lock:
+            if self._closed:
+                return
             self._closed = True
             self._kill()
             for lane in self._lanes:
@@ -162,19 +164,24 @@ class ModelHost:
             self._running = np.zeros(1, np.uint8)
             self._control.close()
 
-    def _next(self) -> tuple[int, int]:
+    def _next(self, lane: _Lane) -> tuple[int, int, socket.socket]:
+        """The process to ask: its generation, a number for the batch, and the lane's link to it.
+
+        The link is taken here, once: the other lane may replace the process and its links at any moment, and
+        an answer that is awaited on the new link to a request that went down the old one never comes.
+        """
         with self._lock:
             if self._process is None:
                 self._try_again()
+            if lane.link is None:
+                raise ModelUnavailable("The model process is not running; the worker's log says why.")
             self._number += 1
-            return self._generation, self._number
+            return self._generation, self._number, lane.link
 
-    def _ask(self, slot: int, lane: _Lane, request: dict[str, Any]) -> dict[str, Any]:
-        if lane.link is None:
-            raise EOFError("the process is gone")
-        send_frame(lane.link, request)
+    def _ask(self, slot: int, link: socket.socket, request: dict[str, Any]) -> dict[str, Any]:
+        send_frame(link, request)
         began: float | None = None
-        while not select.select([lane.link], [], [], _TICK)[0]:
+        while not select.select([link], [], [], _TICK)[0]:
             # The clock stands still while the process works for the other lane.
             if self._running[0] not in (0, slot + 1):
                 began = None
@@ -182,7 +189,7 @@ class ModelHost:
                 began = time.monotonic()
             elif time.monotonic() - began > self._config.batch_timeout:
                 raise TimeoutError
-        return receive_frame(lane.link)
+        return receive_frame(link)
 
     def _open(self, lane: _Lane, number: int, ids: Sequence[int], reply: dict[str, Any]) -> BatchOutput:
         if "error" in reply:
