@@ -44,7 +44,7 @@ def make_app(settings: Settings) -> Celery:
             # Look for lost messages every second; kombu's default is about every hundred.
             "unacked_restore_interval": 1,
             "unacked_restore_throttle": 1,
-            # A worker killed while it looks leaves its lock behind; kombu's five minutes would stop the search.
+            # A worker killed while it looks leaves its lock behind: for five minutes, by default.
             "unacked_mutex_expire": 5,
         },
         redis_socket_keepalive=True,
