@@ -66,9 +66,7 @@ def run(console: Console, output: Path) -> None:
         compare_throughput(client, console)
     pictures = sorted(path.name for path in output.glob("*_img.png"))
     console.print(f"\n[bold]Look at[/] {output}/: {', '.join(pictures)}, and the JSON files beside them.")
-    console.print(
-        "[bold]Go on[/]: paddlewheel read output/page.png, paddlewheel --help; 'make down' stops all."
-    )
+    console.print("[bold]Go on[/]: .venv/bin/paddlewheel --help; 'make down' stops all.")
 
 
 def read_a_page(client: Client, console: Console, output: Path) -> None:
@@ -100,12 +98,13 @@ def read_lines(client: Client, console: Console, output: Path) -> None:
 
 
 def read_a_pdf(client: Client, console: Console, output: Path) -> None:
-    """A PDF of three pages, read in one task."""
+    """A PDF of three pages, read in one task by the model of many scripts, chosen by its name."""
     console.rule("[bold]A PDF")
     pages = [draw_page(lines) for lines in REPORT]
     path = output / "report.pdf"
     pages[0].save(path, save_all=True, append_images=pages[1:], resolution=150)
-    document = client.enqueue(READ_PAGES, path).result(timeout=180)
+    pending = client.enqueue(READ_PAGES, path, recognition_model=MANY_SCRIPTS)
+    document = pending.result(timeout=180)
     show_document(document, console)
     document.save_to_img(output)
     document.save_to_json(output)
