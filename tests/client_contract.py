@@ -44,9 +44,7 @@ def read(request: ReadPages) -> ReadDocument:
 
 
 class ClientContract:
-    @pytest.fixture
-    def client(self) -> Client:
-        raise NotImplementedError
+    """What every client keeps; a subclass brings the fixture `client`."""
 
     def test_a_result_is_typed_and_belongs_to_its_image(self, client: Client) -> None:
         pendings = [client.enqueue(RECOGNIZE_TEXT, bytes([at])) for at in range(1, 9)]
