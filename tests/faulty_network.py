@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from api_client.errors import ModelUnavailable
 from workers.models.directory import ModelDirectory
 from workers.models.network import Network
-from workers.models.session import SessionOptions
+from workers.models.session import ItemShapes, SessionOptions
 
 CRASH, HANG, RAISE = -1.0, -2.0, -3.0
 BLACK, WHITE = -1.0, 1.0
@@ -36,8 +36,8 @@ class FaultyNetwork:
             raise ValueError("the model does not like it")
         return (batch * 2, np.full(len(batch), os.getpid(), dtype=np.int64))
 
-    def warm_up(self, shapes: Iterable[tuple[int, ...]]) -> None:
-        for shape in shapes:
+    def warm_up(self, items: Iterable[ItemShapes]) -> None:
+        for (shape,) in items:
             self.forward(np.zeros((1, *shape), dtype=np.float32))
 
 
@@ -64,8 +64,8 @@ class MarkedNetwork:
             return outputs[:1]
         return outputs
 
-    def warm_up(self, shapes: Iterable[tuple[int, ...]]) -> None:
-        self._network.warm_up(shapes)
+    def warm_up(self, items: Iterable[ItemShapes]) -> None:
+        self._network.warm_up(items)
 
 
 def _misbehave(value: float) -> None:

@@ -4,6 +4,7 @@ The ids go in with the tensors and come back with the outputs; the worker compar
 from another batch or in another order can never reach a caller.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,29 +24,26 @@ class ArrayPlace:
     dtype: str
 
 
-def write_batch(arena: Arena, number: int, ids: Sequence[int], arrays: Sequence[NDArray[Any]]) -> ArrayPlace:
-    """Write equally shaped tensors as one batch (N, ...)."""
-    first = arrays[0]
-    offset = aligned(ALIGNMENT + 8 * len(ids))
-    arena.reserve(offset + first.nbytes * len(arrays))
+def write_batch(
+    arena: Arena, number: int, ids: Sequence[int], items: Sequence[Sequence[NDArray[Any]]]
+) -> list[ArrayPlace]:
+    """Write equally shaped items, each of one or more tensors, as one batch: an array (N, ...) a tensor."""
+    places, end = _lay_out(len(ids), [((len(items), *each.shape), each.dtype) for each in items[0]])
+    arena.reserve(end)
     _write_head(arena, number, ids)
-    place = ArrayPlace(offset=offset, shape=(len(arrays), *first.shape), dtype=first.dtype.str)
-    batch = arena.view(place.offset, place.shape, place.dtype)
-    for row, array in zip(batch, arrays, strict=True):
-        np.copyto(row, array, casting="no")
-    return place
+    for place, column in zip(places, zip(*items, strict=True), strict=True):
+        batch = arena.view(place.offset, place.shape, place.dtype)
+        for row, tensor in zip(batch, column, strict=True):
+            np.copyto(row, tensor, casting="no")
+    return places
 
 
 def write_outputs(
     arena: Arena, number: int, ids: Sequence[int], outputs: Sequence[NDArray[Any]]
 ) -> list[ArrayPlace]:
     """Write a batch's outputs, each (N, ...)."""
-    places = []
-    offset = aligned(ALIGNMENT + 8 * len(ids))
-    for array in outputs:
-        places.append(ArrayPlace(offset=offset, shape=array.shape, dtype=array.dtype.str))
-        offset = aligned(offset + array.nbytes)
-    arena.reserve(offset)
+    places, end = _lay_out(len(ids), [(each.shape, each.dtype) for each in outputs])
+    arena.reserve(end)
     _write_head(arena, number, ids)
     for place, array in zip(places, outputs, strict=True):
         np.copyto(arena.view(place.offset, place.shape, place.dtype), array, casting="no")
@@ -57,6 +55,18 @@ def read_ids(arena: Arena, number: int, count: int) -> list[int] | None:
     if int(arena.view(0, (1,), "<i8")[0]) != number:
         return None
     return [int(each) for each in arena.view(ALIGNMENT, (count,), "<i8")]
+
+
+def _lay_out(
+    count: int, arrays: Sequence[tuple[tuple[int, ...], np.dtype[Any]]]
+) -> tuple[list[ArrayPlace], int]:
+    """Where arrays lie behind the ids of so many items, and where the last one ends."""
+    places = []
+    offset = aligned(ALIGNMENT + 8 * count)
+    for shape, dtype in arrays:
+        places.append(ArrayPlace(offset=offset, shape=shape, dtype=dtype.str))
+        offset = aligned(offset + math.prod(shape) * dtype.itemsize)
+    return places, offset
 
 
 def _write_head(arena: Arena, number: int, ids: Sequence[int]) -> None:

@@ -26,7 +26,10 @@ BULK_PATIENCE: Final = 2.0
 """Seconds that bulk items let interactive ones overtake them; then their turn has come."""
 
 INNOCENT_TRIES: Final = 3
-"""How often a batch that merely waited while the process died is run again."""
+"""How often a batch that merely waited while the process died is run."""
+
+CRASH_TRIES: Final = 2
+"""How often an item runs alone before a dead process is its fault: a kill may come from outside."""
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,7 @@ class Host(Protocol):
     """What the batcher needs of a model process."""
 
     def infer(
-        self, slot: int, model: str, ids: Sequence[int], tensors: Sequence[NDArray[Any]]
+        self, slot: int, model: str, ids: Sequence[int], items: Sequence[tuple[NDArray[Any], ...]]
     ) -> BatchOutput:
         """Run one batch."""
 
@@ -71,7 +74,7 @@ class Answer:
 class _Item:
     id: int
     model: str
-    tensor: NDArray[Any]
+    tensors: tuple[NDArray[Any], ...]
     task: TaskContext
     arrived: float
     future: "Future[Answer]"
@@ -81,7 +84,7 @@ class _Item:
         return self.arrived + (BULK_PATIENCE if self.task.priority == "bulk" else 0.0)
 
 
-_Bucket = tuple[str, tuple[int, ...], str]
+_Bucket = tuple[str, tuple[tuple[tuple[int, ...], str], ...]]
 
 
 class DynamicBatcher:
@@ -116,14 +119,17 @@ class DynamicBatcher:
         """Items that wait for a batch."""
         return self._pending
 
-    def submit(self, model: str, tensor: NDArray[Any], task: TaskContext) -> "Future[Answer]":
-        """Queue one item; blocks while too many wait. The future raises the item's typed error."""
+    def submit(self, model: str, tensors: tuple[NDArray[Any], ...], task: TaskContext) -> "Future[Answer]":
+        """Queue one item, a tensor for each of the model's inputs; blocks while too many wait.
+
+        The future raises the item's typed error.
+        """
         future: Future[Answer] = Future()
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._pending < self._options.max_pending)
             if self._closed:
                 raise InternalError("The worker is shutting down.")
-            item = _Item(next(self._ids), model, tensor, task, self._clock(), future)
+            item = _Item(next(self._ids), model, tensors, task, self._clock(), future)
             self._queue_of(item).append(item)
             self._pending += 1
             self._changed.notify_all()
@@ -138,7 +144,7 @@ class DynamicBatcher:
             thread.join()
 
     def _queue_of(self, item: _Item) -> deque[_Item]:
-        bucket = (item.model, item.tensor.shape, item.tensor.dtype.str)
+        bucket = (item.model, tuple((each.shape, each.dtype.str) for each in item.tensors))
         interactive, bulk = self._queues.setdefault(bucket, (deque(), deque()))
         return bulk if item.task.priority == "bulk" else interactive
 
@@ -193,15 +199,18 @@ class DynamicBatcher:
         self._changed.notify_all()
         return batch
 
-    def _run(self, host: Host, slot: int, batch: list[_Item], tries: int = INNOCENT_TRIES) -> None:
+    def _run(self, host: Host, slot: int, batch: list[_Item], *, innocent: int = 1, crashes: int = 1) -> None:
+        """`innocent` and `crashes` count this try: see INNOCENT_TRIES and CRASH_TRIES."""
         taken = self._clock()
         try:
             done = host.infer(
-                slot, batch[0].model, [item.id for item in batch], [item.tensor for item in batch]
+                slot, batch[0].model, [item.id for item in batch], [item.tensors for item in batch]
             )
         except HostLostError as err:
-            if not err.guilty and tries > 1:
-                self._run(host, slot, batch, tries - 1)
+            if not err.guilty and innocent < INNOCENT_TRIES:
+                self._run(host, slot, batch, innocent=innocent + 1, crashes=crashes)
+            elif len(batch) == 1 and isinstance(err.error, ModelCrashed) and crashes < CRASH_TRIES:
+                self._run(host, slot, batch, innocent=innocent, crashes=crashes + 1)
             else:
                 self._halve(host, slot, batch, err.error)
         except (ModelFailed, ModelCrashed) as err:

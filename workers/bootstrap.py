@@ -14,7 +14,7 @@ from workers.images import LINE_LIMITS, PAGE_LIMITS, ImageLoader
 from workers.model_host import OPEN_NETWORK, HostConfig, HostedModel, ModelHost
 from workers.models.directory import ModelDirectory
 from workers.models.home import ModelHome
-from workers.models.session import SessionOptions
+from workers.models.session import ItemShapes, SessionOptions
 from workers.models.text_detection import TextDetection
 from workers.models.text_orientation import TextOrientation
 from workers.models.text_recognition import TextRecognition
@@ -93,7 +93,7 @@ def open_directories(settings: Settings) -> dict[str, ModelDirectory]:
 def host_config(
     settings: Settings,
     directories: Mapping[str, ModelDirectory],
-    warm_up: Mapping[str, tuple[tuple[int, ...], ...]],
+    warm_up: Mapping[str, tuple[ItemShapes, ...]],
     device: str,
     loader: str,
 ) -> HostConfig:

@@ -20,7 +20,7 @@ from api_client.errors import ModelCrashed, ModelTimeout, ModelUnavailable, Padd
 from workers.arena import Arena
 from workers.batch_layout import read_ids, write_batch
 from workers.frames import BrokenFrameError, receive_frame, send_frame
-from workers.models.session import SessionOptions
+from workers.models.session import ItemShapes, SessionOptions
 
 SLOTS: Final = 2
 """Batches in a process at a time: one runs while the next one is already laid out in memory."""
@@ -37,12 +37,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class HostedModel:
-    """A model that the process loads. `warm_up` are shapes of one item, such as (3, 48, 320)."""
+    """A model that the process loads.
+
+    `warm_up` are items to run once, each the shapes of its tensors, such as ((3, 48, 320),).
+    """
 
     name: str
     path: Path
     options: SessionOptions
-    warm_up: tuple[tuple[int, ...], ...] = ()
+    warm_up: tuple[ItemShapes, ...] = ()
     loader: str = OPEN_NETWORK
 
 
@@ -130,17 +133,23 @@ class ModelHost:
             self._spawn()
 
     def infer(
-        self, slot: int, model: str, ids: Sequence[int], tensors: Sequence[NDArray[Any]]
+        self, slot: int, model: str, ids: Sequence[int], items: Sequence[tuple[NDArray[Any], ...]]
     ) -> BatchOutput:
-        """Run equally shaped tensors as one batch.
+        """Run equally shaped items, each a tensor for every input of the model, as one batch.
 
         Raises HostLostError when the process died meanwhile (another is ready by then), ModelFailed when
         the model raised, ModelUnavailable when no process can be started.
         """
         lane = self._lanes[slot]
         generation, number, link = self._next(lane)
-        place = write_batch(lane.inputs, number, ids, tensors)
-        request = {"model": model, "number": number, "place": asdict(place), "arena": lane.inputs.size}
+        places = write_batch(lane.inputs, number, ids, items)
+        request = {
+            "model": model,
+            "number": number,
+            "count": len(ids),
+            "places": [asdict(place) for place in places],
+            "arena": lane.inputs.size,
+        }
         error: PaddlewheelError
         try:
             reply = self._ask(slot, link, request)

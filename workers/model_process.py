@@ -29,7 +29,7 @@ from workers.batch_layout import read_ids, write_outputs
 from workers.frames import receive_frame, send_frame
 from workers.models.directory import ModelDirectory
 from workers.models.network import Network
-from workers.models.session import SessionOptions
+from workers.models.session import ItemShapes, SessionOptions
 
 PR_SET_PDEATHSIG: Final = 1
 log = logging.getLogger(__name__)
@@ -41,11 +41,11 @@ class Loaded(Protocol):
     engine: str
     device: str
 
-    def forward(self, batch: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
-        """Answer one batch."""
+    def forward(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Answer one batch, an array (N, ...) for each input."""
 
-    def warm_up(self, shapes: Iterable[tuple[int, ...]]) -> None:
-        """Run once for each shape."""
+    def warm_up(self, items: Iterable[ItemShapes]) -> None:
+        """Run once for each item's shapes."""
 
 
 class Slot:
@@ -70,20 +70,22 @@ def load(models: Iterable[dict[str, Any]]) -> dict[str, Loaded]:
         module, _, function = model["loader"].partition(":")
         loader: Callable[[Path, SessionOptions], Loaded] = getattr(importlib.import_module(module), function)
         networks[model["name"]] = network = loader(Path(model["path"]), SessionOptions(**model["options"]))
-        network.warm_up(tuple(shape) for shape in model["warm_up"])
+        network.warm_up(tuple(tuple(shape) for shape in item) for item in model["warm_up"])
     return networks
 
 
 def answer(network: Loaded, slot: Slot, request: dict[str, Any]) -> dict[str, Any]:
     """Run one batch that lies in the slot's memory; its outputs are left there."""
     slot.inputs.attach(request["arena"])
-    number, place = request["number"], request["place"]
-    ids = read_ids(slot.inputs, number, place["shape"][0])
+    number = request["number"]
+    ids = read_ids(slot.inputs, number, request["count"])
     if ids is None:
         raise ModelFailed("The shared memory holds another batch than the one announced.")
-    batch = slot.inputs.view(place["offset"], place["shape"], place["dtype"])
+    inputs = [
+        slot.inputs.view(place["offset"], place["shape"], place["dtype"]) for place in request["places"]
+    ]
     began = time.perf_counter()
-    outputs = network.forward(batch)
+    outputs = network.forward(*inputs)
     model_ms = (time.perf_counter() - began) * 1000
     places = write_outputs(slot.outputs, number, ids, outputs)
     return {

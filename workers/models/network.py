@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from api_client.errors import ModelFailed
 from workers.models.directory import ModelDirectory
-from workers.models.session import SessionOptions, open_session
+from workers.models.session import ItemShapes, SessionOptions, open_session, shapes
 
 
 class Network:
@@ -29,25 +29,26 @@ class Network:
         """The device it runs on: `cpu` or `gpu:N`."""
         return self._session.device
 
-    def forward(self, batch: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
+    def forward(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """The outputs for N items, each with first dimension N, in order.
+
+        `inputs` are arrays [N, ...] in the order of the network's input names, sorted.
 
         For text recognition they are reduced to the best class (int32 [N, T]) and its probability
         (float32 [N, T]): the probabilities of all classes are up to 500 times as many numbers.
         Raises ModelFailed.
         """
-        outputs = self._session.run(batch)
-        if any(output.shape[:1] != batch.shape[:1] for output in outputs):
-            shapes = ", ".join(str(output.shape) for output in outputs)
-            raise ModelFailed(f"{self._directory.name} answered {batch.shape} with {shapes}.")
+        outputs = self._session.run(*inputs)
+        if any(output.shape[:1] != inputs[0].shape[:1] for output in outputs):
+            raise ModelFailed(f"{self._directory.name} answered {shapes(inputs)} with {shapes(outputs)}.")
         if self._directory.family == "text_recognition":
             return best_classes(outputs[0])
         return tuple(output.copy() for output in outputs)
 
-    def warm_up(self, shapes: Iterable[tuple[int, ...]]) -> None:
-        """Run one item of zeros of each shape (without N), so that no caller pays for the first run."""
-        for shape in shapes:
-            self.forward(np.zeros((1, *shape), dtype=np.float32))
+    def warm_up(self, items: Iterable[ItemShapes]) -> None:
+        """Run one item of ones for each (shapes without N), so that no caller pays for the first run."""
+        for item in items:
+            self.forward(*(np.ones((1, *shape), dtype=np.float32) for shape in item))
 
 
 def best_classes(probabilities: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

@@ -9,7 +9,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from api_client.errors import ModelFailed, ModelUnavailable
 from workers.models.directory import ModelDirectory
-from workers.models.session import SessionOptions
+from workers.models.session import SessionOptions, require_inputs, shapes
 
 # The bindings have no common base for their errors.
 _REFUSALS = (
@@ -25,7 +25,7 @@ _REFUSALS = (
 
 
 class OnnxSession:
-    """An ONNX Runtime session of one input; reads inference.onnx."""
+    """An ONNX Runtime session; reads inference.onnx."""
 
     engine = "onnxruntime"
     device = "cpu"
@@ -39,17 +39,16 @@ class OnnxSession:
             )
         except _REFUSALS as err:
             raise ModelUnavailable(f"onnxruntime cannot load {directory.name}: {str(err)[:300]}") from err
-        inputs = self._session.get_inputs()
-        if len(inputs) != 1:
-            raise ModelUnavailable(f"{directory.name} has {len(inputs)} inputs: one is supported.")
-        self._input = inputs[0].name
+        self._names = sorted(each.name for each in self._session.get_inputs())
 
-    def run(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """The network's outputs for one input [N, ...]. Raises ModelFailed when ONNX Runtime refuses it."""
+    def run(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """The network's outputs. Raises ModelFailed when ONNX Runtime refuses the inputs."""
+        require_inputs(self._name, inputs, self._names)
+        feed = {name: np.ascontiguousarray(each) for name, each in zip(self._names, inputs, strict=True)}
         try:
-            return tuple(self._session.run(None, {self._input: np.ascontiguousarray(batch)}))
+            return tuple(self._session.run(None, feed))
         except _REFUSALS as err:
-            raise ModelFailed(f"{self._name} failed on shape {batch.shape}: {str(err)[:300]}") from err
+            raise ModelFailed(f"{self._name} failed on {shapes(inputs)}: {str(err)[:300]}") from err
 
 
 def _options(options: SessionOptions) -> onnxruntime.SessionOptions:

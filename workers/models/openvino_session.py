@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from api_client.errors import ModelFailed, ModelUnavailable
 from workers.models.directory import ModelDirectory
-from workers.models.session import SessionOptions
+from workers.models.session import SessionOptions, require_inputs, shapes
 
 
 class OpenVinoSession:
-    """An OpenVINO compiled model of one input; reads inference.onnx or inference.pdmodel."""
+    """An OpenVINO compiled model; reads inference.onnx or inference.pdmodel."""
 
     engine = "openvino"
     device = "cpu"
@@ -26,21 +26,23 @@ class OpenVinoSession:
             compiled = core.compile_model(model, "CPU", _properties(options))
         except RuntimeError as err:
             raise ModelUnavailable(f"openvino cannot load {directory.name}: {_first(err)}") from err
-        if len(compiled.inputs) != 1:
-            raise ModelUnavailable(f"{directory.name} has {len(compiled.inputs)} inputs: one is supported.")
+        self._names = sorted(each.any_name for each in compiled.inputs)
         self._request = compiled.create_infer_request()
         self._outputs = range(len(compiled.outputs))
 
-    def run(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """The network's outputs for one input [N, ...]. Raises ModelFailed when OpenVINO refuses it.
+    def run(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """The network's outputs. Raises ModelFailed when OpenVINO refuses the inputs.
 
         The outputs are views of the engine's memory: they hold until the next call.
         """
+        require_inputs(self._name, inputs, self._names)
         try:
-            self._request.set_input_tensor(openvino.Tensor(np.ascontiguousarray(batch), shared_memory=True))
+            for name, each in zip(self._names, inputs, strict=True):
+                tensor = openvino.Tensor(np.ascontiguousarray(each), shared_memory=True)
+                self._request.set_tensor(name, tensor)
             self._request.infer()
         except RuntimeError as err:
-            raise ModelFailed(f"{self._name} failed on shape {batch.shape}: {_first(err)}") from err
+            raise ModelFailed(f"{self._name} failed on {shapes(inputs)}: {_first(err)}") from err
         return tuple(self._request.get_output_tensor(i).data for i in self._outputs)
 
 

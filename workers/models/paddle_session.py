@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from api_client.errors import ModelFailed, ModelUnavailable
 from workers.models.directory import ModelDirectory, ModelFamily
-from workers.models.session import SessionOptions
+from workers.models.session import SessionOptions, require_inputs, shapes
 
 with warnings.catch_warnings():
     # paddle asks for a compiler cache that only its C++ extension builder would use.
@@ -34,7 +34,7 @@ _REFUSALS = (RuntimeError, ValueError, MemoryError)
 
 
 class PaddleSession:
-    """A Paddle Inference predictor of one input.
+    """A Paddle Inference predictor.
 
     No one configuration runs every graph: some are refused when the predictor is created, others only at
     the first run. So the first run tries the configurations, best first, and keeps the one that works.
@@ -53,23 +53,25 @@ class PaddleSession:
         self._proven = False
         self._open_next()
 
-    def run(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """The network's outputs for one input [N, ...]. Raises ModelFailed when Paddle refuses it."""
+    def run(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """The network's outputs. Raises ModelFailed when Paddle refuses the inputs."""
+        require_inputs(self._name, inputs, self._names)
         while True:
             try:
-                outputs = self._run(np.ascontiguousarray(batch))
+                outputs = self._run(inputs)
             except _REFUSALS as err:
                 if self._proven:
-                    raise ModelFailed(f"{self._name} failed on shape {batch.shape}: {_first(err)}") from err
+                    raise ModelFailed(f"{self._name} failed on {shapes(inputs)}: {_first(err)}") from err
                 self._refuse(err)
                 self._open_next()
                 continue
             self._proven = True
             return outputs
 
-    def _run(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        self._input.reshape(batch.shape)
-        self._input.copy_from_cpu(batch)
+    def _run(self, inputs: tuple[NDArray[Any], ...]) -> tuple[NDArray[Any], ...]:
+        for handle, each in zip(self._inputs, inputs, strict=True):
+            handle.reshape(each.shape)
+            handle.copy_from_cpu(np.ascontiguousarray(each))
         self._predictor.run()
         return tuple(output.copy_to_cpu() for output in self._outputs)
 
@@ -81,10 +83,8 @@ class PaddleSession:
             except _REFUSALS as err:
                 self._refuse(err)
                 continue
-            names = self._predictor.get_input_names()
-            if len(names) != 1:
-                raise ModelUnavailable(f"{self._name} has inputs {', '.join(names)}: one is supported.")
-            self._input = self._predictor.get_input_handle(names[0])
+            self._names = sorted(self._predictor.get_input_names())
+            self._inputs = [self._predictor.get_input_handle(name) for name in self._names]
             self._outputs = [self._predictor.get_output_handle(n) for n in self._predictor.get_output_names()]
             return
         raise ModelUnavailable(f"paddle cannot run {self._name}: {'; '.join(self._refusals)}")

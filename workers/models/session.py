@@ -4,16 +4,20 @@ Each engine's library is imported by one module, and only when a session of it i
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal, Protocol, get_args
 
 from numpy.typing import NDArray
 
-from api_client.errors import ConfigurationError, ModelUnavailable
+from api_client.errors import ConfigurationError, ModelFailed, ModelUnavailable
 from workers.models.directory import ModelDirectory
 
 EngineName = Literal["openvino", "onnxruntime", "paddle"]
+
+ItemShapes = tuple[tuple[int, ...], ...]
+"""The shapes of one item's tensors, without N: one for each input of its network."""
 
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 """Every engine, in the order in which `auto` prefers them on a CPU.
@@ -37,8 +41,11 @@ class Session(Protocol):
     def device(self) -> str:
         """The device it runs on: `cpu` or `gpu:N`."""
 
-    def run(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """The network's outputs for one input [N, ...]. Raises ModelFailed when the engine refuses it."""
+    def run(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """The network's outputs. Raises ModelFailed when the engine refuses the inputs.
+
+        `inputs` are arrays [N, ...] in the order of the network's input names, sorted, as PaddleX binds them.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +149,17 @@ def _session(engine: EngineName, directory: ModelDirectory, options: SessionOpti
             from workers.models.paddle_session import PaddleSession
 
             return PaddleSession(directory, options)
+
+
+def shapes(arrays: Iterable[NDArray[Any]]) -> str:
+    """The shapes of arrays as errors show them."""
+    return "shape " + ", ".join(str(array.shape) for array in arrays)
+
+
+def require_inputs(name: str, inputs: Sequence[NDArray[Any]], expected: Sequence[str]) -> None:
+    """Raises ModelFailed unless there is an array for every input."""
+    if len(inputs) != len(expected):
+        raise ModelFailed(f"{name} takes {', '.join(expected)}: {len(inputs)} inputs were given.")
 
 
 def _unreadable(directory: ModelDirectory, engine: str) -> str:

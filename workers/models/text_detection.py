@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from api_client.errors import ConfigurationError, ModelUnavailable
 from workers.models.directory import ModelDirectory
 from workers.models.normalization import Normalization
+from workers.models.session import ItemShapes
 
 Polygon = NDArray[np.float32]
 LimitType = Literal["max", "min", "resize_long"]
@@ -115,10 +116,10 @@ class TextDetection:
         )
 
     @property
-    def warmup_shapes(self) -> tuple[tuple[int, int, int], ...]:
+    def warmup_shapes(self) -> tuple[ItemShapes, ...]:
         """The shape of an A4 page in portrait at 150 dpi."""
         columns, rows = self._resize.size(1240, 1754)
-        return ((3, rows, columns),)
+        return (((3, rows, columns),),)
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """A page (BGR, [H, W, 3]) to a tensor [3, H', W'], both multiples of 32."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from api_client.errors import ModelUnavailable
 from workers.models.directory import ModelDirectory
 from workers.models.normalization import Normalization
+from workers.models.session import ItemShapes
 
 Angle = Literal[0, 180]
 
@@ -66,9 +67,9 @@ class TextOrientation:
         )
 
     @property
-    def warmup_shapes(self) -> tuple[tuple[int, int, int], ...]:
+    def warmup_shapes(self) -> tuple[ItemShapes, ...]:
         """The one shape that every line has."""
-        return ((3, self._height, self._width),)
+        return (((3, self._height, self._width),),)
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """A line (BGR, [H, W, 3]) to a tensor [3, H', W'] of the same shape for every line."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from api_client.errors import ConfigurationError, ModelUnavailable
 from workers.models.directory import ModelDirectory
 from workers.models.normalization import Normalization
+from workers.models.session import ItemShapes
 
 MAX_WIDTH = 3200
 """Wider lines are squeezed into this many columns."""
@@ -63,9 +64,9 @@ class TextRecognition:
         )
 
     @property
-    def warmup_shapes(self) -> tuple[tuple[int, int, int], ...]:
+    def warmup_shapes(self) -> tuple[ItemShapes, ...]:
         """The shape that every line up to 320/48 times as wide as high has."""
-        return ((self._channels, self._height, self._width),)
+        return (((self._channels, self._height, self._width),),)
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """A line (BGR, [H, W, 3]) to a tensor [3, 48, W'], values in [-1, 1], zeros to the right."""

@@ -138,7 +138,7 @@ def test_a_batch_that_does_not_fit_the_network_is_the_model_s_failure(
 ) -> None:
     network = open_network(model, engine)
     side = (48, 320) if model != V4_DET else (64, 64)
-    network.warm_up([(3, *side)])
+    network.warm_up([((3, *side),)])
     with pytest.raises(ModelFailed, match="failed on shape"):
         network.forward(np.zeros((1, 5, *side), dtype=np.float32))
     assert len(network.forward(np.zeros((2, 3, *side), dtype=np.float32))[0]) == 2

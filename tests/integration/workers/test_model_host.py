@@ -27,7 +27,7 @@ def host(loader: str = "open_faulty", batch_timeout: float = 30.0) -> Iterator[M
         name="m",
         path=Path("nowhere"),
         options=SessionOptions(),
-        warm_up=((2, 3),),
+        warm_up=(((2, 3),),),
         loader=f"tests.faulty_network:{loader}",
     )
     made = ModelHost(HostConfig(models=(model,), start_timeout=60, batch_timeout=batch_timeout))
@@ -37,8 +37,8 @@ def host(loader: str = "open_faulty", batch_timeout: float = 30.0) -> Iterator[M
         made.close()
 
 
-def items(*values: float) -> list[NDArray[np.float32]]:
-    return [np.full((2, 3), value, dtype=np.float32) for value in values]
+def items(*values: float) -> list[tuple[NDArray[np.float32]]]:
+    return [(np.full((2, 3), value, dtype=np.float32),) for value in values]
 
 
 def test_a_batch_goes_there_and_back_with_its_ids() -> None:
@@ -56,7 +56,7 @@ def test_a_batch_larger_than_the_memory_makes_it_grow() -> None:
     with host() as under_test:
         under_test.start()
         for count in (1, 5, 2):
-            tensors = [np.full((1000, 500), value, dtype=np.float32) for value in range(count)]
+            tensors = [(np.full((1000, 500), value, dtype=np.float32),) for value in range(count)]
             done = under_test.infer(1, "m", list(range(count)), tensors)
             assert [float(row[0, 0]) for row in done.outputs[0]] == [2.0 * value for value in range(count)]
 
@@ -132,7 +132,7 @@ def test_in_a_batch_with_a_killer_only_the_killer_fails() -> None:
         batcher = DynamicBatcher([under_test], BatchingOptions(max_batch_size=8, max_wait_time=0.05))
         try:
             values = [1, 2, CRASH, 3, RAISE, 4, 5, 6]
-            futures = [batcher.submit("m", tensor, TASK) for tensor in items(*values)]
+            futures = [batcher.submit("m", item, TASK) for item in items(*values)]
             for value, future in zip(values, futures, strict=True):
                 if value == CRASH:
                     with pytest.raises(ModelCrashed):
@@ -152,7 +152,7 @@ def test_both_lanes_answer_their_own_callers_while_the_process_is_killed() -> No
         under_test.start()
         batcher = DynamicBatcher([under_test], BatchingOptions(max_batch_size=4, max_wait_time=0.0))
         try:
-            futures = [batcher.submit("m", tensor, TASK) for tensor in items(*range(240))]
+            futures = [batcher.submit("m", item, TASK) for item in items(*range(240))]
             for answered in (40, 80, 120, 160, 200):
                 futures[answered].result(60)
                 assert under_test.pid is not None

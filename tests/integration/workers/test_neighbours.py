@@ -36,7 +36,7 @@ class Reader:
         batcher = DynamicBatcher([self._host], options)
         try:
             task = TaskContext(task_id="t")
-            futures = [batcher.submit(MODEL, self._tensors[index], task) for index in indices]
+            futures = [batcher.submit(MODEL, (self._tensors[index],), task) for index in indices]
             return [self._recognizer.interpret(future.result(60).outputs) for future in futures]
         finally:
             batcher.close()
@@ -50,7 +50,7 @@ def reader(request: pytest.FixtureRequest) -> Iterator[Reader]:
         name=MODEL,
         path=home / MODEL,
         options=SessionOptions(engine=engine, threads=2),
-        warm_up=((3, 48, 320),),
+        warm_up=(((3, 48, 320),),),
     )
     host = ModelHost(HostConfig(models=(model,)))
     try:

@@ -72,6 +72,6 @@ def test_a_missing_item_is_an_error_and_not_a_shift(
 def test_warm_up_runs_each_shape_once(monkeypatch: pytest.MonkeyPatch, make_directory: MakeDirectory) -> None:
     session = FakeSession(40, 7)
     model = opened(monkeypatch, make_directory, RECOGNITION, session)
-    model.warm_up([(3, 48, 320), (3, 48, 640)])
+    model.warm_up([((3, 48, 320),), ((3, 48, 640),)])
     assert session.seen == [(1, 3, 48, 320), (1, 3, 48, 640)]
     assert (model.engine, model.device) == ("fake", "cpu")

@@ -29,7 +29,7 @@ def test_a_line_is_turned_only_when_the_classifier_is_sure(
 @pytest.mark.parametrize("shape", [(1, 1), (20, 40), (48, 192), (30, 5000), (900, 2)])
 def test_every_line_has_the_same_tensor_shape(classifier: TextOrientation, shape: tuple[int, int]) -> None:
     tensor = classifier.prepare(np.full((*shape, 3), 255, dtype=np.uint8))
-    assert (tensor.shape,) == classifier.warmup_shapes
+    assert ((tensor.shape,),) == classifier.warmup_shapes
     content = min(max(-(-48 * shape[1] // shape[0]), 1), 192)
     assert (tensor[:, :, :content] == 1).all()
     assert not tensor[:, :, content:].any()

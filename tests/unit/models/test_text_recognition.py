@@ -118,7 +118,7 @@ def test_a_model_trained_on_rgb_gets_rgb(make_directory: MakeDirectory) -> None:
 
 def test_warm_up_uses_the_shape_of_short_lines(make_directory: MakeDirectory) -> None:
     model = TextRecognition.open(ModelDirectory.open(make_directory(RECOGNITION, *PADDLE)))
-    assert model.warmup_shapes == (model.prepare(noise(60, 20)).shape,)
+    assert model.warmup_shapes == ((model.prepare(noise(60, 20)).shape,),)
 
 
 def test_a_width_step_below_one_is_refused() -> None:

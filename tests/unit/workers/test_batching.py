@@ -17,6 +17,7 @@ from api_client.errors import (
     DeadlineExceeded,
     ModelCrashed,
     ModelFailed,
+    ModelTimeout,
     ModelUnavailable,
     TaskCancelled,
 )
@@ -39,9 +40,10 @@ class DoublingHost:
         self.entered = threading.Event()
 
     def infer(
-        self, slot: int, model: str, ids: Sequence[int], tensors: Sequence[NDArray[Any]]
+        self, slot: int, model: str, ids: Sequence[int], items: Sequence[tuple[NDArray[Any], ...]]
     ) -> BatchOutput:
         del slot
+        tensors = [tensor for (tensor,) in items]
         assert len({tensor.shape for tensor in tensors}) == 1
         assert len(set(ids)) == len(ids)
         self.entered.set()
@@ -83,7 +85,7 @@ def test_every_item_gets_its_own_answer_whatever_its_companions(
 ) -> None:
     host = DoublingHost()
     with batcher(host, max_batch_size=size, max_wait_time=0.0) as under_test:
-        futures = [under_test.submit(model, tensor(value, width), TASK) for value, width, model in items]
+        futures = [under_test.submit(model, (tensor(value, width),), TASK) for value, width, model in items]
         answers = [future.result(10) for future in futures]
     for (value, width, _), answer in zip(items, answers, strict=True):
         assert answer.outputs[0].shape == (2, width)
@@ -103,7 +105,7 @@ def test_an_item_that_kills_or_fails_fails_alone(
 ) -> None:
     host = DoublingHost(poison=list(poison), refused=list(refused))
     with batcher(host, max_batch_size=8, max_wait_time=0.0) as under_test:
-        futures = [under_test.submit("m", tensor(value), TASK) for value in values]
+        futures = [under_test.submit("m", (tensor(value),), TASK) for value in values]
         for value, future in zip(values, futures, strict=True):
             if value in poison:
                 with pytest.raises(ModelCrashed):
@@ -119,9 +121,9 @@ def test_items_that_wait_while_a_batch_runs_go_together() -> None:
     host = DoublingHost()
     host.gate.clear()
     with batcher(host, max_batch_size=4, max_wait_time=0.0) as under_test:
-        first = under_test.submit("m", tensor(0), TASK)
+        first = under_test.submit("m", (tensor(0),), TASK)
         assert host.entered.wait(10)
-        rest = [under_test.submit("m", tensor(value), TASK) for value in (1, 2, 3)]
+        rest = [under_test.submit("m", (tensor(value),), TASK) for value in (1, 2, 3)]
         host.gate.set()
         assert [value_of(future) for future in [first, *rest]] == [0, 2, 4, 6]
     assert [values for _, values in host.batches] == [[0.0], [1.0, 2.0, 3.0]]
@@ -131,7 +133,7 @@ def test_an_idle_model_waits_for_companions_no_longer_than_told() -> None:
     host = DoublingHost()
     with batcher(host, max_batch_size=2, max_wait_time=30.0) as under_test:
         began = time.monotonic()
-        futures = [under_test.submit("m", tensor(value), TASK) for value in (1, 2)]
+        futures = [under_test.submit("m", (tensor(value),), TASK) for value in (1, 2)]
         assert [value_of(future) for future in futures] == [2, 4]
         assert time.monotonic() - began < 20
     assert [values for _, values in host.batches] == [[1.0, 2.0]]
@@ -143,11 +145,11 @@ def test_interactive_items_overtake_bulk_ones_that_came_first() -> None:
     bulk = TaskContext(task_id="b", priority="bulk")
     with batcher(host, max_batch_size=1, max_wait_time=0.0) as under_test:
         # Both lanes are taken up first, so that all others wait in the batcher.
-        busy = [under_test.submit("m", tensor(value), TASK) for value in (0, 1)]
+        busy = [under_test.submit("m", (tensor(value),), TASK) for value in (0, 1)]
         assert host.entered.wait(10)
         wait_until(lambda: under_test.pending == 0)
-        waiting = [under_test.submit("m", tensor(value), bulk) for value in (10, 11, 12)]
-        urgent = under_test.submit("m", tensor(20), TASK)
+        waiting = [under_test.submit("m", (tensor(value),), bulk) for value in (10, 11, 12)]
+        urgent = under_test.submit("m", (tensor(20),), TASK)
         host.gate.set()
         assert [value_of(each) for each in [*busy, *waiting, urgent]] == [0, 2, 20, 22, 24, 40]
     order = [values[0] for _, values in host.batches]
@@ -161,10 +163,10 @@ def test_what_nobody_waits_for_never_reaches_the_model() -> None:
     late = TaskContext(task_id="late", deadline=time.time() + 0.05)
     unwanted = TaskContext(task_id="unwanted", is_cancelled=cancelled.__contains__)
     with batcher(host, max_batch_size=8, max_wait_time=0.0) as under_test:
-        busy = under_test.submit("m", tensor(0), TASK)
+        busy = under_test.submit("m", (tensor(0),), TASK)
         assert host.entered.wait(10)
         futures = [
-            under_test.submit("m", tensor(i), task) for i, task in enumerate((late, unwanted, TASK), 1)
+            under_test.submit("m", (tensor(i),), task) for i, task in enumerate((late, unwanted, TASK), 1)
         ]
         cancelled.add("unwanted")
         wait_until(lambda: late.deadline is not None and time.time() > late.deadline)
@@ -183,10 +185,10 @@ def test_a_full_batcher_makes_its_callers_wait() -> None:
     host.gate.clear()
     with batcher(host, max_batch_size=1, max_wait_time=0.0, max_pending=2) as under_test:
         for value in range(4):
-            under_test.submit("m", tensor(value), TASK)
+            under_test.submit("m", (tensor(value),), TASK)
             wait_until(lambda: under_test.pending <= 2)
         assert under_test.pending == 2
-        blocked = threading.Thread(target=lambda: under_test.submit("m", tensor(9), TASK).result(10))
+        blocked = threading.Thread(target=lambda: under_test.submit("m", (tensor(9),), TASK).result(10))
         blocked.start()
         blocked.join(0.05)
         assert blocked.is_alive()
@@ -207,8 +209,48 @@ def test_a_batch_that_only_waited_while_the_process_died_is_run_again() -> None:
 
     host = DyingHost()
     with batcher(host, max_batch_size=4, max_wait_time=0.0) as under_test:
-        assert value_of(under_test.submit("m", tensor(3), TASK)) == 6
+        assert value_of(under_test.submit("m", (tensor(3),), TASK)) == 6
     assert host.deaths == 1
+
+
+def test_an_item_alone_is_run_again_after_a_kill_that_may_have_come_from_outside() -> None:
+    class KilledHost(DoublingHost):
+        kills = 0
+
+        def infer(self, *arguments: Any) -> BatchOutput:
+            if not self.kills:
+                self.kills += 1
+                raise HostLostError(ModelCrashed("it was killed"), guilty=True)
+            return super().infer(*arguments)
+
+    host = KilledHost()
+    with batcher(host, max_batch_size=4, max_wait_time=0.0) as under_test:
+        assert value_of(under_test.submit("m", (tensor(3),), TASK)) == 6
+    assert host.kills == 1
+
+
+def test_an_item_that_kills_each_time_runs_alone_twice_and_no_more() -> None:
+    host = DoublingHost(poison=[5])
+    with batcher(host, max_batch_size=1, max_wait_time=0.0) as under_test:
+        with pytest.raises(ModelCrashed, match="it died"):
+            under_test.submit("m", (tensor(5),), TASK).result(10)
+        assert value_of(under_test.submit("m", (tensor(3),), TASK)) == 6
+    assert host.batches == [("m", [5.0])] * 2 + [("m", [3.0])]
+
+
+def test_an_item_that_hangs_is_not_waited_for_twice() -> None:
+    class HangingHost(DoublingHost):
+        def infer(self, *arguments: Any) -> BatchOutput:
+            super().infer(*arguments)
+            raise HostLostError(ModelTimeout("no answer"), guilty=True)
+
+    host = HangingHost()
+    with (
+        batcher(host, max_batch_size=1, max_wait_time=0.0) as under_test,
+        pytest.raises(ModelTimeout),
+    ):
+        under_test.submit("m", (tensor(1),), TASK).result(10)
+    assert len(host.batches) == 1
 
 
 def test_a_host_that_cannot_be_started_fails_the_whole_batch_with_its_reason() -> None:
@@ -221,14 +263,14 @@ def test_a_host_that_cannot_be_started_fails_the_whole_batch_with_its_reason() -
         batcher(MissingHost(), max_batch_size=4, max_wait_time=0.0) as under_test,
         pytest.raises(ModelUnavailable, match="no memory for the weights"),
     ):
-        under_test.submit("m", tensor(1), TASK).result(10)
+        under_test.submit("m", (tensor(1),), TASK).result(10)
 
 
 def test_closing_answers_what_waits() -> None:
     host = DoublingHost()
     host.gate.clear()
     with batcher(host, max_batch_size=2, max_wait_time=60.0) as under_test:
-        futures = [under_test.submit("m", tensor(value), TASK) for value in (1, 2, 3)]
+        futures = [under_test.submit("m", (tensor(value),), TASK) for value in (1, 2, 3)]
         host.gate.set()
     assert [value_of(future) for future in futures] == [2, 4, 6]
 

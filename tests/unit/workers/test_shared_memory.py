@@ -25,12 +25,14 @@ def test_a_batch_is_read_as_it_was_written(count: int, shape: tuple[int, ...], n
     theirs = Arena(os.dup(ours.fd))
     random = np.random.default_rng(number)
     tensors = [random.random(shape, dtype=np.float32) for _ in range(count)]
+    scales = [random.random(2) for _ in range(count)]
     ids = [int(each) for each in random.integers(0, 2**50, count)]
-    place = write_batch(ours, number, ids, tensors)
+    places = write_batch(ours, number, ids, list(zip(tensors, scales, strict=True)))
     theirs.attach(ours.size)
     assert read_ids(theirs, number, count) == ids
     assert read_ids(theirs, number + 1, count) is None
-    np.testing.assert_array_equal(theirs.view(place.offset, place.shape, place.dtype), np.stack(tensors))
+    for place, column in zip(places, (np.stack(tensors), np.stack(scales)), strict=True):
+        np.testing.assert_array_equal(theirs.view(place.offset, place.shape, place.dtype), column)
     outputs = (np.stack(tensors) * 2, np.arange(count))
     places = write_outputs(theirs, number, ids, outputs)
     ours.attach(theirs.size)
