@@ -23,6 +23,9 @@ PaddlewheelError
 │   │   ├── ImageTooLarge        image_too_large
 │   │   ├── ImageTooSmall        image_too_small
 │   │   └── ImageTooNarrow       image_too_narrow
+│   ├── UrlError
+│   │   ├── UrlRefused           url_refused
+│   │   └── UrlUnavailable       url_unavailable
 │   ├── PdfError
 │   │   ├── PdfCorrupt           pdf_corrupt
 │   │   ├── PdfEncrypted         pdf_encrypted
@@ -204,6 +207,24 @@ class ImageTooNarrow(ImageError):
     """One side of the image is too many times longer than the other."""
 
     code = "image_too_narrow"
+
+
+class UrlError(CallerError):
+    """The image cannot be fetched from its address."""
+
+    code = "url_error"
+
+
+class UrlRefused(UrlError):
+    """Images are not fetched from such an address: put the image instead."""
+
+    code = "url_refused"
+
+
+class UrlUnavailable(UrlError):
+    """The server behind the address did not send an image."""
+
+    code = "url_unavailable"
 
 
 class PdfError(CallerError):
