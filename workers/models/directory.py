@@ -15,14 +15,22 @@ import yaml
 
 from api_client.errors import ModelUnavailable
 
-ModelFamily = Literal["text_detection", "text_orientation", "text_recognition"]
+ModelFamily = Literal[
+    "face_detection",
+    "image_classification",
+    "image_feature",
+    "object_detection",
+    "text_detection",
+    "text_orientation",
+    "text_recognition",
+]
 
 CONFIG = "inference.yml"
 GRAPHS = ("inference.json", "inference.pdmodel")
 PARAMS = "inference.pdiparams"
 ONNX = "inference.onnx"
 
-# Of the two labels of a line classifier; a page classifier has four.
+# The two labels of a line classifier; any other classifier is one of pictures.
 LINE_ANGLES = ("0_degree", "180_degree")
 
 
@@ -31,8 +39,9 @@ class ModelDirectory:
     """One model's files.
 
     `name` is what it is served as, at first the config's `Global.model_name`; `family` is derived from its
-    `PostProcess`, so official PaddleX directories need nothing added. `graph` and `params` are Paddle's
-    files (both or neither are set), `onnx` is the ONNX file; at least one of the two forms is there.
+    `PostProcess`, or from a detector's `Preprocess`, so official PaddleX directories need nothing added.
+    `graph` and `params` are Paddle's files (both or neither are set), `onnx` is the ONNX file; at least one
+    of the two forms is there.
     """
 
     path: Path
@@ -69,7 +78,10 @@ class ModelDirectory:
         steps = (self.config.get("PreProcess") or {}).get("transform_ops")
         if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
             raise ModelUnavailable(f"{self.path / CONFIG} has no PreProcess.transform_ops: export it again.")
-        return {name: settings or {} for step in steps for name, settings in step.items()}
+        given = {name: settings or {} for step in steps for name, settings in step.items()}
+        if not all(isinstance(settings, dict) for settings in given.values()):
+            raise ModelUnavailable(f"{self.path / CONFIG}: a step's settings are no mapping.")
+        return given
 
     @property
     def channel_order(self) -> Literal["BGR", "RGB"]:
@@ -121,14 +133,24 @@ def _name(config: Mapping[str, Any], path: Path) -> str:
 
 def _family(config: Mapping[str, Any], path: Path) -> ModelFamily:
     post = config.get("PostProcess")
-    post = post if isinstance(post, dict) else {}
-    match post.get("name"):
-        case "CTCLabelDecode":
+    match post if isinstance(post, dict) else {}:
+        case {"name": "CTCLabelDecode"}:
             return "text_recognition"
-        case "DBPostProcess":
+        case {"name": "DBPostProcess"}:
             return "text_detection"
-    match post:
-        case {"Topk": {"label_list": [*labels]}} if set(labels) == set(LINE_ANGLES):
+        case {"name": "CenterFaceDecode"}:
+            return "face_detection"
+        case {"Topk": {"label_list": [*labels]}} if set(map(str, labels)) == set(LINE_ANGLES):
             return "text_orientation"
-    known = "CTCLabelDecode, DBPostProcess or a Topk of 0_degree and 180_degree"
-    raise ModelUnavailable(f"{path / CONFIG}: its PostProcess belongs to no family served here ({known}).")
+        case {"Topk": {}}:
+            return "image_classification"
+        case {"NormalizeFeatures": _}:
+            return "image_feature"
+    # PaddleX's detectors have no PostProcess, and their Preprocess is spelt and shaped in a way of its own.
+    if "Preprocess" in config and "label_list" in config:
+        return "object_detection"
+    known = "CTCLabelDecode, DBPostProcess, CenterFaceDecode, Topk, NormalizeFeatures"
+    raise ModelUnavailable(
+        f"{path / CONFIG}: its PostProcess belongs to no family served here ({known}), "
+        "and it has no Preprocess and label_list, as a detector has."
+    )

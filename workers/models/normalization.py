@@ -25,6 +25,16 @@ class Normalization:
         self._table = np.stack(channels, axis=-1)[np.newaxis]
 
     @classmethod
+    def scaled(cls, scale: float, mean: Sequence[float], std: Sequence[float]) -> "Normalization":
+        """Pixels times `scale`, less `mean`, divided by `std`, as PaddleX computes it.
+
+        That is x * (scale / std) + (-mean / std), the factors in double precision.
+        """
+        return cls(
+            [_PIXELS * np.float32(scale / s) + np.float32(-m / s) for m, s in zip(mean, std, strict=True)]
+        )
+
+    @classmethod
     def centred(cls) -> "Normalization":
         """0..255 to -1..1, in the order of operations of PaddleX's OCRReisizeNormImg."""
         values = _PIXELS / np.float32(255)
@@ -34,24 +44,25 @@ class Normalization:
 
     @classmethod
     def of(cls, directory: ModelDirectory) -> "Normalization":
-        """The config's NormalizeImage step. Raises ModelUnavailable when it cannot be understood.
-
-        PaddleX computes x * (scale / std) + (-mean / std), the factors in double precision.
-        """
+        """The config's NormalizeImage step. Raises ModelUnavailable when it cannot be understood."""
         settings = directory.transforms.get("NormalizeImage", {})
         try:
-            scale = _fraction(settings.get("scale", 1 / 255))
-            mean = _three(settings, "mean", (0.485, 0.456, 0.406))
-            std = _three(settings, "std", (0.229, 0.224, 0.225))
+            return cls.scaled(_fraction(settings.get("scale", 1 / 255)), *mean_and_std(settings))
         except (TypeError, ValueError, ZeroDivisionError) as err:
             raise ModelUnavailable(f"{directory.path}: NormalizeImage has a bad setting: {err}") from err
-        return cls(
-            [_PIXELS * np.float32(scale / s) + np.float32(-m / s) for m, s in zip(mean, std, strict=True)]
-        )
 
     def fill(self, tensor: NDArray[np.float32], image: NDArray[Any]) -> None:
         """Write an image (uint8, [H, W, 3]) into a tensor [3, H, W]."""
         tensor[:] = cv2.LUT(image, self._table).transpose(2, 0, 1)
+
+    def apply(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """An image (uint8, [H, W, 3]) to numbers of the same shape."""
+        return np.asarray(cv2.LUT(image, self._table), dtype=np.float32)
+
+
+def mean_and_std(settings: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Of a NormalizeImage step, ImageNet's where it names none. Raises TypeError or ValueError."""
+    return _three(settings, "mean", (0.485, 0.456, 0.406)), _three(settings, "std", (0.229, 0.224, 0.225))
 
 
 def _three(settings: Mapping[str, Any], key: str, default: tuple[float, ...]) -> tuple[float, ...]:

@@ -167,6 +167,8 @@ def _tensorrt_config(directory: ModelDirectory, options: SessionOptions, folder:
     """
     if directory.graph is None or directory.graph.suffix != ".pdmodel":
         raise ModelUnavailable(f"{directory.name}: use_tensorrt needs an inference.pdmodel, turn it off.")
+    if directory.family not in _TENSORRT_SHAPES:
+        raise ModelUnavailable(f"{directory.name}: use_tensorrt is for text models only, turn it off.")
     shapes = str(folder / "shapes.pbtxt")
     collecting = _gpu_config(directory, options, new_ir=False)
     collecting.collect_shape_range_info(shapes)

@@ -58,7 +58,7 @@ def test_missing_weights_are_named(
         ("Global: !!python/object/apply:os.getcwd []", "cannot be read"),
         ({"PostProcess": {"name": "CTCLabelDecode"}}, "Global.model_name"),
         ({**RECOGNITION, "PostProcess": {"name": "SARLabelDecode"}}, "no family served here"),
-        ({**ORIENTATION, "PostProcess": {"Topk": {"label_list": ["cat", "dog"]}}}, "no family served here"),
+        ({**ORIENTATION, "PostProcess": {"Softmax": None}}, "no family served here"),
         ({**ORIENTATION, "PostProcess": "Topk"}, "no family served here"),
         ({**ORIENTATION, "PostProcess": {"Topk": [1]}}, "no family served here"),
     ],
