@@ -14,16 +14,10 @@ from pydantic import BaseModel
 from api_client.addresses import Addresses
 from api_client.blobs import BlobStore, open_blob_store
 from api_client.connection import broker_errors, connect
-from api_client.contracts import (
-    RECOGNIZE_TEXT,
-    RECOGNIZE_TEXTS,
-    ImageRef,
-    Priority,
-    Request,
-    TaskSpec,
-)
+from api_client.contracts import ImageRef, Priority, Request, TaskSpec
 from api_client.errors import ResultTimeout, TaskNotFound
-from api_client.messages import TaskMessage
+from api_client.known_tasks import BULK_SPECS
+from api_client.messages import WAKE_TOKENS, TaskMessage
 from api_client.pending import AsyncPending, Reply
 from api_client.putting import store_many, store_missing, store_one
 from api_client.requests import build_request, make_id, make_message
@@ -41,9 +35,6 @@ from api_client.waiting import ResultReader
 RequestT = TypeVar("RequestT", bound=Request)
 ResultT = TypeVar("ResultT", bound=BaseModel)
 
-BULK_SPECS: Final[dict[str, TaskSpec[Any, Any]]] = {RECOGNIZE_TEXT.name: RECOGNIZE_TEXTS}
-"""Tasks whose items may travel together, with the task that carries them."""
-
 GROUP_SIZE: Final = 16
 """Items in one message of `enqueue_many`: a task costs about a millisecond whatever is in it."""
 
@@ -56,6 +47,8 @@ _PIPELINE: Final = 200
 _ACCEPT: Final = """
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'EX', ARGV[2]) then
   redis.call('LPUSH', KEYS[2], ARGV[3])
+  redis.call('LPUSH', KEYS[3], 1)
+  redis.call('LTRIM', KEYS[3], 0, ARGV[4])
   return 1
 end
 return 0
@@ -247,9 +240,9 @@ class AsyncClient:
         if self._results is self._broker:
             pipeline = self._broker.pipeline(transaction=False)
             for message in messages:
-                keys = (RESULT_KEY.format(message.id), message.list_key)
-                arguments = (_record_of(message), DEFAULT_RECORD_TTL, message.encode())
-                pipeline.eval(_ACCEPT, 2, *keys, *arguments)
+                keys = (RESULT_KEY.format(message.id), message.list_key, message.wake_key)
+                arguments = (_record_of(message), DEFAULT_RECORD_TTL, message.encode(), WAKE_TOKENS - 1)
+                pipeline.eval(_ACCEPT, 3, *keys, *arguments)
             await pipeline.execute()
             return
         # Two servers cannot accept in one step: a record without its message would never be answered, so
@@ -259,6 +252,8 @@ class AsyncClient:
         pipeline = self._broker.pipeline(transaction=False)
         for message in fresh:
             pipeline.lpush(message.list_key, message.encode())
+            pipeline.lpush(message.wake_key, 1)
+            pipeline.ltrim(message.wake_key, 0, WAKE_TOKENS - 1)
         await pipeline.execute()
         records = self._results.pipeline(transaction=False)
         for message in fresh:

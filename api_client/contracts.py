@@ -39,6 +39,42 @@ class ImageRef(BaseModel):
     expires_at: float | None = None
 
 
+class ItemError(BaseModel):
+    """Why one item of many failed."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    code: str
+    message: str
+
+
+RequestT = TypeVar("RequestT", bound=Request)
+ResultT = TypeVar("ResultT", bound=BaseModel)
+
+
+class Many(Request, Generic[RequestT]):
+    """Many requests in one message: a Celery task costs about a millisecond, whatever is in it."""
+
+    items: tuple[RequestT, ...] = Field(min_length=1, max_length=256)
+
+
+class Outcome(BaseModel, Generic[ResultT]):
+    """One item's outcome: exactly one of the two is set."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    result: ResultT | None = None
+    error: ItemError | None = None
+
+
+class Outcomes(BaseModel, Generic[ResultT]):
+    """The outcomes of `Many`, in the order of its items."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    items: tuple[Outcome[ResultT], ...]
+
+
 class RecognizeText(Request):
     """One text line in one image. For a PDF, `page_index` (from 0) says which page holds the line."""
 
@@ -62,39 +98,14 @@ class ReadPages(Request):
     min_score: float = Field(default=0.5, ge=0, le=1)
 
 
-class RecognizeTexts(Request):
-    """Many text lines in one message: a Celery task costs about a millisecond, whatever is in it."""
-
-    items: tuple[RecognizeText, ...] = Field(min_length=1, max_length=256)
+class RecognizeTexts(Many[RecognizeText]):
+    """Many text lines in one message."""
 
 
-class ItemError(BaseModel):
-    """Why one item of many failed."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    code: str
-    message: str
-
-
-class RecognizedItem(BaseModel):
-    """One item's outcome: exactly one of the two is set."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    result: RecognizedText | None = None
-    error: ItemError | None = None
-
-
-class RecognizedTexts(BaseModel):
+class RecognizedTexts(Outcomes[RecognizedText]):
     """The outcomes of `RecognizeTexts`, in the order of its items."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
-    items: tuple[RecognizedItem, ...]
-
-
-RequestT = TypeVar("RequestT", bound=Request)
 ResultT_co = TypeVar("ResultT_co", bound=BaseModel, covariant=True)
 
 
@@ -113,6 +124,3 @@ RECOGNIZE_TEXTS = TaskSpec(
     name="ocr.recognize_many", queue="gpu", request=RecognizeTexts, result=RecognizedTexts
 )
 READ_PAGES = TaskSpec(name="ocr.read", queue="gpu", request=ReadPages, result=ReadDocument)
-
-TASKS: tuple[TaskSpec[Request, BaseModel], ...] = (READ_PAGES, RECOGNIZE_TEXT, RECOGNIZE_TEXTS)  # type: ignore[assignment]
-"""Every task that a worker knows."""

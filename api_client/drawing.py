@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 Polygon: TypeAlias = tuple[tuple[float, float], ...]
 
-_INK: Final[Colour] = (24, 24, 27)
-_GREY: Final[Colour] = (113, 113, 122)
-_PAPER: Final[Colour] = (255, 255, 255)
-_DESK: Final[Colour] = (228, 228, 231)
+INK: Final[Colour] = (24, 24, 27)
+GREY: Final[Colour] = (113, 113, 122)
+PAPER: Final[Colour] = (255, 255, 255)
+DESK: Final[Colour] = (228, 228, 231)
 
 _FILL_ON_PICTURE: Final = 0.35
 _FILL_ON_PAPER: Final = 0.08
@@ -53,12 +53,12 @@ def draw_page(page: "Page", data: bytes) -> "Image":
         )
     scale = _page_scale(page)
     size = (max(1, round(page.width * scale)), max(1, round(page.height * scale)))
-    marked, written = picture.resize(size, Image.Resampling.LANCZOS), Image.new("RGB", size, _PAPER)
+    marked, written = picture.resize(size, Image.Resampling.LANCZOS), Image.new("RGB", size, PAPER)
     for index, (polygon, text) in enumerate(zip(page.dt_polys, page.rec_texts, strict=True)):
         corners = tuple((x * scale, y * scale) for x, y in polygon)
-        colour = _colour(index)
-        _mark(marked, corners, colour, fill=_FILL_ON_PICTURE, outline=1.0)
-        _mark(written, corners, colour, fill=_FILL_ON_PAPER, outline=_OUTLINE_ON_PAPER)
+        colour = colour_of(index)
+        mark(marked, corners, colour, fill=_FILL_ON_PICTURE, outline=1.0)
+        mark(written, corners, colour, fill=_FILL_ON_PAPER, outline=_OUTLINE_ON_PAPER)
         _write(written, corners, text)
     return _side_by_side(marked, written)
 
@@ -67,7 +67,7 @@ def draw_line(line: "RecognizedText", data: bytes) -> "Image":
     """The line above, its text and score below."""
     from PIL import Image, ImageDraw
 
-    picture = _comfortable(open_picture(data, page_index=line.page_index))
+    picture = comfortable(open_picture(data, page_index=line.page_index))
     margin = min(32, max(8, picture.height // 8))
     letters = Lettering(line.rec_text or "(no text)")
     room = picture.width - 2 * margin
@@ -76,17 +76,17 @@ def draw_line(line: "RecognizedText", data: bytes) -> "Image":
     caption = Lettering(f"score {line.rec_score:.4f}")
     width = math.ceil(max(picture.width, max(letters.width(size), caption.width(small)) + 2 * margin))
     text_top, caption_top = picture.height + margin, picture.height + margin + round(1.3 * size)
-    drawn = Image.new("RGB", (width, caption_top + round(1.3 * small) + margin), _PAPER)
-    drawn.paste(_DESK, (0, 0, width, picture.height))
+    drawn = Image.new("RGB", (width, caption_top + round(1.3 * small) + margin), PAPER)
+    drawn.paste(DESK, (0, 0, width, picture.height))
     drawn.paste(picture, ((width - picture.width) // 2, 0))
     draw, sides = ImageDraw.Draw(drawn), (margin, width - margin)
-    draw.line((0, picture.height, width, picture.height), fill=_DESK, width=2)
-    letters.draw(draw, sides, text_top + 0.6 * size, size, _INK if line.rec_text else _GREY)
-    caption.draw(draw, sides, caption_top + 0.65 * small, small, _GREY)
+    draw.line((0, picture.height, width, picture.height), fill=DESK, width=2)
+    letters.draw(draw, sides, text_top + 0.6 * size, size, INK if line.rec_text else GREY)
+    caption.draw(draw, sides, caption_top + 0.65 * small, small, GREY)
     return drawn
 
 
-def _comfortable(picture: "Image") -> "Image":
+def comfortable(picture: "Image") -> "Image":
     """Lines are often 32 pixels high: enlarged enough for a caption to be read below them."""
     from PIL import Image
 
@@ -108,13 +108,14 @@ def _sides(polygon: Polygon) -> tuple[float, float]:
     return math.dist(top_left, top_right), math.dist(top_left, bottom_left)
 
 
-def _colour(index: int) -> Colour:
+def colour_of(index: int) -> Colour:
     """Neighbours differ: the golden angle around the colour wheel, in a lightness that shows on paper."""
     red, green, blue = colorsys.hls_to_rgb((0.58 + index * 0.381966) % 1.0, 0.45, 0.72)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def _mark(image: "Image", polygon: Polygon, colour: Colour, *, fill: float, outline: float) -> None:
+def mark(image: "Image", polygon: Polygon, colour: Colour, *, fill: float, outline: float) -> None:
+    """Fill and outline a polygon, smoothly; `fill` and `outline` are how far they cover, up to 1."""
     from PIL import Image, ImageDraw
 
     line = max(1.5, min(_sides(polygon)) / 18)
@@ -185,13 +186,13 @@ def _paste_centred(image: "Image", tile: "Image", polygon: Polygon, degrees: flo
     centre_x = sum(x for x, _ in polygon) / len(polygon)
     centre_y = sum(y for _, y in polygon) / len(polygon)
     left, top = round(centre_x - tile.width / 2), round(centre_y - tile.height / 2)
-    image.paste(_INK, (left, top, left + tile.width, top + tile.height), tile)
+    image.paste(INK, (left, top, left + tile.width, top + tile.height), tile)
 
 
 def _side_by_side(left: "Image", right: "Image") -> "Image":
     from PIL import Image
 
-    both = Image.new("RGB", (left.width + _GUTTER + right.width, left.height), _DESK)
+    both = Image.new("RGB", (left.width + _GUTTER + right.width, left.height), DESK)
     both.paste(left, (0, 0))
     both.paste(right, (left.width + _GUTTER, 0))
     return both

@@ -31,9 +31,13 @@ PaddlewheelError
 │   │   ├── PdfEncrypted         pdf_encrypted
 │   │   ├── PdfPageNotFound      pdf_page_not_found
 │   │   └── PdfTooManyPages      pdf_too_many_pages
+│   ├── FaceError
+│   │   ├── NoFace               no_face
+│   │   └── SeveralFaces         several_faces
 │   └── GalleryError
 │       ├── GalleryNotFound      gallery_not_found
 │       ├── GalleryExists        gallery_exists
+│       ├── DuplicateImage       duplicate_image
 │       ├── DimensionMismatch    dimension_mismatch
 │       ├── VectorInvalid        vector_invalid
 │       ├── ModelMismatch        model_mismatch
@@ -46,6 +50,7 @@ PaddlewheelError
     ├── BrokerUnavailable        broker_unavailable
     ├── BlobStoreUnavailable     blob_store_unavailable
     ├── WorkerOverloaded         worker_overloaded
+    ├── FamilyNotServed          family_not_served
     ├── ModelUnavailable         model_unavailable
     ├── ModelFailed              model_failed
     ├── ModelCrashed             model_crashed
@@ -257,6 +262,24 @@ class PdfTooManyPages(PdfError):
     code = "pdf_too_many_pages"
 
 
+class FaceError(CallerError):
+    """The image cannot stand for one face."""
+
+    code = "face_error"
+
+
+class NoFace(FaceError):
+    """No face was found in the image: give a picture that shows one, or a lower `min_score`."""
+
+    code = "no_face"
+
+
+class SeveralFaces(FaceError):
+    """The image shows several faces: cut one out, or ask for the largest or for all."""
+
+    code = "several_faces"
+
+
 class GalleryError(CallerError):
     """The gallery or what it was given cannot be used."""
 
@@ -273,6 +296,12 @@ class GalleryExists(GalleryError):
     """A gallery of that key exists already: delete it first, or choose another key."""
 
     code = "gallery_exists"
+
+
+class DuplicateImage(GalleryError):
+    """The image is in the gallery already, under the same label."""
+
+    code = "duplicate_image"
 
 
 class DimensionMismatch(GalleryError):
@@ -345,6 +374,12 @@ class WorkerOverloaded(OperatorError):
     """The worker has more waiting items than it may hold: try again later."""
 
     code = "worker_overloaded"
+
+
+class FamilyNotServed(OperatorError):
+    """The worker does not serve tasks of this family: its settings turn it off, or lack what it needs."""
+
+    code = "family_not_served"
 
 
 class ModelUnavailable(OperatorError):

@@ -12,9 +12,8 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
-from api_client.async_client import BULK_SPECS
 from api_client.blobs import BlobStore
-from api_client.contracts import ImageRef, ItemError, RecognizedItem, Request, TaskSpec
+from api_client.contracts import ImageRef, ItemError, Outcome, Request, TaskSpec
 from api_client.errors import (
     ConfigurationError,
     DeadlineExceeded,
@@ -24,6 +23,7 @@ from api_client.errors import (
     TaskCancelled,
     TaskNotFound,
 )
+from api_client.known_tasks import BULK_SPECS
 from api_client.messages import PRIORITIES, TaskMessage
 from api_client.result_store import TaskRecord
 
@@ -139,13 +139,14 @@ class InMemoryBroker:
         carrier = BULK_SPECS[spec.name]
 
         def answer_each(request: Any) -> BaseModel:
-            items = []
+            items: list[Outcome[Any]] = []
             for item in request.items:
                 try:
-                    items.append(RecognizedItem.model_validate({"result": self._answer(spec, handler, item)}))
+                    items.append(Outcome(result=self._answer(spec, handler, item)))
                 except PaddlewheelError as err:
-                    items.append(RecognizedItem(error=ItemError(code=err.code, message=err.message)))
-            outcome: BaseModel = carrier.result.model_validate({"items": items})
+                    items.append(Outcome(error=ItemError(code=err.code, message=err.message)))
+            answers = [item.model_dump() for item in items]
+            outcome: BaseModel = carrier.result.model_validate({"items": answers})
             return outcome
 
         return answer_each

@@ -21,8 +21,18 @@ PRIORITIES: Final[dict[Priority, int]] = {"interactive": 0, "bulk": 6}
 PRIORITY_SEPARATOR: Final = "\x06\x16"
 """kombu's default: a list per priority step is named queue, separator, step."""
 
+WAKE_KEY: Final = "paddlewheel:wake:{}"
+"""A queue's tokens: one is pushed beside each message, for a worker that waits."""
+
+WAKE_TOKENS: Final = 64
+"""Enough for every idle worker; more are never kept."""
+
 DEADLINE_HEADER: Final = "deadline"
 ENQUEUED_AT_HEADER: Final = "enqueued_at"
+
+
+_NOT_SHOWN: Final = frozenset({"image", "label", "labels", "external_id", "external_ids", "features"})
+"""Fields that are long, or that name people."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +52,11 @@ class TaskMessage:
         """The broker's list that a worker takes this task from."""
         step = PRIORITIES[self.priority]
         return f"{self.queue}{PRIORITY_SEPARATOR}{step}" if step else self.queue
+
+    @property
+    def wake_key(self) -> str:
+        """Where a token wakes a worker that waits for this task's queue."""
+        return WAKE_KEY.format(self.queue)
 
     def encode(self) -> bytes:
         """The bytes that are pushed to `list_key`."""
@@ -97,8 +112,9 @@ def describe(request: dict[str, Any], limit: int = 160) -> str:
     """What operators see in Flower and in logs: names and short addresses, never more than a line."""
     items = request.get("items")
     if items:
-        return f"{len(items)} items, first {describe(items[0], limit - 24)}"
+        where = f" for {request['gallery']}" if "gallery" in request else ""
+        return f"{len(items)} items{where}, first {describe(items[0], limit - 24)}"[:limit]
     image = request.get("image", {})
     parts = [str(image.get("input_path") or image.get("blob", ""))[-80:]]
-    parts += [f"{key}={value}" for key, value in request.items() if key != "image"]
+    parts += [f"{key}={value}" for key, value in request.items() if key not in _NOT_SHOWN]
     return " ".join(parts)[:limit]

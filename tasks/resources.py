@@ -1,8 +1,42 @@
 """What tasks may use. The worker builds it once a process and installs it here; tests install their own."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from api_client.contracts import ReadPages, RecognizedTexts, RecognizeText, RecognizeTexts
+from api_client.contracts import Outcome, ReadPages, RecognizedTexts, RecognizeText, RecognizeTexts
+from api_client.faces import (
+    DetectedFaces,
+    DetectFaces,
+    EmbeddedFaces,
+    EmbedFaces,
+    IdentifiedFaces,
+    IdentifyFaces,
+)
+from api_client.galleries import (
+    AddedImages,
+    AppendGallery,
+    BuildGallery,
+    DeletedGallery,
+    DeleteGallery,
+    DescribeGallery,
+    ExportedGallery,
+    ExportGallery,
+    FoundVectors,
+    GalleryDescription,
+    ImportedGallery,
+    ImportGallery,
+    RemovedVectors,
+    RemoveGallery,
+    SearchGallery,
+)
+from api_client.images import (
+    ClassifiedImage,
+    ClassifyImage,
+    ExtractedFeature,
+    ExtractFeature,
+    SearchImage,
+    SimilarImages,
+)
 from api_client.results import ReadDocument, RecognizedText
 from tasks.context import TaskContext
 
@@ -18,6 +52,90 @@ class TextReader(Protocol):
 
     def read(self, request: ReadPages, task: TaskContext) -> ReadDocument:
         """The pages of an image or a PDF."""
+
+
+class Faces(Protocol):
+    """Finds, embeds and identifies faces; of many pictures, one that fails does not fail the others."""
+
+    def detect(self, request: DetectFaces, task: TaskContext) -> DetectedFaces:
+        """The faces in a picture."""
+
+    def detect_many(
+        self, requests: Sequence[DetectFaces], task: TaskContext
+    ) -> tuple[Outcome[DetectedFaces], ...]:
+        """Of many pictures."""
+
+    def embed(self, request: EmbedFaces, task: TaskContext) -> EmbeddedFaces:
+        """The faces in a picture, with their embeddings."""
+
+    def embed_many(
+        self, requests: Sequence[EmbedFaces], task: TaskContext
+    ) -> tuple[Outcome[EmbeddedFaces], ...]:
+        """Of many pictures."""
+
+    def identify(self, request: IdentifyFaces, task: TaskContext) -> IdentifiedFaces:
+        """The faces in a picture, and whose they are."""
+
+    def identify_many(
+        self, requests: Sequence[IdentifyFaces], task: TaskContext
+    ) -> tuple[Outcome[IdentifiedFaces], ...]:
+        """Of many pictures."""
+
+
+class Pictures(Protocol):
+    """Knows whole pictures; of many, one that fails does not fail the others."""
+
+    def extract(self, request: ExtractFeature, task: TaskContext) -> ExtractedFeature:
+        """The feature of a picture."""
+
+    def extract_many(
+        self, requests: Sequence[ExtractFeature], task: TaskContext
+    ) -> tuple[Outcome[ExtractedFeature], ...]:
+        """Of many pictures."""
+
+    def search(self, request: SearchImage, task: TaskContext) -> SimilarImages:
+        """What of a gallery is like a picture."""
+
+    def search_many(
+        self, requests: Sequence[SearchImage], task: TaskContext
+    ) -> tuple[Outcome[SimilarImages], ...]:
+        """Of many pictures."""
+
+    def classify(self, request: ClassifyImage, task: TaskContext) -> ClassifiedImage:
+        """What a picture shows."""
+
+    def classify_many(
+        self, requests: Sequence[ClassifyImage], task: TaskContext
+    ) -> tuple[Outcome[ClassifiedImage], ...]:
+        """Of many pictures."""
+
+
+class Galleries(Protocol):
+    """Keeps galleries."""
+
+    def build(self, request: BuildGallery, task: TaskContext) -> AddedImages:
+        """A new gallery, with its first images."""
+
+    def append(self, request: AppendGallery, task: TaskContext) -> AddedImages:
+        """More images in a gallery."""
+
+    def remove(self, request: RemoveGallery, task: TaskContext) -> RemovedVectors:
+        """Take vectors out of a gallery."""
+
+    def search(self, request: SearchGallery, task: TaskContext) -> FoundVectors:
+        """Search a gallery by features."""
+
+    def describe(self, request: DescribeGallery, task: TaskContext) -> GalleryDescription:
+        """What a gallery is made of."""
+
+    def delete(self, request: DeleteGallery, task: TaskContext) -> DeletedGallery:
+        """Delete a gallery."""
+
+    def export(self, request: ExportGallery, task: TaskContext) -> ExportedGallery:
+        """Write a gallery as PaddleX's folder."""
+
+    def import_(self, request: ImportGallery, task: TaskContext) -> ImportedGallery:
+        """A new gallery out of PaddleX's folder."""
 
 
 class Cancellations(Protocol):
@@ -39,6 +157,18 @@ class Resources(Protocol):
     @property
     def text(self) -> TextReader:
         """Models that read text."""
+
+    @property
+    def faces(self) -> Faces:
+        """Models that see faces."""
+
+    @property
+    def pictures(self) -> Pictures:
+        """Models that see whole pictures."""
+
+    @property
+    def galleries(self) -> Galleries:
+        """Galleries of faces and of pictures."""
 
     @property
     def cancellations(self) -> Cancellations:

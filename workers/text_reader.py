@@ -11,8 +11,8 @@ import numpy as np
 
 from api_client.contracts import (
     ItemError,
+    Outcome,
     ReadPages,
-    RecognizedItem,
     RecognizedTexts,
     RecognizeText,
     RecognizeTexts,
@@ -200,10 +200,10 @@ def _attempt(work: Callable[..., T], *arguments: object) -> T | PaddlewheelError
         return InternalError("The item failed unexpectedly; the worker's log has the details.")
 
 
-def _outcome(result: RecognizedText | PaddlewheelError) -> RecognizedItem:
+def _outcome(result: RecognizedText | PaddlewheelError) -> Outcome[RecognizedText]:
     if isinstance(result, PaddlewheelError):
-        return RecognizedItem(error=ItemError(code=result.code, message=result.message))
-    return RecognizedItem(result=result)
+        return Outcome(error=ItemError(code=result.code, message=result.message))
+    return Outcome(result=result)
 
 
 def _line(model: TextRecognition, answer: Answer) -> _Line:

@@ -8,8 +8,9 @@ from redis import Redis
 
 from api_client import READ_PAGES, RECOGNIZE_TEXT, RECOGNIZE_TEXTS, Client
 from api_client.blobs import BlobStore, open_blob_store
-from api_client.contracts import TASKS, ImageRef
+from api_client.contracts import ImageRef
 from api_client.errors import PaddlewheelError
+from api_client.known_tasks import TASKS
 from tests.client_contract import ClientContract, read, recognize
 from tests.conftest import RunningServer
 from tests.integration.client.answering import Answerer

@@ -14,7 +14,6 @@ from api_client.addresses import Addresses
 from api_client.contracts import (
     READ_PAGES,
     RECOGNIZE_TEXT,
-    TASKS,
     ImageRef,
     ReadPages,
     RecognizeText,
@@ -30,6 +29,7 @@ from api_client.errors import (
     TaskCancelled,
     error_from,
 )
+from api_client.known_tasks import TASKS
 from api_client.messages import describe
 from api_client.requests import build_request, make_id, make_message
 from api_client.result_store import TaskRecord, queued_record

@@ -1,0 +1,63 @@
+"""Every task that a worker knows, and which of them may travel together."""
+
+from typing import Any, Final
+
+from api_client.contracts import READ_PAGES, RECOGNIZE_TEXT, RECOGNIZE_TEXTS, TaskSpec
+from api_client.faces import (
+    DETECT_FACES,
+    DETECT_FACES_MANY,
+    EMBED_FACES,
+    EMBED_FACES_MANY,
+    IDENTIFY_FACES,
+    IDENTIFY_FACES_MANY,
+)
+from api_client.galleries import (
+    APPEND_GALLERY,
+    BUILD_GALLERY,
+    DELETE_GALLERY,
+    DESCRIBE_GALLERY,
+    EXPORT_GALLERY,
+    IMPORT_GALLERY,
+    REMOVE_GALLERY,
+    SEARCH_GALLERY,
+)
+from api_client.images import (
+    CLASSIFY_IMAGE,
+    CLASSIFY_IMAGES,
+    EXTRACT_FEATURE,
+    EXTRACT_FEATURES,
+    SEARCH_IMAGE,
+    SEARCH_IMAGES,
+)
+
+BULK_SPECS: Final[dict[str, TaskSpec[Any, Any]]] = {
+    RECOGNIZE_TEXT.name: RECOGNIZE_TEXTS,
+    DETECT_FACES.name: DETECT_FACES_MANY,
+    EMBED_FACES.name: EMBED_FACES_MANY,
+    IDENTIFY_FACES.name: IDENTIFY_FACES_MANY,
+    EXTRACT_FEATURE.name: EXTRACT_FEATURES,
+    SEARCH_IMAGE.name: SEARCH_IMAGES,
+    CLASSIFY_IMAGE.name: CLASSIFY_IMAGES,
+}
+"""Tasks whose items may travel together, with the task that carries them."""
+
+TASKS: Final[tuple[TaskSpec[Any, Any], ...]] = (
+    READ_PAGES,
+    RECOGNIZE_TEXT,
+    DETECT_FACES,
+    EMBED_FACES,
+    IDENTIFY_FACES,
+    EXTRACT_FEATURE,
+    SEARCH_IMAGE,
+    CLASSIFY_IMAGE,
+    *BULK_SPECS.values(),
+    BUILD_GALLERY,
+    APPEND_GALLERY,
+    REMOVE_GALLERY,
+    SEARCH_GALLERY,
+    DESCRIBE_GALLERY,
+    DELETE_GALLERY,
+    EXPORT_GALLERY,
+    IMPORT_GALLERY,
+)
+"""Every task that a worker knows."""
