@@ -6,6 +6,8 @@ from typing import Final
 from celery import Celery
 from kombu import Exchange, Queue
 
+from tasks import MODULES
+from workers.redis_transport import use_for_redis
 from workers.settings import Settings
 from workers.visibility import VisibilityHeartbeat
 
@@ -18,10 +20,14 @@ SHOWN_RESULT: Final = 64
 
 def make_app(settings: Settings) -> Celery:
     """Build the app. Results and arguments are JSON; nothing is ever unpickled."""
-    app = Celery("paddlewheel", broker=settings.broker_url, include=["tasks.text"])
+    use_for_redis()
+    app = Celery("paddlewheel", broker=settings.broker_url, include=list(MODULES))
     app.conf.update(
         result_backend=f"workers.result_store.ResultStore+{settings.result_url}",
         result_expires=settings.result_ttl,
+        # An answer waits for a result store that restarts; otherwise the lost connection became the answer.
+        result_backend_always_retry=True,
+        result_backend_max_sleep_between_retries_ms=500,
         accept_content=["json"],
         task_serializer="json",
         result_serializer="json",
