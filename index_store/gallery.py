@@ -62,12 +62,16 @@ class Gallery:
 
 @dataclass(frozen=True, kw_only=True)
 class Appended:
-    """The vectors' ids in the order given. `repeated`: the operation had been done before."""
+    """The vectors' ids in the order given. `repeated`: the operation had been done before.
+
+    `note` is what the caller gave to the operation when it was done.
+    """
 
     operation_id: str
     generation: int
     ids: tuple[int, ...]
     repeated: bool = False
+    note: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,9 @@ so generations are given in the order of the commits and without gaps, while the
 copied before, side by side with other writers.
 """
 
+import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -39,7 +40,7 @@ SELECT nextval('gallery_batch_ids'), ARRAY(SELECT nextval('gallery_vector_ids') 
 """
 
 _FIND_OPERATION = """
-SELECT kind, generation, request_digest, rows, first_id, ids FROM gallery_operations
+SELECT kind, generation, request_digest, rows, first_id, ids, note FROM gallery_operations
 WHERE gallery_id = %s AND operation_id = %s
 """
 
@@ -52,9 +53,9 @@ WITH bumped AS (
 )
 INSERT INTO gallery_operations
     (batch_id, gallery_id, operation_id, kind, generation, request_digest, rows,
-     first_id, last_id, ids, segments)
+     first_id, last_id, ids, segments, note)
 SELECT %(batch)s, %(gallery)s, %(operation)s, %(kind)s, generation, %(digest)s, %(rows)s,
-       %(first)s, %(last)s, %(ids)s, %(segments)s::uuid[]
+       %(first)s, %(last)s, %(ids)s, %(segments)s::uuid[], %(note)s::jsonb
 FROM bumped
 ON CONFLICT (gallery_id, operation_id) DO NOTHING
 RETURNING generation
@@ -143,10 +144,10 @@ class OperationLog:
                 return _append(cursor, gallery, vectors, operation_id, batch_id, ids)
         except GalleryExists:
             gallery = find_gallery(self._database, key)
-            stored = self._stored(gallery, operation_id, "append", vectors.digest)
-            if stored is None:
+            found = self.find_append(gallery, operation_id, vectors.digest)
+            if found is None:
                 raise
-        return Appended(operation_id=operation_id, generation=stored[0], ids=stored[1], repeated=True)
+        return found
 
     def append(self, gallery: Gallery, vectors: NewVectors, operation_id: str) -> Appended:
         """Store the vectors; a repeated operation id answers what it answered before."""
@@ -155,8 +156,18 @@ class OperationLog:
                 batch_id, ids = _row(cursor)
                 return _append(cursor, gallery, vectors, operation_id, batch_id, ids)
         except _NotRecordedError:
-            generation, ids = self._repeated(gallery, operation_id, "append", vectors.digest)
-            return Appended(operation_id=operation_id, generation=generation, ids=ids, repeated=True)
+            found = self.find_append(gallery, operation_id, vectors.digest)
+            if found is None:
+                raise _deleted_meanwhile(gallery) from None
+            return found
+
+    def find_append(self, gallery: Gallery, operation_id: str, digest: bytes) -> Appended | None:
+        """What an append or build answered when it was done, None where it was not; OperationMismatch."""
+        stored = self._stored(gallery, operation_id, "append", digest)
+        if stored is None:
+            return None
+        generation, ids, note = stored
+        return Appended(operation_id=operation_id, generation=generation, ids=ids, repeated=True, note=note)
 
     def remove(self, gallery: Gallery, selection: Selection, operation_id: str) -> Removed:
         """Delete the rows with their embeddings and leave tombstones for files and other processes."""
@@ -164,8 +175,10 @@ class OperationLog:
             with self._database.transaction() as cursor:
                 return _remove(cursor, gallery, selection, operation_id)
         except _NotRecordedError:
-            generation, ids = self._repeated(gallery, operation_id, "remove", selection.digest)
-            return Removed(operation_id=operation_id, generation=generation, ids=ids, repeated=True)
+            stored = self._stored(gallery, operation_id, "remove", selection.digest)
+            if stored is None:
+                raise _deleted_meanwhile(gallery) from None
+            return Removed(operation_id=operation_id, generation=stored[0], ids=stored[1], repeated=True)
 
     def delete(self, key: str) -> Deleted:
         """Delete the gallery with all that it holds."""
@@ -178,28 +191,20 @@ class OperationLog:
                 cursor.execute(f"DELETE FROM {table} WHERE gallery_id = %s", (row[0],))  # noqa: S608
         return Deleted(key=key, vectors=row[1], segments=tuple(row[2]))
 
-    def _repeated(
-        self, gallery: Gallery, operation_id: str, kind: str, digest: bytes
-    ) -> tuple[int, tuple[int, ...]]:
-        stored = self._stored(gallery, operation_id, kind, digest)
-        if stored is None:
-            raise GalleryNotFound(f"The gallery {gallery.key!r} was deleted meanwhile.")
-        return stored
-
     def _stored(
         self, gallery: Gallery, operation_id: str, kind: str, digest: bytes
-    ) -> tuple[int, tuple[int, ...]] | None:
+    ) -> tuple[int, tuple[int, ...], dict[str, Any] | None] | None:
         with self._database.cursor() as cursor:
             cursor.execute(_FIND_OPERATION, (gallery.id, operation_id))
             row = cursor.fetchone()
         if row is None:
             return None
-        stored_kind, generation, stored_digest, rows, first_id, ids = row
+        stored_kind, generation, stored_digest, rows, first_id, ids, note = row
         if stored_kind != kind or bytes(stored_digest) != digest:
             raise OperationMismatch(
                 f"The operation id {operation_id!r} was used for another {stored_kind}: choose a new one."
             )
-        return generation, operation_ids(rows, first_id, ids)
+        return generation, operation_ids(rows, first_id, ids), note
 
 
 def find_gallery(database: Database, key: str) -> Gallery:
@@ -244,6 +249,10 @@ class _NotRecordedError(Exception):
     """Roll back: the operation was done before, or the gallery is gone."""
 
 
+def _deleted_meanwhile(gallery: Gallery) -> GalleryNotFound:
+    return GalleryNotFound(f"The gallery {gallery.key!r} was deleted meanwhile.")
+
+
 def _create(cursor: Cursor, key: str, spec: GallerySpec) -> Gallery:
     cursor.execute(
         _CREATE,
@@ -265,9 +274,17 @@ def _append(
 ) -> Appended:
     copy_in(cursor, gallery.id, batch_id, ids, vectors)
     generation = _record(
-        cursor, gallery, "append", operation_id, batch_id, vectors.digest, ids=ids, change=len(ids)
+        cursor,
+        gallery,
+        "append",
+        operation_id,
+        batch_id,
+        vectors.digest,
+        ids=ids,
+        change=len(ids),
+        note=vectors.note,
     )
-    return Appended(operation_id=operation_id, generation=generation, ids=tuple(ids))
+    return Appended(operation_id=operation_id, generation=generation, ids=tuple(ids), note=vectors.note)
 
 
 def _remove(cursor: Cursor, gallery: Gallery, selection: Selection, operation_id: str) -> Removed:
@@ -308,6 +325,7 @@ def _record(
     ids: Sequence[int],
     change: int,
     segments: Sequence[str] | None = None,
+    note: Mapping[str, Any] | None = None,
 ) -> int:
     contiguous = not ids or max(ids) - min(ids) + 1 == len(ids)
     cursor.execute(
@@ -323,6 +341,7 @@ def _record(
             "last": max(ids, default=None),
             "ids": None if contiguous else list(ids),
             "segments": segments,
+            "note": None if note is None else json.dumps(note),
             "change": change,
         },
     )

@@ -14,16 +14,27 @@ from index_store.gallery import Embeddings, GallerySpec, Precision
 
 MAX_LABEL_BYTES = 1024
 _DTYPES: dict[Precision, np.dtype[Any]] = {"fp16": np.dtype("<f2"), "fp32": np.dtype("<f4")}
+_RANGES: dict[Precision, tuple[float, float]] = {
+    "fp16": (float(np.finfo(np.float16).tiny), float(np.finfo(np.float16).max)),
+    "fp32": (float(np.finfo(np.float32).smallest_subnormal), float(np.finfo(np.float32).max)),
+}
+"""Between which the largest value of an embedding has to be."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewVectors:
-    """Checked rows, ready to be stored: `codes` has the shape (n, bytes of one embedding)."""
+    """Checked rows, ready to be stored: `codes` has the shape (n, bytes of one embedding).
+
+    `request_digest` is what tells a repeated operation from another one, where that is not the rows: the
+    same image may be embedded a last bit differently the next time. `note` is kept with the operation.
+    """
 
     codes: npt.NDArray[np.uint8]
     labels: tuple[str, ...]
     external_ids: tuple[str | None, ...]
     metadata: tuple[str | None, ...]
+    request_digest: bytes | None = None
+    note: Mapping[str, Any] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -31,6 +42,8 @@ class NewVectors:
     @property
     def digest(self) -> bytes:
         """SHA-256 of everything in them, by which a repeated operation is told from another one."""
+        if self.request_digest is not None:
+            return self.request_digest
         digest = sha256(self.codes.tobytes())
         digest.update(json.dumps([self.labels, self.external_ids, self.metadata]).encode())
         return digest.digest()
@@ -81,11 +94,12 @@ def checked_embeddings(spec: GallerySpec, embeddings: npt.ArrayLike) -> Embeddin
             f"The gallery's embeddings have {spec.dimension} dimensions, these have {array.shape[1]}."
         )
     largest = np.abs(array).max(axis=1)  # not finite where any value of the row is not
-    _refuse_rows(~np.isfinite(largest), "holds a value that is not finite")
-    _refuse_rows(largest == 0, "is zero")
-    if spec.precision == "fp16":
-        _refuse_rows(largest > np.finfo(np.float16).max, "has a value too large for fp16 (use fp32)")
-        _refuse_rows(largest < np.finfo(np.float16).tiny, "is zero in fp16 (use fp32)")
+    low, high = _RANGES[spec.precision]
+    if not (low <= largest.min() and largest.max() <= high):
+        _refuse_rows(~np.isfinite(largest), "holds a value that is not finite")
+        _refuse_rows(largest == 0, "is zero")
+        _refuse_rows(largest > high, f"has a value too large for {spec.precision} (use fp32)")
+        _refuse_rows(largest < low, f"is zero in {spec.precision} (use fp32)")
     return array
 
 
