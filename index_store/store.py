@@ -46,6 +46,11 @@ SELECT id, label, external_id, metadata, embedding FROM gallery_vectors
 WHERE gallery_id = %s AND id = ANY(%s::bigint[]) ORDER BY id
 """
 
+_FIND_EXTERNAL = """
+SELECT DISTINCT external_id, label FROM gallery_vectors
+WHERE gallery_id = %s AND external_id = ANY(%s) ORDER BY external_id, label
+"""
+
 _PAGE = """
 SELECT id, label, external_id, metadata, embedding FROM gallery_vectors
 WHERE gallery_id = %s AND id > %s ORDER BY id LIMIT %s
@@ -99,9 +104,12 @@ class GalleryStore:
         external_ids: Sequence[str | None] | None = None,
         metadata: Sequence[Mapping[str, Any] | None] | None = None,
         operation_id: str | None = None,
+        request_digest: bytes | None = None,
+        note: Mapping[str, Any] | None = None,
     ) -> Appended:
         """A new gallery with its first vectors, in one transaction; otherwise like `append`."""
         vectors = new_vectors(spec, embeddings, labels, external_ids, metadata)
+        vectors = replace(vectors, request_digest=request_digest, note=note)
         operation = _operation(operation_id)
         return self._database.retrying(lambda: self._log.build(check_key(key), spec, vectors, operation))
 
@@ -115,12 +123,15 @@ class GalleryStore:
         metadata: Sequence[Mapping[str, Any] | None] | None = None,
         model_fingerprint: str | None = None,
         operation_id: str | None = None,
+        request_digest: bytes | None = None,
+        note: Mapping[str, Any] | None = None,
     ) -> Appended:
         """Add vectors of shape (n, dimension), all or none, durable when this returns.
 
         Give an `operation_id` to be able to repeat the call after DatabaseUnavailable: a repeated one
         changes nothing and answers what it answered before. Raises DimensionMismatch, VectorInvalid,
-        ModelMismatch, and OperationMismatch for an id that was used for something else.
+        ModelMismatch, and OperationMismatch for an id that was used for something else: for other rows, or
+        where there is a `request_digest` for another one. `note` is kept with the operation.
         """
         operation = _operation(operation_id)
 
@@ -128,9 +139,17 @@ class GalleryStore:
             gallery = self.gallery(key)
             check_model(gallery.spec, model_fingerprint)
             vectors = new_vectors(gallery.spec, embeddings, labels, external_ids, metadata)
+            vectors = replace(vectors, request_digest=request_digest, note=note)
             return self._log.append(gallery, vectors, operation)
 
         return self._database.retrying(work)
+
+    def find_append(self, key: str, operation_id: str, request_digest: bytes) -> Appended | None:
+        """What an append or build with that digest answered when it was done; None where it was not.
+
+        Raises OperationMismatch for an id that was used for something else.
+        """
+        return self._log.find_append(self.gallery(key), _operation(operation_id), request_digest)
 
     def remove(
         self,
@@ -188,6 +207,13 @@ class GalleryStore:
         """The live vectors among these ids, ascending by id."""
         gallery = self.gallery(key)
         return self._records(gallery, _GET, (gallery.id, [int(value) for value in ids]))
+
+    def find_external(self, key: str, external_ids: Sequence[str]) -> tuple[tuple[str, str], ...]:
+        """The external id and the label of the live vectors that have one of these external ids."""
+        gallery = self.gallery(key)
+        with self._database.cursor() as cursor:
+            cursor.execute(_FIND_EXTERNAL, (gallery.id, list(external_ids)))
+            return tuple((row[0], row[1]) for row in cursor.fetchall())
 
     def list_vectors(self, key: str, *, after: int = 0, limit: int = 100) -> tuple[VectorRecord, ...]:
         """A page of the live vectors, ascending by id; give the last id as `after` for the next page."""
