@@ -1,6 +1,6 @@
 """The composition root: everything that a worker holds is built here, once a process."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -10,9 +10,11 @@ from api_client.blobs import BlobStore, open_blob_store
 from api_client.results import Served
 from workers.batching import BatchingOptions, DynamicBatcher
 from workers.cancellations import RedisCancellations
+from workers.engines import session_options, thread_environment
 from workers.images import LINE_LIMITS, PAGE_LIMITS, ImageLoader
 from workers.model_host import OPEN_NETWORK, HostConfig, HostedModel, ModelHost
 from workers.models.directory import ModelDirectory
+from workers.models.engine_samples import PreparesImages
 from workers.models.home import ModelHome
 from workers.models.session import ItemShapes, SessionOptions
 from workers.models.text_detection import TextDetection
@@ -26,10 +28,21 @@ from workers.text_reader import BatchedTextReader, TextModels
 class WorkerResources:
     """What tasks use, and what has to be closed after the last one."""
 
-    def __init__(self, text: BatchedTextReader, cancellations: RedisCancellations, stack: ExitStack) -> None:
+    def __init__(
+        self,
+        text: BatchedTextReader,
+        cancellations: RedisCancellations,
+        hosts: Sequence[ModelHost],
+        stack: ExitStack,
+    ) -> None:
         self.text = text
         self.cancellations = cancellations
+        self._hosts = hosts
         self._stack = stack
+
+    def serving(self) -> bool:
+        """Whether there is a model process to run anything."""
+        return any(host.available for host in self._hosts)
 
     def close(self) -> None:
         """Answer what waits, then stop the model processes."""
@@ -56,15 +69,17 @@ def _build(settings: Settings, loader: str, stack: ExitStack) -> WorkerResources
     orientation = (
         TextOrientation.open(directories[settings.orientation_model]) if settings.orientation_model else None
     )
-    warm_up = {name: model.warmup_shapes for name, model in recognition.items()}
-    warm_up |= {name: model.warmup_shapes for name, model in detection.items()}
+    halves: dict[str, PreparesImages] = {**recognition, **detection}
     if orientation is not None:
-        warm_up[orientation.name] = orientation.warmup_shapes
+        halves[orientation.name] = orientation
+    batching = batching_options(settings)
+    options = session_options(settings, directories, halves, batching)
+    warm_up = {name: half.warmup_shapes for name, half in halves.items()}
     hosts = [
-        _started(host_config(settings, directories, warm_up, device, loader), stack)
+        _started(host_config(settings, directories, warm_up, options[device], loader), stack)
         for device in settings.devices
     ]
-    batcher = DynamicBatcher(hosts, batching_options(settings))
+    batcher = DynamicBatcher(hosts, batching)
     stack.callback(batcher.close)
     blobs = open_blob_store(settings.blob_url, ttl=settings.blob_ttl, max_bytes=settings.max_blob_bytes)
     stack.callback(blobs.close)
@@ -78,7 +93,8 @@ def _build(settings: Settings, loader: str, stack: ExitStack) -> WorkerResources
     lines, pages = image_loaders(settings, blobs)
     stack.callback(lines.close)
     stack.callback(pages.close)
-    return WorkerResources(BatchedTextReader(models, batcher, lines, pages), cancellations, stack)
+    reader = BatchedTextReader(models, batcher, lines, pages)
+    return WorkerResources(reader, cancellations, hosts, stack)
 
 
 def open_directories(settings: Settings) -> dict[str, ModelDirectory]:
@@ -94,30 +110,21 @@ def host_config(
     settings: Settings,
     directories: Mapping[str, ModelDirectory],
     warm_up: Mapping[str, tuple[ItemShapes, ...]],
-    device: str,
+    options: Mapping[str, SessionOptions],
     loader: str,
 ) -> HostConfig:
-    """What one model process loads, on its device."""
-    options = SessionOptions(
-        engine=settings.engine,
-        device=device,
-        threads=settings.threads,
-        precision=settings.precision,
-        enable_mkldnn=settings.enable_mkldnn,
-        mkldnn_cache_capacity=settings.mkldnn_cache_capacity,
-        use_tensorrt=settings.use_tensorrt,
-    )
+    """What one model process loads."""
     models = tuple(
-        HostedModel(name=name, path=directory.path, options=options, warm_up=warm_up[name], loader=loader)
+        HostedModel(
+            name=name, path=directory.path, options=options[name], warm_up=warm_up[name], loader=loader
+        )
         for name, directory in directories.items()
     )
-    threads = str(settings.threads)
     return HostConfig(
         models=models,
         start_timeout=settings.start_timeout,
         batch_timeout=settings.batch_timeout,
-        # Libraries size their pools when they are loaded; idle threads must not spin on a shared machine.
-        environment={"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "passive"},
+        environment=thread_environment(settings),
     )
 
 
