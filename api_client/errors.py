@@ -52,6 +52,8 @@ PaddlewheelError
     ├── WorkerOverloaded         worker_overloaded
     ├── FamilyNotServed          family_not_served
     ├── ModelUnavailable         model_unavailable
+    │   ├── ModelDownloadFailed  model_download_failed
+    │   └── ModelFilesRefused    model_files_refused
     ├── ModelFailed              model_failed
     ├── ModelCrashed             model_crashed
     ├── ModelTimeout             model_timeout
@@ -386,6 +388,18 @@ class ModelUnavailable(OperatorError):
     """The model is known but could not be loaded."""
 
     code = "model_unavailable"
+
+
+class ModelDownloadFailed(ModelUnavailable):
+    """The model's files could not be fetched: try again, or name another source."""
+
+    code = "model_download_failed"
+
+
+class ModelFilesRefused(ModelUnavailable):
+    """The files that were fetched are damaged, altered, unsafe or another model's: none was installed."""
+
+    code = "model_files_refused"
 
 
 class ModelFailed(OperatorError):
