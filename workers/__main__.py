@@ -5,13 +5,13 @@ import os
 import socket
 import sys
 
-from celery.signals import worker_ready, worker_shutting_down
-
 from api_client.errors import PaddlewheelError
 from tasks.resources import install
 from workers.bootstrap import build
 from workers.model_host import OPEN_NETWORK
+from workers.readiness import HealthFiles
 from workers.settings import Settings
+from workers.shutdown import Shutdown, end_process
 
 log = logging.getLogger("workers")
 
@@ -27,13 +27,15 @@ def main(loader: str = OPEN_NETWORK) -> int:
     from workers.app import app, quiet_celery
 
     quiet_celery(settings.log_level)
+    shutdown = Shutdown(settings.shutdown_timeout)
+    shutdown.install()
+    health = HealthFiles(settings.ready_file, settings.live_file)
     try:
         resources = build(settings, loader=loader)
     except PaddlewheelError as err:
         log.error("error[%s]: %s", err.code, err.message)
         return 2 if err.code == "configuration_error" else 1
     install(resources)
-    _announce(settings)
     worker = app.Worker(
         pool="threads",
         concurrency=settings.task_slots,
@@ -43,29 +45,18 @@ def main(loader: str = OPEN_NETWORK) -> int:
         without_mingle=True,
         task_events=True,
         hostname=f"worker-{os.getpid()}@{socket.gethostname()}",
+        shutdown=shutdown,
+        health=health,
+        serving=resources.serving,
     )
-    try:
-        worker.start()
-    finally:
-        resources.close()
+    shutdown.loading = False
+    worker.start()
+    health.close()
+    if shutdown.gave_back:
+        log.warning("stopped: %d running tasks went back to their queue", shutdown.gave_back)
+        end_process(0)
+    resources.close()
     return int(worker.exitcode or 0)
-
-
-def _announce(settings: Settings) -> None:
-    """Keep the ready file while tasks are taken, for supervisors and health checks."""
-    path = settings.ready_file
-    if path is None:
-        return
-
-    def ready(**_: object) -> None:
-        path.write_text("ready\n")
-
-    def stopping(**_: object) -> None:
-        path.unlink(missing_ok=True)
-
-    path.unlink(missing_ok=True)
-    worker_ready.connect(ready, weak=False)
-    worker_shutting_down.connect(stopping, weak=False)
 
 
 if __name__ == "__main__":

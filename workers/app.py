@@ -7,8 +7,10 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from tasks import MODULES
+from workers.readiness import Readiness
 from workers.redis_transport import use_for_redis
 from workers.settings import Settings
+from workers.shutdown import Drain
 from workers.visibility import VisibilityHeartbeat
 
 QUEUES: Final = ("gpu", "index", "batch")
@@ -57,7 +59,8 @@ def make_app(settings: Settings) -> Celery:
         redis_backend_health_check_interval=25,
     )
     app.Task.resultrepr_maxsize = SHOWN_RESULT
-    app.steps["consumer"].add(VisibilityHeartbeat)
+    for step in (VisibilityHeartbeat, Readiness, Drain):
+        app.steps["consumer"].add(step)
     return app
 
 

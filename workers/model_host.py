@@ -123,6 +123,11 @@ class ModelHost:
         return self._process.pid if self._process else None
 
     @property
+    def available(self) -> bool:
+        """Whether there is a process, or one is being started in place of another."""
+        return self._process is not None
+
+    @property
     def generation(self) -> int:
         """How many processes there have been."""
         return self._generation

@@ -47,7 +47,14 @@ class Settings(BaseModel):
         30, ge=2, description="Seconds after which a worker that is silent has lost its tasks to another."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
-    ready_file: Path | None = Field(None, description="Created when it takes tasks, removed when it stops.")
+    shutdown_timeout: float = Field(
+        25, ge=0, description="Seconds for what runs after SIGTERM; then it goes to another worker."
+    )
+    ready_file: Path | None = Field(None, description="Exists while the worker takes tasks.")
+    live_file: Path | None = Field(None, description="Touched every second while the worker's loop turns.")
+    liveness_timeout: float = Field(
+        120, gt=1, description="Seconds without a turn after which the worker counts as stuck."
+    )
 
     model_home: Path = Field(
         _ROOT / ".paddlewheel" / "models", description="The folder of model directories."
