@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg2
 import psycopg2.errors
@@ -15,6 +15,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import PoolProxiedConnection
 
 from api_client.errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
+from index_store.asking import Asker, Question
 
 T = TypeVar("T")
 _UNAVAILABLE = "The database cannot be reached ({}): repeat the call with the same operation id."
@@ -33,7 +34,9 @@ def sqlalchemy_url(url: str) -> sqlalchemy.URL:
 class Database:
     """A pool of connections in autocommit mode, so that a lone SELECT costs one round trip.
 
-    Make it after a fork, or let it notice: a child never uses its parent's connections.
+    Threads share it. Up to `max_connections` are used for transactions at a time, who comes later waits;
+    each thread that searches at the same time takes one more, for its question. Make it after a fork, or let
+    it notice: a child never uses its parent's connections.
     """
 
     def __init__(self, url: str, *, max_connections: int = 16, connect_timeout: int = 10) -> None:
@@ -41,12 +44,17 @@ class Database:
             raise ConfigurationError(
                 "A database needs 2 connections: a sealer holds its lock on one of them."
             )
+        address = sqlalchemy_url(url)
         self._engine = create_engine(
-            sqlalchemy_url(url),
+            address,
             isolation_level="AUTOCOMMIT",
             pool_size=max_connections,
             max_overflow=0,
             connect_args={"connect_timeout": connect_timeout},
+        )
+        self._asker = Asker(
+            self._engine.dialect.create_connect_args(address)[1],
+            connect_timeout=connect_timeout,
         )
         self._pid = os.getpid()
         self._fork_lock = threading.Lock()
@@ -54,6 +62,16 @@ class Database:
     def close(self) -> None:
         """Close the idle connections."""
         self._engine.dispose()
+        self._asker.close()
+
+    @contextmanager
+    def asked(self, statement: str, values: tuple[Any, ...]) -> Iterator[Question]:
+        """Send one statement and go on; an answer that nobody waits for is thrown away."""
+        try:
+            yield self._asker.ask(statement, values)
+        except psycopg2.Error as err:
+            self._raise_translated(err)
+            raise
 
     @contextmanager
     def cursor(self) -> Iterator[Cursor]:
@@ -79,16 +97,11 @@ class Database:
         pooled = self._checkout()
         try:
             yield pooled.dbapi_connection  # type: ignore[misc]
-        except psycopg2.errors.UndefinedTable as err:
-            raise SchemaOutdated(
-                f"The database lacks this version's tables ({_first_line(err)}): run the migrations."
-            ) from err
         except psycopg2.Error as err:
-            if not _is_lost(err):
-                raise
-            pooled.invalidate()
-            self._engine.dispose()
-            raise DatabaseUnavailable(_UNAVAILABLE.format(_first_line(err))) from err
+            if _is_lost(err):
+                pooled.invalidate()
+            self._raise_translated(err)
+            raise
         finally:
             pooled.close()
 
@@ -99,11 +112,21 @@ class Database:
         except DatabaseUnavailable:
             return work()
 
+    def _raise_translated(self, err: psycopg2.Error) -> None:
+        if isinstance(err, psycopg2.errors.UndefinedTable):
+            raise SchemaOutdated(
+                f"The database lacks this version's tables ({_first_line(err)}): run the migrations."
+            ) from err
+        if _is_lost(err):
+            self.close()
+            raise DatabaseUnavailable(_UNAVAILABLE.format(_first_line(err))) from err
+
     def _checkout(self) -> PoolProxiedConnection:
         if self._pid != os.getpid():
             with self._fork_lock:
-                self._engine.dispose(close=False)
-                self._pid = os.getpid()
+                if self._pid != os.getpid():
+                    self._engine.dispose(close=False)
+                    self._pid = os.getpid()
         try:
             return self._engine.raw_connection()
         except (sqlalchemy.exc.SQLAlchemyError, psycopg2.Error) as err:

@@ -1,24 +1,29 @@
-"""A process's window on one gallery: kept current by one cheap question before every search."""
+"""A process's window on its galleries: kept current by one cheap question for every search."""
 
 import logging
+import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
+from typing import TypeVar
 
 import numpy as np
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from api_client.errors import SegmentCorrupt, SegmentStoreUnavailable
+from api_client.errors import GalleryNotFound, PaddlewheelError, SegmentCorrupt, SegmentStoreUnavailable
 from index_store.database import Database
 from index_store.gallery import Gallery, Ids, Segment
-from index_store.log import FIND_GALLERY, gallery_from
+from index_store.log import FIND_GALLERY, find_gallery, gallery_from
 from index_store.rows import StoredRows, copy_out
 from index_store.segment_file import SegmentFile
 from index_store.segment_folder import SegmentFiles
 from index_store.vectors import code_size
 from index_store.view import Source, View, empty_view, memory_source
 
+T = TypeVar("T")
 _LOGGER = logging.getLogger(__name__)
+
+_GENERATION = "SELECT id, generation FROM galleries WHERE key = %s"
 
 LIVE_SEGMENTS = """
 SELECT s.id::text, s.low, s.high, s.rows, s.kind, s.file, s.bytes, s.sha256, s.recall,
@@ -42,35 +47,98 @@ _TOMBSTONES = "SELECT id FROM gallery_tombstones WHERE gallery_id = %s AND gener
 _MARK_DAMAGED = "UPDATE gallery_segments SET damaged = true WHERE id = %s AND NOT damaged"
 
 
+class Readers:
+    """What a process holds of its galleries. Threads share it, and a child goes on with its parent's."""
+
+    def __init__(self, database: Database, files: SegmentFiles) -> None:
+        self._database = database
+        self._files = files
+        self._readers: dict[str, GalleryReader] = {}
+        self._fork_lock = threading.Lock()
+        self._renew_locks()
+
+    def current(self, key: str, work: Callable[[View], T]) -> T:
+        """Do repeatable work on the gallery as it is now; raises GalleryNotFound.
+
+        Postgres is asked for the generation first, and while its answer is on the way the work is done on
+        the view that is held: it is done again where the answer names another generation. After such an
+        answer the next one is waited for, so that little is done twice in a gallery that moves all the time.
+        """
+        self._notice_fork()
+        reader = self._readers.get(key)
+        held = reader.held if reader else None
+        with self._database.asked(_GENERATION, (key,)) as question:
+            done = _attempted(work, held) if reader and held and reader.settled else None
+            row = question.answer()
+        if row is None:
+            self.forget(key)
+            raise GalleryNotFound(f"There is no gallery {key!r}.")
+        if reader is None or held is None or held.gallery.id != row[0]:
+            return work(self._reader(key).view(row[1], 0))
+        view = reader.view(row[1], held.gallery.generation)
+        return done() if done and held.gallery.generation == row[1] else work(view)
+
+    def forget(self, key: str) -> None:
+        """Let go of a gallery that is no more."""
+        with self._lock:
+            self._readers.pop(key, None)
+
+    def _reader(self, key: str) -> "GalleryReader":
+        gallery = find_gallery(self._database, key)
+        with self._lock:
+            held = self._readers.get(key)
+            if held is None or held.held.gallery.id != gallery.id:
+                held = GalleryReader(self._database, self._files, gallery)
+                self._readers[key] = held
+            return held
+
+    def _notice_fork(self) -> None:
+        if self._pid != os.getpid():
+            with self._fork_lock:
+                if self._pid != os.getpid():
+                    self._renew_locks()
+
+    def _renew_locks(self) -> None:
+        # A thread that held one when the process was forked is not there to let go of it.
+        self._lock = threading.Lock()
+        for reader in self._readers.values():
+            reader.renew_lock()
+        self._pid = os.getpid()
+
+
 class GalleryReader:
-    """Holds the latest view of one gallery and replaces it when the gallery has moved on."""
+    """Holds the latest view of one gallery and replaces it when the gallery has moved on.
+
+    `settled` says whether it had not moved when it was last asked for.
+    """
 
     def __init__(self, database: Database, files: SegmentFiles, gallery: Gallery) -> None:
         self._database = database
         self._files = files
-        self._lock = threading.Lock()
-        self._view = empty_view(gallery)
+        self.held = empty_view(gallery)
+        self.settled = False
+        self.renew_lock()
 
-    @property
-    def generation(self) -> int:
-        """The generation of the view that is held now."""
-        return self._view.gallery.generation
+    def renew_lock(self) -> None:
+        """Forget who refreshes the view."""
+        self._lock = threading.Lock()
 
     def view(self, generation: int, held_before: int) -> View:
         """A view of that generation or a later one.
 
-        `held_before` is `generation` of this reader from before the database was asked. If it is higher
-        than the database's, a backup was restored under the running process: all is read anew.
+        `held_before` is the generation that was held before the database was asked. If it is higher than
+        the database's, a backup was restored under the running process: all is read anew.
         """
-        view = self._view
+        view = self.held
+        self.settled = held_before == generation
         if view.gallery.generation == generation:
             return view
         with self._lock:
             if held_before > generation:
-                self._view = self._refreshed(empty_view(view.gallery))
-            elif self._view.gallery.generation < generation:
-                self._view = self._refreshed(self._view)
-            return self._view
+                self.held = self._refreshed(empty_view(view.gallery))
+            elif self.held.gallery.generation < generation:
+                self.held = self._refreshed(self.held)
+            return self.held
 
     def _refreshed(self, view: View) -> View:
         with self._database.snapshot() as cursor:
@@ -118,6 +186,20 @@ class GalleryReader:
         size = code_size(gallery.spec.dimension, gallery.spec.precision)
         with self._database.snapshot() as cursor:
             return copy_out(cursor, gallery.id, segment.low, segment.high, size)
+
+
+def _attempted(work: Callable[[View], T], view: View) -> Callable[[], T]:
+    """What the work came to; an error is raised only by who asks for that."""
+    try:
+        done = work(view)
+    except PaddlewheelError as err:
+        failure = err
+
+        def fail() -> T:
+            raise failure
+
+        return fail
+    return lambda: done
 
 
 def find_segments(cursor: Cursor, gallery: Gallery, *, count_dead: bool = False) -> tuple[Segment, ...]:

@@ -18,7 +18,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from api_client.errors import SegmentCorrupt, SegmentStoreUnavailable
 from index_store.gallery import Ids
@@ -32,9 +31,7 @@ _HASH_BLOCK = 1 << 20
 class Labels:
     """The labels of a segment's rows, decoded from the mapped file only when asked for."""
 
-    def __init__(
-        self, codes: npt.NDArray[np.uint32], ends: npt.NDArray[np.uint64], text: memoryview | bytes
-    ) -> None:
+    def __init__(self, codes: memoryview, ends: memoryview, text: memoryview) -> None:
         self._codes = codes
         self._ends = ends
         self._text = text
@@ -46,18 +43,18 @@ class Labels:
         numbers = {label: number for number, label in enumerate(distinct)}
         encoded = [label.encode() for label in distinct]
         return cls(
-            np.array([numbers[label] for label in labels], np.uint32),
-            np.cumsum([len(text) for text in encoded], dtype=np.uint64),
-            b"".join(encoded),
+            np.array([numbers[label] for label in labels], np.uint32).data,
+            np.cumsum([len(text) for text in encoded], dtype=np.uint64).data,
+            memoryview(b"".join(encoded)),
         )
 
     def __len__(self) -> int:
         return len(self._codes)
 
     def __getitem__(self, row: int) -> str:
-        number = int(self._codes[row])
-        start = int(self._ends[number - 1]) if number else 0
-        return bytes(self._text[start : int(self._ends[number])]).decode()
+        number = self._codes[row]
+        start = self._ends[number - 1] if number else 0
+        return str(self._text[start : self._ends[number]], "utf-8")
 
     def parts(self) -> tuple[bytes, bytes, bytes, int]:
         """The bytes of codes, ends and text, and how many labels are distinct."""
@@ -82,8 +79,8 @@ class SegmentFile:
         text_at = ends_at + 8 * labels
         self.ids: Ids = np.frombuffer(mapped[start:codes_at], np.int64)
         self.labels = Labels(
-            np.frombuffer(mapped[codes_at:ends_at], np.uint32),
-            np.frombuffer(mapped[ends_at:text_at], np.uint64),
+            mapped[codes_at:ends_at].cast("I"),
+            mapped[ends_at:text_at].cast("Q"),
             mapped[text_at : text_at + text_bytes],
         )
 

@@ -1,6 +1,5 @@
 """GalleryStore: everything that one does with galleries, in one object per process."""
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
@@ -8,7 +7,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from api_client.errors import DimensionMismatch, GalleryNotFound, InvalidRequest
+from api_client.errors import DimensionMismatch, InvalidRequest
 from index_store.database import Database
 from index_store.gallery import (
     Appended,
@@ -31,15 +30,13 @@ from index_store.log import (
     gallery_from,
     new_operation_id,
 )
-from index_store.reader import GalleryReader, find_segments
+from index_store.reader import Readers, find_segments
 from index_store.segment_folder import SegmentFiles
 from index_store.vectors import check_model, checked_embeddings, decode, new_vectors
 from index_store.view import View
 
 MAX_TOP_K = 1000
 MAX_PAGE = 10_000
-
-_GENERATION = "SELECT id, generation FROM galleries WHERE key = %s"
 
 _GET = """
 SELECT id, label, external_id, metadata, embedding FROM gallery_vectors
@@ -77,8 +74,7 @@ class GalleryStore:
         self._files = files
         self._threads = threads
         self._log = OperationLog(database)
-        self._readers: dict[str, tuple[int, GalleryReader]] = {}
-        self._readers_lock = threading.Lock()
+        self._readers = Readers(database, files)
 
     @property
     def database(self) -> Database:
@@ -189,12 +185,15 @@ class GalleryStore:
             raise InvalidRequest(f"top_k is between 1 and {MAX_TOP_K}, not {top_k}.")
         if level not in get_args(Level):
             raise InvalidRequest(f"The level {level!r} is neither 'vector' nor 'label'.")
-        view = self._database.retrying(lambda: self.view(key))
-        check_model(view.gallery.spec, model_fingerprint)
-        queries = checked_embeddings(view.gallery.spec, embeddings)
-        use_threads(self._threads)
-        hits = view.search(np.ascontiguousarray(queries), top_k, threshold, level)
-        return self._detailed(view.gallery, hits) if details else hits
+
+        def work(view: View) -> tuple[Gallery, tuple[tuple[Hit, ...], ...]]:
+            check_model(view.gallery.spec, model_fingerprint)
+            queries = np.ascontiguousarray(checked_embeddings(view.gallery.spec, embeddings))
+            use_threads(self._threads)
+            return view.gallery, view.search(queries, top_k, threshold, level)
+
+        gallery, hits = self._database.retrying(lambda: self._readers.current(key, work))
+        return self._detailed(gallery, hits) if details else hits
 
     def search_one(self, key: str, embedding: npt.ArrayLike, **options: Any) -> tuple[Hit, ...]:
         """`search` for a single query of shape (dimension,)."""
@@ -247,36 +246,12 @@ class GalleryStore:
 
     def delete(self, key: str) -> Deleted:
         """Delete the gallery with all its vectors; its files go with the next garbage collection."""
-        with self._readers_lock:
-            self._readers.pop(key, None)
+        self._readers.forget(key)
         return self._log.delete(key)
 
     def view(self, key: str) -> View:
         """The gallery as it is now, in memory and mapped files."""
-        held = self._readers.get(key)
-        held_before = held[1].generation if held else 0
-        with self._database.cursor() as cursor:
-            cursor.execute(_GENERATION, (key,))
-            row = cursor.fetchone()
-        if row is None:
-            with self._readers_lock:
-                self._readers.pop(key, None)
-            raise GalleryNotFound(f"There is no gallery {key!r}.")
-        if held is None or held[0] != row[0]:
-            return self._reader(key, row[0]).view(row[1], 0)
-        return held[1].view(row[1], held_before)
-
-    def _reader(self, key: str, gallery_id: int) -> GalleryReader:
-        held = self._readers.get(key)
-        if held is not None and held[0] == gallery_id:
-            return held[1]
-        gallery = self.gallery(key)
-        with self._readers_lock:
-            held = self._readers.get(key)
-            if held is None or held[0] != gallery.id:
-                held = (gallery.id, GalleryReader(self._database, self._files, gallery))
-                self._readers[key] = held
-            return held[1]
+        return self._database.retrying(lambda: self._readers.current(key, lambda view: view))
 
     def _records(self, gallery: Gallery, query: str, values: tuple[Any, ...]) -> tuple[VectorRecord, ...]:
         with self._database.cursor() as cursor:

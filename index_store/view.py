@@ -73,6 +73,10 @@ class Source:
         index finds too few, it is asked for ever more and in the end for an exhaustive scan: a query gets
         fewer than `count` rows only if no more are live.
         """
+        if self.dead is None:
+            scores, rows = search_index(self.index, queries, min(count, len(self.ids)))
+            if rows.min(initial=0) >= 0:
+                return list(zip(scores, rows, strict=True))
         asked = count
         if self.dead_count:
             asked += min(self.dead_count, 4 + 2 * count * self.dead_count // len(self.ids))
@@ -156,6 +160,8 @@ class View:
         self, queries: Embeddings, top_k: int, threshold: float | None, level: Level
     ) -> tuple[tuple[Hit, ...], ...]:
         """The hits of each query, best first. At label level each label comes once, by its best vector."""
+        if level == "vector" and threshold is None:
+            return tuple(tuple(hits) for hits in self._best(queries, top_k))
         within = _within(self.gallery.spec.metric, threshold)
         if level == "vector":
             return tuple(tuple(filter(within, hits)) for hits in self._best(queries, top_k))
@@ -163,15 +169,18 @@ class View:
 
     def _best(self, queries: Embeddings, count: int) -> list[list[Hit]]:
         sign = -1.0 if self.gallery.spec.metric == "IP" else 1.0
-        merged: list[list[tuple[float, int, Source, int]]] = [[] for _ in queries]
+        merged: list[list[tuple[float, int, int, RowLabels]]] = [[] for _ in queries]
         for source in self.sources:
+            labels = repeat(source.labels)
             for candidates, (scores, rows) in zip(merged, source.search(queries, count), strict=True):
-                for score, row in zip(scores.tolist(), rows.tolist(), strict=True):
-                    candidates.append((sign * score, int(source.ids[row]), source, row))
+                keys, ids = (sign * scores).tolist(), source.ids[rows].tolist()
+                candidates += zip(keys, ids, rows.tolist(), labels, strict=False)
+        for candidates in merged:
+            candidates.sort(key=_order)
         return [
             [
-                Hit(id=vector_id, label=source.labels[row], score=sign * score)
-                for score, vector_id, source, row in sorted(candidates, key=lambda hit: hit[:2])[:count]
+                Hit(id=vector_id, label=labels[row], score=sign * key)
+                for key, vector_id, row, labels in candidates[:count]
             ]
             for candidates in merged
         ]
@@ -192,6 +201,10 @@ def memory_source(spec: GallerySpec, rows: StoredRows) -> Source:
     """An exact source over rows in memory: a part of the delta, or a stand-in for a damaged file."""
     index = exact_index(rows.codes, spec.dimension, spec.metric, spec.precision)
     return Source(index=index, ids=rows.ids, labels=Labels.of(rows.labels))
+
+
+def _order(candidate: tuple[float, int, int, RowLabels]) -> tuple[float, int]:
+    return candidate[:2]  # of two that are equally near, the one that was there first
 
 
 def _join(chunk: int, added: int) -> bool:
