@@ -39,6 +39,7 @@ COPY --from=models /opt/models /opt/models
 WORKDIR /app
 COPY api_client api_client
 COPY index_store index_store
+COPY job_store job_store
 COPY tasks tasks
 COPY workers workers
 ENV PATH=/opt/venv/bin:$PATH \

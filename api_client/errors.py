@@ -10,6 +10,8 @@ PaddlewheelError
 │   ├── TaskCancelled            task_cancelled
 │   ├── DeadlineExceeded         deadline_exceeded
 │   ├── ResultTimeout            result_timeout (also a TimeoutError)
+│   ├── DeadLetterNotFound       dead_letter_not_found
+│   ├── DeadLetterClosed         dead_letter_closed
 │   ├── BlobError
 │   │   ├── BlobNotFound         blob_not_found
 │   │   ├── BlobExpired          blob_expired
@@ -51,6 +53,7 @@ PaddlewheelError
     ├── BlobStoreUnavailable     blob_store_unavailable
     ├── WorkerOverloaded         worker_overloaded
     ├── FamilyNotServed          family_not_served
+    ├── WorkerLost               worker_lost
     ├── ModelUnavailable         model_unavailable
     │   ├── ModelDownloadFailed  model_download_failed
     │   └── ModelFilesRefused    model_files_refused
@@ -136,6 +139,18 @@ class ResultTimeout(CallerError, TimeoutError):
     """No result came in time; the task goes on and can be waited for again."""
 
     code = "result_timeout"
+
+
+class DeadLetterNotFound(CallerError):
+    """No dead letter has that number or stands for that task."""
+
+    code = "dead_letter_not_found"
+
+
+class DeadLetterClosed(CallerError):
+    """The dead letter has been replayed or discarded already."""
+
+    code = "dead_letter_closed"
 
 
 class BlobError(CallerError):
@@ -382,6 +397,12 @@ class FamilyNotServed(OperatorError):
     """The worker does not serve tasks of this family: its settings turn it off, or lack what it needs."""
 
     code = "family_not_served"
+
+
+class WorkerLost(OperatorError):
+    """Too many workers were lost while they ran the task: it is kept as a dead letter."""
+
+    code = "worker_lost"
 
 
 class ModelUnavailable(OperatorError):

@@ -27,7 +27,9 @@ def test_many_that_start_together_migrate_once(empty_database: Callable[[], str]
 def test_the_migrations_make_what_the_schema_says(database_url: str) -> None:
     engine = create_engine(sqlalchemy_url(database_url))
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+        # The other store's tables are not its business.
+        ours = {"include_name": lambda name, kind, _: kind != "table" or name in METADATA.tables}
+        assert compare_metadata(MigrationContext.configure(connection, opts=ours), METADATA) == []
         checks = inspect(connection).get_check_constraints("gallery_operations")
     assert [check["name"] for check in checks] == ["gallery_operations_kind_check"]
     engine.dispose()

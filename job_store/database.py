@@ -1,0 +1,53 @@
+"""Transactions on Postgres, and the one place where its errors are translated."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy
+from psycopg2.errors import UndefinedTable
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+
+from api_client.errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
+
+
+class Database:
+    """A small pool of connections; one that was lost is replaced before it is used. Make it after a fork."""
+
+    def __init__(self, url: str, *, max_connections: int = 4, connect_timeout: int = 5) -> None:
+        try:
+            address = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg2")
+        except sqlalchemy.exc.ArgumentError as err:
+            raise ConfigurationError(
+                "The database address is not one such as postgresql://user:password@host:5432/name."
+            ) from err
+        self._engine = create_engine(
+            address,
+            pool_size=max_connections,
+            max_overflow=0,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": connect_timeout},
+        )
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Statements that commit together, or not at all. Raises DatabaseUnavailable, SchemaOutdated."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except ProgrammingError as err:
+            if not isinstance(err.orig, UndefinedTable):
+                raise
+            raise SchemaOutdated(
+                "The database lacks the table of dead letters: run 'paddlewheel gallery migrate', which "
+                "brings all tables up to date."
+            ) from err
+        except DBAPIError as err:
+            if not isinstance(err, sqlalchemy.exc.OperationalError) and not err.connection_invalidated:
+                raise
+            line = (str(err.orig).strip().splitlines() or ["no reason given"])[0]
+            raise DatabaseUnavailable(f"The database cannot be reached: {line}") from err

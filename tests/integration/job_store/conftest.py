@@ -1,0 +1,74 @@
+"""A migrated database and an empty result store, from the session's servers."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg2
+import pytest
+from redis import Redis
+
+from index_store.migration import migrate
+from job_store.database import Database
+from job_store.dead_letter import DeadLetter, Delivery
+from job_store.dead_letters import DeadLetters
+from job_store.letter_box import BOX_KEY, LetterBox
+from tests.conftest import RunningServer
+
+MakeLetter = Callable[..., DeadLetter]
+
+
+@pytest.fixture
+def empty_database(postgres: RunningServer) -> str:
+    """A database of the test's own, without tables."""
+    name = f"jobs_{uuid.uuid4().hex[:8]}"
+    connection = psycopg2.connect(postgres.url)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f'CREATE DATABASE "{name}"')
+    connection.close()
+    return f"{postgres.url.rpartition('/')[0]}/{name}"
+
+
+@pytest.fixture
+def database_url(empty_database: str) -> str:
+    migrate(empty_database)
+    return empty_database
+
+
+@pytest.fixture
+def letters(database_url: str) -> Iterator[DeadLetters]:
+    database = Database(database_url)
+    yield DeadLetters(database)
+    database.close()
+
+
+@pytest.fixture
+def box(valkey: RunningServer) -> Iterator[LetterBox]:
+    with Redis.from_url(valkey.url) as redis:
+        redis.delete(BOX_KEY)
+        yield LetterBox(redis)
+        redis.delete(BOX_KEY)
+
+
+@pytest.fixture
+def letter() -> MakeLetter:
+    def make(task_id: str = "t", *, blob: str = "0", **fields: Any) -> DeadLetter:
+        found = uuid.uuid4().hex
+        now = datetime.now(UTC)
+        given: dict[str, Any] = {
+            "id": found,
+            "task_id": task_id,
+            "name": "ocr.recognize",
+            "queue": "gpu",
+            "request": {"image": {"blob": f"sha256:{blob * 64}", "input_path": task_id}},
+            "headers": {"priority": "interactive"},
+            "error_code": "model_crashed",
+            "error_message": "The process died.",
+            "history": [Delivery(letter=found, task_id=task_id, worker="w", at=now, reason="model_crashed")],
+            "created_at": now,
+        }
+        return DeadLetter(**{**given, **fields})
+
+    return make
