@@ -144,7 +144,7 @@ class Client:
         the same `idempotency_key` for the same task are one task.
         """
         pending = self.run(
-            self._async_client().enqueue(
+            self.as_async().enqueue(
                 spec,
                 image,
                 priority=priority,
@@ -171,7 +171,7 @@ class Client:
         together, and each has its own result or error.
         """
         pendings = self.run(
-            self._async_client().enqueue_many(
+            self.as_async().enqueue_many(
                 spec,
                 images,
                 priority=priority,
@@ -184,7 +184,7 @@ class Client:
 
     def pending(self, spec: TaskSpec[Any, ResultT], task_id: str) -> Pending[ResultT]:
         """A task that was enqueued elsewhere or earlier."""
-        return Pending(self, self._async_client().pending(spec, task_id))
+        return Pending(self, self.as_async().pending(spec, task_id))
 
     def as_completed(
         self, pendings: Iterable[Pending[ResultT]], timeout: float | None = None
@@ -220,13 +220,14 @@ class Client:
 
     def status(self, task_id: str) -> TaskStatus:
         """Where a task stands. Raises TaskNotFound for an id that was never enqueued or has expired."""
-        return self.run(self._async_client().status(task_id))
+        return self.run(self.as_async().status(task_id))
 
     def cancel(self, task_id: str) -> None:
         """Ask the workers to drop a task; its result is then TaskCancelled, unless it was faster."""
-        self.run(self._async_client().cancel(task_id))
+        self.run(self.as_async().cancel(task_id))
 
-    def _async_client(self) -> AsyncClient:
+    def as_async(self) -> AsyncClient:
+        """The client for asyncio behind this one; what it starts goes through `run`."""
         self._running_loop()
         return self._async
 

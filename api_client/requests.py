@@ -5,13 +5,14 @@ import uuid
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from api_client.contracts import ImageRef, Priority, Request, TaskSpec
 from api_client.errors import InvalidRequest
 from api_client.messages import TaskMessage
 
 RequestT = TypeVar("RequestT", bound=Request)
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _NAMESPACE: Final = uuid.UUID("b7a6c1e2-3f0d-5a63-9a55-0d6e3f6f2c11")
 
@@ -26,8 +27,13 @@ def build_request(
         return image
     if isinstance(image, Request):
         raise InvalidRequest(f"{spec.name} takes a {spec.request.__name__}, not a {type(image).__name__}.")
+    return checked(spec.request, {"image": image, **options})
+
+
+def checked(contract: type[ModelT], fields: dict[str, Any]) -> ModelT:
+    """The contract of these fields, or InvalidRequest with what does not fit."""
     try:
-        return spec.request.model_validate({"image": image, **options})
+        return contract.model_validate(fields)
     except ValidationError as err:
         raise InvalidRequest(explain(err)) from err
 

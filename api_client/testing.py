@@ -214,7 +214,8 @@ class InMemoryClient(Client):
         if len(ready) < len(given):
             raise ResultTimeout(f"{len(given) - len(ready)} tasks wait while this client is paused.")
 
-    def _async_client(self) -> AsyncClient:
+    def as_async(self) -> AsyncClient:
+        """The client for asyncio behind this one."""
         return self._async
 
 

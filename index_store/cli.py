@@ -20,7 +20,7 @@ from index_store.console import Opening, told
 from index_store.erasure import Eraser, ErasureReceipt
 from index_store.exchange import export_folder, import_folder
 from index_store.gallery import GallerySpec
-from index_store.label_list import read_remove_ids
+from api_client.label_list import read_remove_ids
 from index_store.log import Selection, new_operation_id
 from index_store.maintenance import Maintenance
 from index_store.migration import migrate as migrate_database

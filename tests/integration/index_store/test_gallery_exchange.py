@@ -11,7 +11,7 @@ import yaml
 from api_client.errors import GalleryExists, GalleryFolderInvalid
 from index_store.exchange import ForeignType, export_folder, import_folder
 from index_store.gallery import GallerySpec, Metric
-from index_store.label_list import read_remove_ids
+from api_client.label_list import read_remove_ids
 from index_store.store import GalleryStore
 from tests.embeddings import random_embeddings
 

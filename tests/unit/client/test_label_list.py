@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from api_client.errors import LabelListInvalid
-from index_store.label_list import read_gallery_list, read_remove_ids
+from api_client.label_list import read_gallery_list, read_remove_ids
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The text files that PaddleX's users keep: `gallery.txt` (image and label) and `remove_ids.txt`."""
+"""The text files that PaddleX's users keep: `gallery.txt` (image and label), labels, `remove_ids.txt`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from api_client.errors import LabelListInvalid
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledImage:
+class ListedImage:
     """One line of `gallery.txt`: the image's path under the gallery's root, and its label."""
 
     path: Path
@@ -16,13 +16,18 @@ class LabelledImage:
     line: int
 
 
-def read_gallery_list(file: Path, root: Path) -> tuple[LabelledImage, ...]:
+def read_gallery_list(file: Path, root: Path) -> tuple[ListedImage, ...]:
     """The lines `path label`, where the label may hold spaces; raises LabelListInvalid with the line.
 
     A tab separates where there is one. Otherwise the path ends at the first space that leaves an existing
     file, so that paths may hold spaces too. PaddleX splits at every space and refuses both.
     """
     return tuple(_labelled(file, number, line, root) for number, line in _lines(file))
+
+
+def read_labels(file: Path) -> tuple[str, ...]:
+    """The labels, one a line, for a list of images that is given apart from them."""
+    return tuple(line for _, line in _lines(file))
 
 
 def read_remove_ids(file: Path) -> tuple[int, ...]:
@@ -50,10 +55,10 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
             yield number, line.strip()
 
 
-def _labelled(file: Path, number: int, line: str, root: Path) -> LabelledImage:
+def _labelled(file: Path, number: int, line: str, root: Path) -> ListedImage:
     for path, label in _splits(line):
         if _inside(root, path) and (root / path).is_file():
-            return LabelledImage(path=root / path, label=label, line=number)
+            return ListedImage(path=root / path, label=label, line=number)
     first, _, label = line.partition("\t" if "\t" in line else " ")
     if not label.strip():
         raise LabelListInvalid(f"{file.name}, line {number}: no label after {first[:80]!r}.")
