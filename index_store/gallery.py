@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -84,9 +84,11 @@ class Removed:
     repeated: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hit:
-    """One found vector. `external_id` and `metadata` are filled in when the search asks for details."""
+class Hit(NamedTuple):
+    """One found vector. `external_id` and `metadata` are filled in when the search asks for details.
+
+    A named tuple, because a search makes many: a frozen dataclass takes four times as long.
+    """
 
     id: int
     label: str

@@ -276,7 +276,7 @@ class GalleryStore:
             details = {row[0]: (row[2], row[3]) for row in cursor.fetchall()}
         return tuple(
             tuple(
-                replace(hit, external_id=details[hit.id][0], metadata=details[hit.id][1])
+                hit._replace(external_id=details[hit.id][0], metadata=details[hit.id][1])
                 for hit in query
                 if hit.id in details
             )
