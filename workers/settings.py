@@ -72,7 +72,8 @@ class Settings(BaseModel):
     )
     device: Names = Field(("cpu",), min_length=1, description="cpu, gpu:0, or gpu:0,1 for a process on each.")
     engine: Literal["auto", "paddle", "openvino", "onnxruntime"] = Field(
-        "auto", description="auto takes the fastest engine that can load a model."
+        "auto",
+        description="auto measures the engines that can load a model and takes the fastest that is right.",
     )
     precision: Literal["fp32", "fp16"] = Field("fp32", description="fp16 needs a GPU.")
     use_tensorrt: bool = Field(False, description="Paddle's TensorRT subgraphs; needs a GPU.")

@@ -20,7 +20,7 @@ ItemShapes = tuple[tuple[int, ...], ...]
 """The shapes of one item's tensors, without N: one for each input of its network."""
 
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
-"""Every engine, in the order in which `auto` prefers them on a CPU.
+"""Every engine, in the order in which `auto` prefers them when they are equally fast or were not measured.
 
 Milliseconds an item on one thread of a two-core AMD EPYC, best of 24 (openvino, onnxruntime, paddle):
 PP-OCRv4_mobile_rec 14.9, -, 24.0 and in batches of eight 14.6, -, 18.4; PP-OCRv4_mobile_det 125, -, 135;
@@ -113,7 +113,10 @@ def loadable_engines(directory: ModelDirectory) -> tuple[EngineName, ...]:
 
 
 def choose_engine(directory: ModelDirectory, options: SessionOptions) -> EngineName:
-    """The engine that these options mean for this directory. Raises ModelUnavailable when there is none."""
+    """The engine that these options mean for this directory; with `auto` the first that can load it.
+
+    `engine_selection` measures which one `auto` should be. Raises ModelUnavailable when there is none.
+    """
     able = loadable_engines(directory)
     if options.engine != "auto":
         if options.engine not in able:
