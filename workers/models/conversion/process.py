@@ -1,0 +1,53 @@
+"""Conversions, run in a process of their own and checked against the digests of what they have to make."""
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from api_client.errors import ModelFilesRefused, ModelUnavailable
+from workers.models.catalog import PackageConversion
+from workers.models.conversion.__main__ import SOURCE
+
+_MODULE = __name__.rpartition(".")[0]
+
+
+def convert(jobs: Iterable[tuple[PackageConversion, bytes]]) -> list[dict[str, bytes]]:
+    """The files that each conversion makes of its source, by name.
+
+    Raises ModelUnavailable when one fails, ModelFilesRefused when it makes other files than are pinned.
+    """
+    with TemporaryDirectory(prefix="paddlewheel-") as home:
+        folders: list[tuple[PackageConversion, Path]] = []
+        for conversion, source in jobs:
+            folder = Path(home) / str(len(folders))
+            folder.mkdir()
+            (folder / SOURCE).write_bytes(source)
+            folders.append((conversion, folder))
+        if folders:
+            _run(folders)
+        return [_made(conversion, folder) for conversion, folder in folders]
+
+
+def _run(folders: Iterable[tuple[PackageConversion, Path]]) -> None:
+    """Paddle takes seconds to be imported: one process does them all."""
+    pairs = [part for conversion, folder in folders for part in (conversion.kind, str(folder))]
+    command = [sys.executable, "-m", _MODULE, *pairs]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise ModelUnavailable(f"The weights of a package could not be converted: {reason}")
+
+
+def _made(conversion: PackageConversion, folder: Path) -> dict[str, bytes]:
+    files = {name: (folder / name).read_bytes() for name in conversion.files}
+    for name, content in files.items():
+        found = sha256(content).hexdigest()
+        if found != conversion.files[name]:
+            raise ModelFilesRefused(
+                f"The conversion {conversion.kind} made another {name} than the catalog pins: its SHA-256 is "
+                f"{found}, not {conversion.files[name]}. It is pinned for the Paddle of the lock file."
+            )
+    return files
