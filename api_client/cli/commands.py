@@ -329,6 +329,24 @@ def _as_text(status: TaskStatus) -> str:
 
 @main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
 @click.argument("arguments", metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED)
+def models(arguments: tuple[str, ...]) -> None:
+    """List the models, show what is known of one, pull more, where the server is.
+
+    \b
+    Examples:
+      paddlewheel models list
+      paddlewheel models pull PP-OCRv5_server_rec
+    """
+    try:
+        server = importlib.import_module("workers.models.cli")
+    except ModuleNotFoundError as err:
+        where = "Models are managed where the server is: in its checkout or its image"
+        raise click.UsageError(f"{where} ({err}).") from err
+    server.models.main(arguments, prog_name="paddlewheel models")
+
+
+@main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("arguments", metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED)
 def gallery(arguments: tuple[str, ...]) -> None:
     """Manage galleries of embeddings, where the server is.
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from api_client.errors import ModelUnknown
+from api_client.errors import ConfigurationError, ModelUnknown
 from workers.models.directory import CONFIG, ModelDirectory
 
 
@@ -23,6 +23,10 @@ class ModelHome:
         """Every model that can be opened, sorted."""
         return tuple(sorted(self._known()))
 
+    def find(self, name: str) -> Path | None:
+        """Where the model of that name is, if it is here."""
+        return self._known().get(name)
+
     def open(self, name: str) -> ModelDirectory:
         """The model of that name. Raises ModelUnknown, or ModelUnavailable when files are missing.
 
@@ -31,9 +35,29 @@ class ModelHome:
         known = self._known()
         if name not in known:
             have = ", ".join(sorted(known)) or "none"
-            raise ModelUnknown(f"There is no model {name[:80]!r} here; there are: {have}.")
+            raise ModelUnknown(f"There is no model {name[:80]!r} here; there are: {have}.{_how_to_get(name)}")
         return replace(ModelDirectory.open(known[name]), name=name)
 
     def _known(self) -> dict[str, Path]:
         found = self.path.iterdir() if self.path.is_dir() else ()
-        return {entry.name: entry for entry in found if (entry / CONFIG).is_file()} | self._directories
+        here = {entry.name: entry for entry in found if (entry / CONFIG).is_file() and entry.name[0] != "."}
+        return here | self._directories
+
+
+def named_directories(text: str) -> dict[str, Path]:
+    """Models elsewhere, from `name=path,name=path`. Raises ConfigurationError."""
+    directories: dict[str, Path] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, path = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and path):
+            raise ConfigurationError(f"{part!r} does not name a model directory: write name=/path/to/it.")
+        if name in directories:
+            raise ConfigurationError(f"The model {name!r} is given two directories: name it once.")
+        directories[name] = Path(path)
+    return directories
+
+
+def _how_to_get(name: str) -> str:
+    from workers.models.cards import model_cards  # the catalog is needed for this sentence only
+
+    return f" 'paddlewheel models pull {name}' brings it." if name in model_cards() else ""
