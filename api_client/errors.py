@@ -12,6 +12,7 @@ PaddlewheelError
 │   ├── ResultTimeout            result_timeout (also a TimeoutError)
 │   ├── DeadLetterNotFound       dead_letter_not_found
 │   ├── DeadLetterClosed         dead_letter_closed
+│   ├── ApiKeyNotFound           api_key_not_found
 │   ├── BlobError
 │   │   ├── BlobNotFound         blob_not_found
 │   │   ├── BlobExpired          blob_expired
@@ -151,6 +152,12 @@ class DeadLetterClosed(CallerError):
     """The dead letter has been replayed or discarded already."""
 
     code = "dead_letter_closed"
+
+
+class ApiKeyNotFound(CallerError):
+    """No API key has that id."""
+
+    code = "api_key_not_found"
 
 
 class BlobError(CallerError):

@@ -7,24 +7,14 @@ docs/settings.md is written from the descriptions below.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api_client.addresses import Addresses
-from api_client.errors import ConfigurationError
+from api_client.environment import Names, read_settings
 
-PREFIX: Final = "PADDLEWHEEL_"
 _ROOT: Final = Path(__file__).parents[1]
-
-
-def _split(value: Any) -> Any:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
 class Settings(BaseModel):
@@ -37,6 +27,9 @@ class Settings(BaseModel):
     blob_url: str = Field(
         repr=False, description="Where images are kept: Redis protocol, file:///folder, or an fsspec URL."
     )
+    database_url: str = Field(
+        "", repr=False, description="Postgres, for galleries and dead letters; empty for none."
+    )
     result_ttl: float = Field(6 * 3600, gt=0, description="Seconds that a result is kept.")
     blob_ttl: float = Field(3600, gt=0, description="Seconds that an image is kept after it was put.")
     queues: Names = Field(("gpu", "index", "batch"), min_length=1, description="Queues that it takes from.")
@@ -45,6 +38,9 @@ class Settings(BaseModel):
     )
     visibility_timeout: float = Field(
         30, ge=2, description="Seconds after which a worker that is silent has lost its tasks to another."
+    )
+    max_deliveries: int = Field(
+        4, ge=2, le=100, description="Workers that one task may cost before it becomes a dead letter."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
     shutdown_timeout: float = Field(
@@ -94,6 +90,9 @@ class Settings(BaseModel):
     )
     max_pending: int = Field(256, ge=1, description="Items that wait in the batcher before tasks do.")
     batch_timeout: float = Field(60, gt=0, description="Seconds after which a running batch is given up.")
+    model_memory_limit: int = Field(
+        0, ge=0, description="MB at which a model process is replaced between two batches; 0: no limit."
+    )
     start_timeout: float = Field(300, gt=0, description="Seconds that loading all models may take.")
     width_step: int = Field(
         1,
@@ -121,18 +120,7 @@ class Settings(BaseModel):
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
         """Read PADDLEWHEEL_*. Raises ConfigurationError that names what is wrong."""
-        env = os.environ if environment is None else environment
-        given = {
-            name: env[PREFIX + name.upper()] for name in cls.model_fields if env.get(PREFIX + name.upper())
-        }
-        try:
-            return cls.model_validate(given)
-        except ValidationError as err:
-            faults = "; ".join(
-                f"{PREFIX}{str(each['loc'][0]).upper()}: {each['msg']}" if each["loc"] else each["msg"]
-                for each in err.errors()
-            )
-            raise ConfigurationError(f"The settings are wrong: {faults}.") from err
+        return read_settings(cls, environment)
 
     @property
     def devices(self) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""HTTP for Paddlewheel: a producer of tasks like any other."""

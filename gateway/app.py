@@ -1,0 +1,52 @@
+"""The HTTP application."""
+
+import importlib.metadata
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from gateway.body_limit import BodyLimit
+from gateway.envelope import Health
+from gateway.problems import handle_errors
+from gateway.recognition import recognition_router
+from gateway.request_ids import RequestIds, request_id
+from gateway.services import open_gateway
+from gateway.settings import GatewaySettings
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: GatewaySettings) -> FastAPI:
+    """The application of one process; its connections are opened when it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_gateway(settings) as services:
+            app.state.services = services
+            yield
+
+    app = FastAPI(title="Paddlewheel", version=_version(), lifespan=lifespan, summary=SUMMARY)
+    handle_errors(app)
+    app.add_middleware(BodyLimit, most=settings.gateway_max_body_bytes)
+    app.add_middleware(RequestIds)
+    app.include_router(recognition_router("faces", "face-recognition"))
+    app.include_router(recognition_router("images", "shitu"))
+
+    @app.get("/health", tags=["Operation"])
+    async def health() -> Health:
+        """Whether this process answers; it asks nobody else."""
+        return Health(logId=request_id())
+
+    return app
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("paddlewheel")
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
+
+
+SUMMARY = "Vision models behind a task queue: PaddleX's services, and every task as a job."

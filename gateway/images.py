@@ -1,0 +1,92 @@
+"""Images as HTTP brings them: base64, an address, a blob that was put before, or an uploaded file."""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from api_client.async_client import AsyncClient
+from api_client.contracts import BlobAddress, ImageRef
+from api_client.errors import BlobTooLarge, ImageEmpty, InvalidRequest, UrlRefused
+from api_client.url_images import UrlFetcher
+
+FETCHES: Final = 8
+"""Images of one request that are fetched at a time."""
+
+
+class HttpImage(BaseModel):
+    """One image: exactly one of `base64`, `url` and `blob`."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"examples": [{"blob": "sha256:" + "0" * 64, "input_path": "page.png"}]},
+    )
+
+    base64: str | None = Field(None, description="The bytes of an image file or PDF, base64.")
+    url: str | None = Field(None, max_length=4096, description="An https address, where these are allowed.")
+    blob: BlobAddress | None = Field(None, description="An image that was put before, by its address.")
+    input_path: str | None = Field(None, max_length=512, description="Your name for it; it is echoed.")
+
+    @model_validator(mode="after")
+    def _one(self) -> "HttpImage":
+        if sum(given is not None for given in (self.base64, self.url, self.blob)) != 1:
+            raise ValueError("give exactly one of base64, url and blob")
+        return self
+
+
+class ImageIntake:
+    """Turns images of requests into references to stored ones. `fetcher` is None where URLs are off."""
+
+    def __init__(self, client: AsyncClient, fetcher: UrlFetcher | None, max_bytes: int) -> None:
+        self._client = client
+        self._fetcher = fetcher
+        self._max_bytes = max_bytes
+        self._fetches = asyncio.Semaphore(FETCHES)
+
+    async def store(self, image: HttpImage) -> ImageRef:
+        """One image. Raises UrlError, BlobTooLarge, ImageEmpty, InvalidRequest."""
+        if image.blob is not None:
+            return ImageRef(blob=image.blob, input_path=image.input_path)
+        if image.url is not None:
+            return await self.put(await self.fetch(image.url), image.input_path)
+        return await self.put(self.decode(image.base64 or ""), image.input_path)
+
+    async def store_text(self, text: str) -> ImageRef:
+        """PaddleX's form: a string is an address if it begins as one, else base64."""
+        if text.startswith(("http://", "https://")):
+            return await self.put(await self.fetch(text), None)
+        return await self.put(self.decode(text), None)
+
+    async def store_texts(self, texts: Sequence[str]) -> list[ImageRef]:
+        """Many in PaddleX's form, in their order."""
+        return list(await asyncio.gather(*(self.store_text(text) for text in texts)))
+
+    async def put(self, data: bytes, name: str | None) -> ImageRef:
+        """The bytes of an image file."""
+        if not data:
+            raise ImageEmpty("The image has no bytes.")
+        if len(data) > self._max_bytes:
+            raise BlobTooLarge(f"The image has {len(data)} bytes: {self._max_bytes} are allowed.")
+        return await self._client.put(data, name=name)
+
+    async def fetch(self, url: str) -> bytes:
+        """The bytes behind an address. Raises UrlRefused while addresses are off."""
+        if self._fetcher is None:
+            raise UrlRefused("Images are not fetched by address here: send their bytes.")
+        async with self._fetches:
+            return await asyncio.to_thread(self._fetcher.fetch, url)
+
+    def decode(self, text: str) -> bytes:
+        """Base64, with or without the head of a data URL; blanks and line ends do not count."""
+        if text.startswith("data:"):
+            text = text.partition(",")[2]
+        if len(text) > self._max_bytes * 3 // 2:
+            raise BlobTooLarge(f"The image has more than {self._max_bytes} bytes.")
+        try:
+            return base64.b64decode("".join(text.split()), validate=True)
+        except (binascii.Error, ValueError) as err:
+            raise InvalidRequest("The image is neither an https address nor base64.") from err

@@ -1,0 +1,63 @@
+"""What the gateway looks up about galleries itself, without a task: sizes and id maps are reads of rows."""
+
+import asyncio
+
+from api_client.galleries import GalleryKind
+from index_store.database import Database as GalleryDatabase
+from job_store.database import Database as JobDatabase
+from job_store.http_indexes import HttpIndexes
+
+_SIZE = "SELECT live FROM galleries WHERE key = %s"
+
+# Numbers are external ids: see gateway/recognition.py.
+_ID_MAP = """
+SELECT v.external_id, v.label FROM gallery_vectors v JOIN galleries g ON g.id = v.gallery_id
+WHERE g.key = %s AND v.external_id IS NOT NULL ORDER BY v.id
+"""
+
+
+class IndexBook:
+    """The indexes of PaddleX's recognition services."""
+
+    def __init__(self, database_url: str, database: JobDatabase) -> None:
+        self._galleries = GalleryDatabase(database_url, max_connections=4)
+        self._table = HttpIndexes(database)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._galleries.close()
+
+    async def create(self, key: str, kind: GalleryKind) -> None:
+        """Note a new index."""
+        await asyncio.to_thread(self._table.create, key, kind)
+
+    async def drop(self, key: str) -> None:
+        """Forget an index."""
+        await asyncio.to_thread(self._table.drop, key)
+
+    async def kind(self, key: str) -> str | None:
+        """faces or images; None for an index that is not known."""
+        return await asyncio.to_thread(self._table.kind, key)
+
+    async def count_up(self, key: str, numbers: int) -> int:
+        """The first of so many new numbers."""
+        return await asyncio.to_thread(self._table.count_up, key, numbers)
+
+    async def size(self, key: str) -> int:
+        """Images in the index."""
+        return await asyncio.to_thread(self._size, key)
+
+    async def id_map(self, key: str) -> dict[str, str]:
+        """The label of every image by its number."""
+        return await asyncio.to_thread(self._id_map, key)
+
+    def _size(self, key: str) -> int:
+        with self._galleries.cursor() as cursor:
+            cursor.execute(_SIZE, (key,))
+            row = cursor.fetchone()
+        return int(row[0]) if row else 0
+
+    def _id_map(self, key: str) -> dict[str, str]:
+        with self._galleries.cursor() as cursor:
+            cursor.execute(_ID_MAP, (key,))
+            return dict(cursor.fetchall())

@@ -1,0 +1,162 @@
+"""Errors over HTTP: problem details (RFC 9457) under /v1, PaddleX's envelope everywhere else."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from api_client.errors import (
+    BlobExpired,
+    BlobNotFound,
+    BlobTooLarge,
+    CallerError,
+    DeadlineExceeded,
+    GalleryExists,
+    GalleryNotFound,
+    InternalError,
+    ModelCrashed,
+    ModelFailed,
+    ModelTimeout,
+    OperationMismatch,
+    OperationNotFound,
+    PaddlewheelError,
+    ResultTimeout,
+    TaskCancelled,
+    TaskNotFound,
+)
+from gateway.request_ids import request_id
+
+log = logging.getLogger(__name__)
+
+VERSIONED: Final = "/v1/"
+
+_STATUS: Final[Mapping[type[PaddlewheelError], int]] = {
+    TaskNotFound: 404,
+    GalleryNotFound: 404,
+    OperationNotFound: 404,
+    BlobNotFound: 404,
+    BlobExpired: 410,
+    BlobTooLarge: 413,
+    GalleryExists: 409,
+    OperationMismatch: 409,
+    TaskCancelled: 409,
+    DeadlineExceeded: 504,
+    ResultTimeout: 504,
+    ModelTimeout: 504,
+    ModelFailed: 500,
+    ModelCrashed: 500,
+    InternalError: 500,
+}
+
+
+class Problem(BaseModel):
+    """What went wrong. `code` is stable and meant for programs, `detail` for people."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str = Field(description="Names the request in the logs.")
+
+
+class Refusal(Exception):
+    """A request that is refused before any task is made of it."""
+
+    def __init__(
+        self, status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+def status_of(err: PaddlewheelError) -> int:
+    """422 is the caller's to mend, 503 the operator's; some errors have a status of their own."""
+    for kind in type(err).__mro__:
+        if kind in _STATUS:
+            return _STATUS[kind]
+    return 422 if isinstance(err, CallerError) else 503
+
+
+def answer_problem(
+    path: str, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """The answer in the words of the path's family."""
+    if path.startswith(VERSIONED):
+        problem = Problem(
+            title=_TITLES.get(status, "Error"),
+            status=status,
+            detail=detail,
+            code=code,
+            request_id=request_id(),
+        )
+        return JSONResponse(problem.model_dump(), status, headers, media_type="application/problem+json")
+    envelope = {"logId": request_id(), "errorCode": status, "errorMsg": detail}
+    return JSONResponse(envelope, status, headers)
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Let no error out but in those words."""
+
+    @app.exception_handler(PaddlewheelError)
+    async def typed(request: Request, err: PaddlewheelError) -> JSONResponse:
+        status = status_of(err)
+        if status >= 500:
+            log.warning("%s %s: %s: %s", request.method, request.url.path, err.code, err.message)
+        headers = {"Retry-After": "5"} if status == 503 else None
+        return answer_problem(request.url.path, status, err.code, err.message, headers)
+
+    @app.exception_handler(Refusal)
+    async def refused(request: Request, err: Refusal) -> JSONResponse:
+        return answer_problem(request.url.path, err.status, err.code, err.detail, err.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, err: RequestValidationError) -> JSONResponse:
+        faults = [{key: each[key] for key in ("type", "loc", "msg")} for each in err.errors()]
+        # PaddleX's clients read a JSON list out of errorMsg.
+        paddlex = json.dumps(faults, ensure_ascii=False, default=str)
+        detail = _sentence(faults) if request.url.path.startswith(VERSIONED) else paddlex
+        return answer_problem(request.url.path, 422, "invalid_request", detail)
+
+    @app.exception_handler(HTTPException)
+    async def plain(request: Request, err: HTTPException) -> JSONResponse:
+        code = _TITLES.get(err.status_code, "Error").lower().replace(" ", "_")
+        return answer_problem(request.url.path, err.status_code, code, str(err.detail), err.headers)
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, err: Exception) -> JSONResponse:
+        log.error("request %s: %s %s failed", request_id(), request.method, request.url.path, exc_info=err)
+        detail = "An unexpected error; the gateway's log has the details under the request's id."
+        return answer_problem(request.url.path, 500, "internal_error", detail)
+
+
+def _sentence(faults: Sequence[Mapping[str, Any]]) -> str:
+    parts = (f"{'.'.join(map(str, each['loc'][1:])) or each['loc'][0]}: {each['msg']}" for each in faults)
+    return f"The request does not fit: {'; '.join(parts)}."
+
+
+_TITLES: Final = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    409: "Conflict",
+    410: "Gone",
+    413: "Request Too Large",
+    415: "Unsupported Media Type",
+    422: "Invalid Request",
+    429: "Too Many Requests",
+    500: "Internal Error",
+    503: "Service Unavailable",
+    504: "Timeout",
+}

@@ -1,0 +1,304 @@
+"""PaddleX's recognition services, of faces and of images (PP-ShiTu): four operations on an index.
+
+Their ids are counted from 0 in each index, so the gateway counts too: an image's number is its external id
+in the gallery, is never given twice, and is what idMap shows and remove takes.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+
+from api_client.contracts import ImageRef
+from api_client.errors import GalleryNotFound, InvalidRequest
+from api_client.faces import DETECT_FACES, IDENTIFY_FACES
+from api_client.galleries import (
+    APPEND_GALLERY,
+    BUILD_GALLERY,
+    DELETE_GALLERY,
+    MAX_ITEMS,
+    REMOVE_GALLERY,
+    AddedImages,
+    AppendGallery,
+    BuildGallery,
+    DeleteGallery,
+    GalleryKind,
+    LabelledImage,
+    RemoveGallery,
+)
+from api_client.images import SEARCH_IMAGE
+from api_client.matches import MAX_TOP_K
+from gateway.drawing import jpeg
+from gateway.envelope import Envelope, PaddleXRequest, enveloped
+from gateway.keys import allowed
+from gateway.services import Gateway, gateway
+
+ID_MAP_LIMIT: Final = 10_000
+"""Vectors up to which idMap shows the whole index, as the seed's service does; above, only what is new."""
+
+# Numbers given in advance: a request of many images is several tasks, which may be done in any order.
+Key = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class ImageLabelPair(PaddleXRequest):
+    """An image (base64, or an address where these are allowed) and its label."""
+
+    image: str
+    label: str = Field(min_length=1, max_length=1024)
+
+
+class BuildRequest(PaddleXRequest):
+    """The images of a new index."""
+
+    imageLabelPairs: list[ImageLabelPair] = Field(min_length=1, max_length=10_000)  # noqa: N815
+
+
+class AddRequest(PaddleXRequest):
+    """More images for an index."""
+
+    imageLabelPairs: list[ImageLabelPair] = Field(min_length=1, max_length=10_000)  # noqa: N815
+    indexKey: Key  # noqa: N815
+
+
+class RemoveRequest(PaddleXRequest):
+    """Images to take out, by the ids of idMap."""
+
+    ids: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(min_length=1, max_length=10_000)
+    indexKey: Key  # noqa: N815
+
+
+class InferRequest(PaddleXRequest):
+    """A picture to recognise. Without an index, faces are found and not named."""
+
+    image: str
+    indexKey: Key | None = None  # noqa: N815
+    detThreshold: float | None = Field(None, ge=0, le=1)  # noqa: N815
+    recThreshold: float | None = Field(None, allow_inf_nan=False)  # noqa: N815
+    topk: int | None = Field(None, ge=1, le=MAX_TOP_K)
+    visualize: bool | None = None
+
+
+class SkippedImage(BaseModel):
+    """An image that is not in the index, and why. `position` counts the request's pairs from 0."""
+
+    position: int
+    label: str
+    status: str
+    errorMsg: str  # noqa: N815
+
+
+class IndexResult(BaseModel):
+    """An index after a change.
+
+    `idMap` are labels by id: of the whole index up to 10,000 images, beyond that of what this request added.
+    """
+
+    indexKey: str  # noqa: N815
+    idMap: dict[str, str]  # noqa: N815
+    imageCount: int  # noqa: N815
+    skipped: list[SkippedImage] = []
+
+
+class RecResult(BaseModel):
+    """A label with its score."""
+
+    label: str
+    score: float
+
+
+class Recognised(BaseModel):
+    """A face or an object: left, top, right, bottom in pixels, and what the index knows of it."""
+
+    bbox: tuple[float, float, float, float]
+    recResults: list[RecResult]  # noqa: N815
+    score: float
+
+
+class FacesResult(BaseModel):
+    """What was found. `image` is a JPEG, base64."""
+
+    faces: list[Recognised]
+    image: str | None = None
+
+
+class ObjectsResult(BaseModel):
+    """The picture as one object. `image` is a JPEG, base64."""
+
+    detectedObjects: list[Recognised]  # noqa: N815
+    image: str | None = None
+
+
+class RecognitionIndex:
+    """The index operations for one kind of gallery."""
+
+    def __init__(self, gateway: Gateway, kind: GalleryKind) -> None:
+        self._gateway = gateway
+        self._kind = kind
+
+    async def build(self, pairs: Sequence[ImageLabelPair]) -> IndexResult:
+        """A new index of these images; those that cannot be used are told, unless all cannot."""
+        key = str(uuid.uuid4())
+        await self._gateway.indexes.create(key, self._kind)
+        try:
+            items = await self._items(key, pairs)
+            await self._gateway.run(BUILD_GALLERY, BuildGallery(gallery=key, kind=self._kind))
+            result = await self._append(key, items)
+            if not result.imageCount:
+                raise InvalidRequest(
+                    f"None of the images can be used; the first: {result.skipped[0].errorMsg}"
+                )
+        except BaseException:
+            # Nobody has been told its key.
+            await asyncio.shield(self._drop(key))
+            raise
+        return result
+
+    async def add(self, key: str, pairs: Sequence[ImageLabelPair]) -> IndexResult:
+        """More images."""
+        await self._known(key)
+        return await self._append(key, await self._items(key, pairs))
+
+    async def remove(self, key: str, ids: Sequence[int]) -> IndexResult:
+        """Fewer images; ids that are not there do not matter."""
+        await self._known(key)
+        request = RemoveGallery(gallery=key, external_ids=tuple(map(str, ids)))
+        await self._gateway.run(REMOVE_GALLERY, request)
+        return await self._shown(key, {}, [])
+
+    async def _drop(self, key: str) -> None:
+        await self._gateway.client.enqueue(DELETE_GALLERY, DeleteGallery(gallery=key))
+        await self._gateway.indexes.drop(key)
+
+    async def _known(self, key: str) -> None:
+        if await self._gateway.indexes.kind(key) != self._kind:
+            raise GalleryNotFound(f"There is no index {key!r}.")
+
+    async def _items(self, key: str, pairs: Sequence[ImageLabelPair]) -> list[LabelledImage]:
+        images = await self._gateway.intake.store_texts([pair.image for pair in pairs])
+        first = await self._gateway.indexes.count_up(key, len(pairs))
+        return [
+            LabelledImage(image=image, label=pair.label, external_id=str(first + position))
+            for position, (image, pair) in enumerate(zip(images, pairs, strict=True))
+        ]
+
+    async def _append(self, key: str, items: Sequence[LabelledImage]) -> IndexResult:
+        steps = [
+            AppendGallery(gallery=key, items=tuple(part), several_faces="largest") for part in _parts(items)
+        ]
+        added = await asyncio.gather(*(self._gateway.run(APPEND_GALLERY, step) for step in steps))
+        return await self._shown(key, *_told(items, added))
+
+    async def _shown(self, key: str, new: dict[str, str], skipped: list[SkippedImage]) -> IndexResult:
+        count = await self._gateway.indexes.size(key)
+        shown = await self._gateway.indexes.id_map(key) if count <= ID_MAP_LIMIT else new
+        return IndexResult(indexKey=key, idMap=shown, imageCount=count, skipped=skipped)
+
+
+def _parts(items: Sequence[LabelledImage]) -> Iterator[Sequence[LabelledImage]]:
+    for start in range(0, len(items), MAX_ITEMS):
+        yield items[start : start + MAX_ITEMS]
+
+
+def _told(
+    items: Sequence[LabelledImage], added: Sequence[AddedImages]
+) -> tuple[dict[str, str], list[SkippedImage]]:
+    """What is new by its id, and what was skipped, of all steps together."""
+    outcomes = [outcome for step in added for outcome in step.outcomes]
+    new: dict[str, str] = {}
+    skipped: list[SkippedImage] = []
+    for position, (item, outcome) in enumerate(zip(items, outcomes, strict=True)):
+        if outcome.status == "indexed":
+            new[item.external_id or ""] = item.label
+        else:
+            message = outcome.error.message if outcome.error else outcome.status
+            skipped.append(
+                SkippedImage(position=position, label=item.label, status=outcome.status, errorMsg=message)
+            )
+    return new, skipped
+
+
+def recognition_router(kind: GalleryKind, prefix: Literal["face-recognition", "shitu"]) -> APIRouter:
+    """The four operations under PaddleX's names."""
+    router = APIRouter(tags=[f"PaddleX: {prefix}"])
+    Service = Annotated[Gateway, Depends(gateway)]  # noqa: N806 - a type
+
+    @router.post(f"/{prefix}-index-build", dependencies=[Depends(allowed("galleries:write"))])
+    async def index_build(request: BuildRequest, service: Service) -> Envelope[IndexResult]:
+        """Make an index of images and their labels."""
+        return enveloped(await RecognitionIndex(service, kind).build(request.imageLabelPairs))
+
+    @router.post(f"/{prefix}-index-add", dependencies=[Depends(allowed("galleries:write"))])
+    async def index_add(request: AddRequest, service: Service) -> Envelope[IndexResult]:
+        """Add images to an index."""
+        return enveloped(await RecognitionIndex(service, kind).add(request.indexKey, request.imageLabelPairs))
+
+    @router.post(f"/{prefix}-index-remove", dependencies=[Depends(allowed("galleries:write"))])
+    async def index_remove(request: RemoveRequest, service: Service) -> Envelope[IndexResult]:
+        """Take images out of an index."""
+        return enveloped(await RecognitionIndex(service, kind).remove(request.indexKey, request.ids))
+
+    if kind == "faces":
+
+        @router.post(
+            f"/{prefix}-infer",
+            dependencies=[Depends(allowed("galleries:read"))],
+            response_model_exclude_none=True,
+        )
+        async def infer_faces(request: InferRequest, service: Service) -> Envelope[FacesResult]:
+            """Find the faces of a picture, and tell whose they are."""
+            image = await service.intake.store_text(request.image)
+            return enveloped(await _faces(request, image, service))
+
+    else:
+
+        @router.post(
+            f"/{prefix}-infer",
+            dependencies=[Depends(allowed("galleries:read"))],
+            response_model_exclude_none=True,
+        )
+        async def infer_objects(request: InferRequest, service: Service) -> Envelope[ObjectsResult]:
+            """Find what of the index is most like a picture; the picture counts as one object."""
+            image = await service.intake.store_text(request.image)
+            return enveloped(await _objects(request, image, service))
+
+    return router
+
+
+async def _faces(request: InferRequest, image: ImageRef, service: Gateway) -> FacesResult:
+    options: dict[str, Any] = {"image": image, "min_score": request.detThreshold}
+    if request.indexKey is None:
+        found = await service.run(DETECT_FACES, DETECT_FACES.request(**options))
+        faces = [Recognised(bbox=face.bbox, recResults=[], score=face.score) for face in found.faces]
+        return FacesResult(faces=faces, image=await jpeg(found, request.visualize))
+    search = _search(request)
+    named = await service.run(IDENTIFY_FACES, IDENTIFY_FACES.request(**options, **search))
+    faces = [
+        Recognised(
+            bbox=face.bbox,
+            recResults=[RecResult(label=match.label, score=match.score) for match in face.rec_results],
+            score=face.score,
+        )
+        for face in named.faces
+    ]
+    return FacesResult(faces=faces, image=await jpeg(named, request.visualize))
+
+
+async def _objects(request: InferRequest, image: ImageRef, service: Gateway) -> ObjectsResult:
+    if request.indexKey is None:
+        raise InvalidRequest("indexKey is missing: there is no index to search.")
+    found = await service.run(SEARCH_IMAGE, SEARCH_IMAGE.request(image=image, **_search(request)))
+    width, height = await service.size_of(image)
+    whole = Recognised(
+        bbox=(0.0, 0.0, float(width), float(height)),
+        recResults=[RecResult(label=match.label, score=match.score) for match in found.rec_results],
+        score=1.0,
+    )
+    return ObjectsResult(detectedObjects=[whole], image=await jpeg(found, request.visualize))
+
+
+def _search(request: InferRequest) -> dict[str, Any]:
+    given = {"top_k": request.topk, "threshold": request.recThreshold}
+    return {"gallery": request.indexKey} | {name: value for name, value in given.items() if value is not None}

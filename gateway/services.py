@@ -1,0 +1,118 @@
+"""What the gateway's endpoints share, built once a process."""
+
+import asyncio
+import io
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
+
+from fastapi import Request
+from PIL import Image, UnidentifiedImageError
+from pydantic import BaseModel
+
+from api_client.async_client import AsyncClient
+from api_client.connection import connect
+from api_client.contracts import ImageRef, TaskSpec
+from api_client.contracts import Request as TaskRequest
+from api_client.errors import ImageUnsupported, ResultTimeout
+from api_client.url_images import UrlFetcher
+from gateway.admission import Admission
+from gateway.images import ImageIntake
+from gateway.indexes import IndexBook
+from gateway.keys import Caller
+from gateway.rates import Rates
+from gateway.settings import GatewaySettings
+from job_store.api_keys import ApiKeys
+from job_store.database import Database as JobDatabase
+
+RequestT = TypeVar("RequestT", bound=TaskRequest)
+ResultT = TypeVar("ResultT", bound=BaseModel)
+
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """Enqueues tasks for requests and waits for them."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        client: AsyncClient,
+        *,
+        admission: Admission,
+        rates: Rates,
+        keys: ApiKeys,
+        indexes: IndexBook,
+    ) -> None:
+        self.settings = settings
+        self.client = client
+        self.admission = admission
+        self.rates = rates
+        self.indexes = indexes
+        self._keys = keys
+        policy = settings.url_policy
+        self.intake = ImageIntake(
+            client, UrlFetcher(policy) if policy else None, settings.gateway_max_image_bytes
+        )
+
+    async def find_key(self, digest: str) -> Caller | None:
+        """The owner of the key of this hash, if it is valid."""
+        found = await asyncio.to_thread(self._keys.find, digest)
+        return Caller(key_id=found.id, scopes=frozenset(found.scopes)) if found else None
+
+    async def run(self, spec: TaskSpec[RequestT, ResultT], request: RequestT) -> ResultT:
+        """Enqueue one task and wait; what nobody waits for any more is cancelled."""
+        await self.admission.admit(spec.queue)
+        timeout = self.settings.gateway_timeout
+        pending = await self.client.enqueue(spec, request, deadline=timeout)
+        try:
+            return await pending.result(timeout)
+        except (ResultTimeout, asyncio.CancelledError):
+            await asyncio.shield(self.client.cancel(pending.task_id))
+            raise
+
+    async def size_of(self, image: ImageRef) -> tuple[int, int]:
+        """Width and height of a stored image, from its header."""
+        data = await asyncio.to_thread(self.client.blobs.get, image)
+        try:
+            with Image.open(io.BytesIO(data)) as opened:
+                return opened.size
+        except (UnidentifiedImageError, OSError, ValueError) as err:
+            raise ImageUnsupported("The image's header cannot be read.") from err
+
+
+@asynccontextmanager
+async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
+    """Connect to the servers; closes what it opened."""
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(
+            AsyncClient(
+                settings.broker_url,
+                result_url=settings.result_url,
+                blob_url=settings.blob_url,
+                blob_ttl=settings.blob_ttl,
+                max_blob_bytes=settings.gateway_max_image_bytes,
+            )
+        )
+        redis = connect(settings.broker_url)
+        stack.push_async_callback(redis.aclose)
+        database = JobDatabase(settings.database_url)
+        stack.callback(database.close)
+        indexes = IndexBook(settings.database_url, database)
+        stack.callback(indexes.close)
+        yield Gateway(
+            settings,
+            client,
+            admission=Admission(redis, settings.gateway_max_queue_age),
+            rates=Rates(redis, settings.gateway_rate, settings.gateway_burst),
+            keys=ApiKeys(database),
+            indexes=indexes,
+        )
+
+
+def gateway(request: Request) -> Gateway:
+    """The process's gateway, for endpoints."""
+    services: Any = request.app.state.services
+    found: Gateway = services
+    return found
