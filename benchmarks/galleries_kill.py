@@ -38,7 +38,6 @@ from index_store.planning import SealingPolicy
 from index_store.sealing import Sealer, Step
 from index_store.segment_folder import SegmentFolder
 from index_store.store import GalleryStore
-from index_store.verification import verify
 from tests.embeddings import random_embeddings
 from tests.postgres import PostgresServer
 
@@ -312,7 +311,7 @@ class KillTest:
             ),
             unsearchable=self._unsearchable(store, stored),
             orphans=self._orphans(store),
-            problems=verify(store, KEY).problems,
+            problems=store.verify(KEY).problems,
         )
 
     def _unsearchable(self, store: GalleryStore, stored: dict[int, str]) -> tuple[str, ...]:

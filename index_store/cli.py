@@ -11,22 +11,21 @@ from typing import Any, cast
 
 import click
 import numpy as np
-from rich.progress import Progress
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from api_client.addresses import local_connection
 from api_client.errors import InvalidRequest, LabelListInvalid
+from api_client.label_list import read_remove_ids
 from index_store.console import Opening, told
 from index_store.erasure import Eraser, ErasureReceipt
-from index_store.exchange import export_folder, import_folder
 from index_store.gallery import GallerySpec
-from api_client.label_list import read_remove_ids
 from index_store.log import Selection, new_operation_id
 from index_store.maintenance import Maintenance
 from index_store.migration import migrate as migrate_database
 from index_store.planning import SealingPolicy
-from index_store.sealing import Sealed, Sealer, Step
-from index_store.verification import verify as verify_gallery
+from index_store.sealing import Sealed, Step
+from index_store.store import GalleryStore
 
 _STEPS: tuple[Step, ...] = ("announce", "read", "build", "write", "publish", "commit", "done")
 _APPEND_ROWS = 10_000
@@ -216,7 +215,7 @@ def search(opening: Opening, /, key: str, queries: Path, **options: Any) -> None
     """Search for QUERIES (.npy of shape n, dimension); one line of JSON each."""
     with opening.store() as store:
         for hits in store.search(key, _load_embeddings(queries), details=True, **options):
-            click.echo(json.dumps([asdict(hit) for hit in hits], ensure_ascii=False))
+            click.echo(json.dumps([hit._asdict() for hit in hits], ensure_ascii=False))
 
 
 @gallery.command()
@@ -226,7 +225,7 @@ def search(opening: Opening, /, key: str, queries: Path, **options: Any) -> None
 def verify(opening: Opening, key: str) -> None:
     """Compare every file with Postgres; damaged ones are written anew by `seal` or maintenance."""
     with opening.store() as store:
-        found = verify_gallery(store, key)
+        found = store.verify(key)
     for problem in found.problems:
         click.echo(problem, err=True)
     click.echo(f"{found.vectors} vectors, {found.segments} segments, {len(found.problems)} problems.")
@@ -240,7 +239,7 @@ def verify(opening: Opening, key: str) -> None:
 @told
 def seal(opening: Opening, key: str) -> None:
     """Do now what maintenance would do with this gallery."""
-    _run_sealer(opening, key, Sealer.run)
+    _seal(opening, key, lambda store, on_step: opening.sealer(store, on_step).run(key))
 
 
 @gallery.command()
@@ -249,7 +248,7 @@ def seal(opening: Opening, key: str) -> None:
 @told
 def compact(opening: Opening, key: str) -> None:
     """Write the whole gallery anew, as few segments as may be, without any removed vector."""
-    _run_sealer(opening, key, Sealer.compact)
+    _seal(opening, key, lambda store, on_step: store.compact(key, policy=opening.policy, on_step=on_step))
 
 
 @gallery.command()
@@ -287,30 +286,30 @@ def maintain(opening: Opening, interval: float, once: bool) -> None:
 
 @gallery.command("export")
 @click.argument("key")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder")
 @click.option("--index-type", type=click.Choice(["Flat", "IVF", "HNSW32"]))
 @click.pass_obj
 @told
-def export_command(opening: Opening, key: str, folder: Path, index_type: Any) -> None:
-    """Write the gallery as PaddleX's folder: vector.index and id_map.yaml."""
-    with opening.store() as store, opening.console.status(f"export {key}"):
-        count = export_folder(store, key, folder, index_type=index_type)
+def export_command(opening: Opening, key: str, folder: str, index_type: Any) -> None:
+    """Write the gallery as PaddleX's folder, vector.index and id_map.yaml, or to its URL."""
+    with opening.store() as store, _rows_done(opening, key) as progress:
+        count = store.export_to(key, folder, index_type=index_type, progress=progress)
     click.echo(f"Exported {count} vectors to {folder}.")
 
 
 @gallery.command("import")
 @click.argument("key")
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("folder")
 @click.option("--precision", type=click.Choice(["fp16", "fp32"]), default="fp16", show_default=True)
 @click.option("--index-type", type=click.Choice(["auto", "Flat", "IVF", "HNSW32"]))
 @click.option("--model-fingerprint")
 @click.option("--operation-id", help="To repeat a broken import without doubling anything.")
 @click.pass_obj
 @told
-def import_command(opening: Opening, /, key: str, folder: Path, **options: Any) -> None:
-    """Make a gallery of PaddleX's folder. Only from a source that you trust: FAISS reads the file."""
-    with opening.store() as store, opening.console.status(f"import {key}"):
-        imported = import_folder(store, key, folder, **options)
+def import_command(opening: Opening, /, key: str, folder: str, **options: Any) -> None:
+    """Make a gallery of PaddleX's folder or its URL. Only from where you trust: FAISS reads the file."""
+    with opening.store() as store, _rows_done(opening, key) as progress:
+        imported = store.import_from(key, folder, progress=progress, **options)
     repaired = " Its IVF index had been damaged by a removal and was put right." * imported.repaired
     click.echo(f"Imported {len(imported.appended.ids)} vectors.{repaired}")
 
@@ -327,14 +326,18 @@ def delete(opening: Opening, key: str) -> None:
     click.echo(f"Deleted {deleted.vectors} vectors; {len(deleted.segments)} files follow.")
 
 
-def _run_sealer(opening: Opening, key: str, work: Callable[[Sealer, str], tuple[Sealed, ...] | None]) -> None:
+def _seal(
+    opening: Opening,
+    key: str,
+    work: Callable[[GalleryStore, Callable[[Step], None]], tuple[Sealed, ...] | None],
+) -> None:
     with opening.store() as store, Progress(console=opening.console, transient=True) as progress:
         bar = progress.add_task(key, total=len(_STEPS))
 
         def on_step(step: Step) -> None:
             progress.update(bar, description=f"{key}: {step}", completed=_STEPS.index(step) + 1)
 
-        sealed = work(opening.sealer(store, on_step), key)
+        sealed = work(store, on_step)
     if sealed is None:
         click.echo("Another process is at this gallery.")
     else:
@@ -354,6 +357,18 @@ def _progress(opening: Opening, what: str, total: int) -> Iterator[Callable[[int
     with Progress(console=opening.console, transient=True) as progress:
         bar = progress.add_task(what, total=total)
         yield lambda count: progress.advance(bar, count)
+
+
+@contextmanager
+def _rows_done(opening: Opening, key: str) -> Iterator[Callable[[str, int, int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=opening.console, transient=True) as progress:
+        bar = progress.add_task(key, total=None)
+
+        def told_rows(what: str, done: int, total: int) -> None:
+            progress.update(bar, description=f"{key}: {what}", completed=done, total=total)
+
+        yield told_rows
 
 
 def _load_embeddings(path: Path) -> Any:

@@ -16,11 +16,12 @@ from typing import Any, Literal, cast, get_args
 import yaml
 
 from api_client.errors import GalleryFolderInvalid, SegmentCorrupt
-from index_store.gallery import Appended, Embeddings, GallerySpec, Ids, IndexType, Metric, Precision
-from index_store.indexes import foreign_index, read_foreign_index, write_index
+from index_store.database import Database
+from index_store.gallery import Appended, Embeddings, Gallery, GallerySpec, Ids, IndexType, Metric
+from index_store.indexes import Index, foreign_index, read_foreign_index, write_index
+from index_store.progress import Progress, silent
 from index_store.rows import copy_out
 from index_store.segment_folder import sync_folder
-from index_store.store import GalleryStore
 from index_store.vectors import code_size, decode
 
 INDEX_FILE = "vector.index"
@@ -50,38 +51,13 @@ class Imported:
     repaired: bool
 
 
-def import_folder(
-    store: GalleryStore,
-    key: str,
+def export_folder(
+    database: Database,
+    gallery: Gallery,
     folder: Path,
     *,
-    precision: Precision = "fp16",
-    index_type: IndexType | None = None,
-    model_fingerprint: str | None = None,
-    operation_id: str | None = None,
-) -> Imported:
-    """A new gallery of the folder's vectors. Its ids become external ids, so `remove_ids.txt` still works."""
-    found = read_folder(folder)
-    spec = GallerySpec(
-        dimension=found.embeddings.shape[1],
-        metric=found.metric,
-        index_type=index_type or found.index_type,
-        precision=precision,
-        model_fingerprint=model_fingerprint,
-    )
-    appended = store.build(
-        key,
-        spec,
-        found.embeddings,
-        found.labels,
-        external_ids=[str(number) for number in found.ids.tolist()],
-        operation_id=operation_id,
-    )
-    return Imported(appended=appended, spec=spec, repaired=found.repaired)
-
-
-def export_folder(
-    store: GalleryStore, key: str, folder: Path, *, index_type: ForeignType | None = None
+    index_type: ForeignType | None = None,
+    progress: Progress = silent,
 ) -> int:
     """Write the gallery as a folder that PaddleX loads, whole or not at all; returns the number of vectors.
 
@@ -90,30 +66,24 @@ def export_folder(
     """
     if folder.exists():
         raise GalleryFolderInvalid(f"{folder} exists already: export to a new folder.")
-    gallery = store.gallery(key)
+    progress("read", 0, gallery.live)
     size = code_size(gallery.spec.dimension, gallery.spec.precision)
-    with store.database.snapshot() as cursor:
+    with database.snapshot() as cursor:
         rows = copy_out(cursor, gallery.id, 0, 2**62, size)
+    progress("read", len(rows), len(rows))
     chosen = index_type or _foreign_type(gallery.spec.index_type)
     if chosen == "IVF" and len(rows) < 8:
         chosen = "Flat"
     vectors = decode(rows.codes, gallery.spec.precision)
+    index = foreign_index(chosen, vectors, rows.ids, gallery.spec.metric, progress)
     info = {
         "id_map": dict(zip(rows.ids.tolist(), rows.labels, strict=True)),
         "index_type": chosen,
         "metric_type": gallery.spec.metric,
     }
-    fresh = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
-    fresh.mkdir(parents=True)
-    try:
-        write_index(foreign_index(chosen, vectors, rows.ids, gallery.spec.metric), fresh / INDEX_FILE)
-        with (fresh / INFO_FILES[0]).open("w", encoding="utf-8") as file:
-            yaml.dump(info, file, Dumper=_dumper(), default_flow_style=False, allow_unicode=True)
-        _sync(fresh)
-        fresh.rename(folder)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
+    progress("write", 0, len(rows))
+    _write_folder(folder, index, info)
+    progress("write", len(rows), len(rows))
     return len(rows)
 
 
@@ -142,6 +112,20 @@ def read_folder(folder: Path) -> GalleryFolder:
         metric=read.metric,
         repaired=read.repaired,
     )
+
+
+def _write_folder(folder: Path, index: Index, info: Mapping[str, object]) -> None:
+    fresh = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
+    fresh.mkdir(parents=True)
+    try:
+        write_index(index, fresh / INDEX_FILE)
+        with (fresh / INFO_FILES[0]).open("w", encoding="utf-8") as file:
+            yaml.dump(info, file, Dumper=_dumper(), default_flow_style=False, allow_unicode=True)
+        _sync(fresh)
+        fresh.rename(folder)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
 
 
 def _read_info(folder: Path) -> tuple[dict[int, str], ForeignType, str]:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from api_client.errors import SegmentCorrupt, SegmentStoreUnavailable
 from index_store.gallery import Embeddings, Ids, Metric, Precision
+from index_store.progress import Progress, silent
 from index_store.vectors import decode
 
 Kind = Literal["exact", "fast-scan", "ivf", "hnsw"]
@@ -27,6 +28,7 @@ Found = tuple[Embeddings, Ids]
 _METRICS = {"IP": faiss.METRIC_INNER_PRODUCT, "L2": faiss.METRIC_L2}
 _TRAINING_ROWS = 65_536
 _ADD_ROWS = 65_536
+_FOREIGN_ROWS = 4096
 _MAX_LISTS = 65_536
 
 _forked = threading.Event()
@@ -167,7 +169,11 @@ def read_foreign_index(path: Path) -> ForeignIndex:
 
 
 def foreign_index(
-    index_type: Literal["Flat", "IVF", "HNSW32"], vectors: Embeddings, ids: Ids, metric: Metric
+    index_type: Literal["Flat", "IVF", "HNSW32"],
+    vectors: Embeddings,
+    ids: Ids,
+    metric: Metric,
+    progress: Progress = silent,
 ) -> Index:
     """An id-mapped index as PaddleX makes it: the type's factory string under an IndexIDMap2."""
     dimension = vectors.shape[1]
@@ -177,7 +183,11 @@ def foreign_index(
     if len(ids):
         if not index.is_trained:
             index.train(vectors)
-        mapped.add_with_ids(vectors, ids)
+        for start in range(0, len(ids), _FOREIGN_ROWS):
+            progress("index", start, len(ids))
+            part = slice(start, start + _FOREIGN_ROWS)
+            mapped.add_with_ids(vectors[part], ids[part])
+    progress("index", len(ids), len(ids))
     return mapped
 
 

@@ -17,6 +17,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from api_client.errors import GalleryExists, GalleryNotFound, InvalidRequest, OperationMismatch
 from index_store.database import Database
 from index_store.gallery import Appended, Deleted, Gallery, GallerySpec, Removed
+from index_store.progress import Progress, silent
 from index_store.rows import copy_in
 from index_store.vectors import NewVectors
 
@@ -135,13 +136,20 @@ class OperationLog:
         with self._database.transaction() as cursor:
             return _create(cursor, key, spec)
 
-    def build(self, key: str, spec: GallerySpec, vectors: NewVectors, operation_id: str) -> Appended:
+    def build(
+        self,
+        key: str,
+        spec: GallerySpec,
+        vectors: NewVectors,
+        operation_id: str,
+        progress: Progress = silent,
+    ) -> Appended:
         """A new gallery with its first vectors, in one transaction; repeatable like `append`."""
         try:
             with self._database.transaction(_START % len(vectors)) as cursor:
                 batch_id, ids = _row(cursor)
                 gallery = _create(cursor, key, spec)
-                return _append(cursor, gallery, vectors, operation_id, batch_id, ids)
+                return _append(cursor, gallery, vectors, operation_id, batch_id, ids, progress)
         except GalleryExists:
             gallery = find_gallery(self._database, key)
             found = self.find_append(gallery, operation_id, vectors.digest)
@@ -271,8 +279,9 @@ def _append(
     operation_id: str,
     batch_id: int,
     ids: Sequence[int],
+    progress: Progress = silent,
 ) -> Appended:
-    copy_in(cursor, gallery.id, batch_id, ids, vectors)
+    copy_in(cursor, gallery.id, batch_id, ids, vectors, progress)
     generation = _record(
         cursor,
         gallery,

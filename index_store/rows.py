@@ -1,7 +1,7 @@
 """Vectors to and from Postgres in its binary COPY format, the fastest way that psycopg2 has."""
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -11,6 +11,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from api_client.errors import InternalError
 from index_store.gallery import Ids
+from index_store.progress import Progress, counted, silent
 from index_store.vectors import NewVectors
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
@@ -74,9 +75,17 @@ class StoredRows:
         return StoredRows(ids=ids, generations=generations, labels=labels, codes=codes)
 
 
-def copy_in(cursor: Cursor, gallery_id: int, batch_id: int, ids: Sequence[int], vectors: NewVectors) -> None:
+def copy_in(
+    cursor: Cursor,
+    gallery_id: int,
+    batch_id: int,
+    ids: Sequence[int],
+    vectors: NewVectors,
+    progress: Progress = silent,
+) -> None:
     """Insert the rows; nothing of them is visible before the transaction commits."""
-    cursor.copy_expert(_COPY_IN, _Pieces(_pieces(gallery_id, batch_id, ids, vectors)))  # type: ignore[arg-type]
+    numbered = counted(ids, "store", len(ids), progress)
+    cursor.copy_expert(_COPY_IN, _Pieces(_pieces(gallery_id, batch_id, numbered, vectors)))  # type: ignore[arg-type]
 
 
 def copy_out(cursor: Cursor, gallery_id: int, low: int, high: int, size: int) -> StoredRows:
@@ -87,7 +96,7 @@ def copy_out(cursor: Cursor, gallery_id: int, low: int, high: int, size: int) ->
     return _parse(received.getbuffer(), size)
 
 
-def _pieces(gallery_id: int, batch_id: int, ids: Sequence[int], vectors: NewVectors) -> Iterator[bytes]:
+def _pieces(gallery_id: int, batch_id: int, ids: Iterable[int], vectors: NewVectors) -> Iterator[bytes]:
     yield _SIGNATURE
     embedding_length = _LENGTH.pack(vectors.codes.shape[1])
     columns = zip(ids, vectors.labels, vectors.external_ids, vectors.metadata, vectors.codes, strict=True)

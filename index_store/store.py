@@ -1,7 +1,8 @@
 """GalleryStore: everything that one does with galleries, in one object per process."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from api_client.errors import DimensionMismatch, InvalidRequest
 from index_store.database import Database
+from index_store.exchange import ForeignType, Imported, export_folder, read_folder
 from index_store.gallery import (
     Appended,
     Deleted,
@@ -16,7 +18,9 @@ from index_store.gallery import (
     Gallery,
     GallerySpec,
     Hit,
+    IndexType,
     Level,
+    Precision,
     Removed,
     VectorRecord,
     check_key,
@@ -30,28 +34,19 @@ from index_store.log import (
     gallery_from,
     new_operation_id,
 )
+from index_store.planning import SealingPolicy
+from index_store.progress import Progress, silent
 from index_store.reader import Readers, find_segments
+from index_store.records import find_external, find_records, list_records, with_details
+from index_store.remote_folder import folder_to_read, folder_to_write
+from index_store.sealing import Sealed, Sealer, Step
 from index_store.segment_folder import SegmentFiles
-from index_store.vectors import check_model, checked_embeddings, decode, new_vectors
+from index_store.vectors import check_model, checked_embeddings, new_vectors
+from index_store.verification import Verification, verify
 from index_store.view import View
 
 MAX_TOP_K = 1000
 MAX_PAGE = 10_000
-
-_GET = """
-SELECT id, label, external_id, metadata, embedding FROM gallery_vectors
-WHERE gallery_id = %s AND id = ANY(%s::bigint[]) ORDER BY id
-"""
-
-_FIND_EXTERNAL = """
-SELECT DISTINCT external_id, label FROM gallery_vectors
-WHERE gallery_id = %s AND external_id = ANY(%s) ORDER BY external_id, label
-"""
-
-_PAGE = """
-SELECT id, label, external_id, metadata, embedding FROM gallery_vectors
-WHERE gallery_id = %s AND id > %s ORDER BY id LIMIT %s
-"""
 
 _COUNTS = """
 SELECT (SELECT count(*) FROM gallery_tombstones WHERE gallery_id = %(gallery)s),
@@ -102,12 +97,15 @@ class GalleryStore:
         operation_id: str | None = None,
         request_digest: bytes | None = None,
         note: Mapping[str, Any] | None = None,
+        progress: Progress = silent,
     ) -> Appended:
         """A new gallery with its first vectors, in one transaction; otherwise like `append`."""
         vectors = new_vectors(spec, embeddings, labels, external_ids, metadata)
         vectors = replace(vectors, request_digest=request_digest, note=note)
         operation = _operation(operation_id)
-        return self._database.retrying(lambda: self._log.build(check_key(key), spec, vectors, operation))
+        return self._database.retrying(
+            lambda: self._log.build(check_key(key), spec, vectors, operation, progress)
+        )
 
     def append(
         self,
@@ -193,7 +191,7 @@ class GalleryStore:
             return view.gallery, view.search(queries, top_k, threshold, level)
 
         gallery, hits = self._database.retrying(lambda: self._readers.current(key, work))
-        return self._detailed(gallery, hits) if details else hits
+        return with_details(self._database, gallery, hits) if details else hits
 
     def search_one(self, key: str, embedding: npt.ArrayLike, **options: Any) -> tuple[Hit, ...]:
         """`search` for a single query of shape (dimension,)."""
@@ -204,20 +202,15 @@ class GalleryStore:
 
     def get(self, key: str, ids: Sequence[int]) -> tuple[VectorRecord, ...]:
         """The live vectors among these ids, ascending by id."""
-        gallery = self.gallery(key)
-        return self._records(gallery, _GET, (gallery.id, [int(value) for value in ids]))
+        return find_records(self._database, self.gallery(key), ids)
 
     def find_external(self, key: str, external_ids: Sequence[str]) -> tuple[tuple[str, str], ...]:
         """The external id and the label of the live vectors that have one of these external ids."""
-        gallery = self.gallery(key)
-        with self._database.cursor() as cursor:
-            cursor.execute(_FIND_EXTERNAL, (gallery.id, list(external_ids)))
-            return tuple((row[0], row[1]) for row in cursor.fetchall())
+        return find_external(self._database, self.gallery(key), external_ids)
 
     def list_vectors(self, key: str, *, after: int = 0, limit: int = 100) -> tuple[VectorRecord, ...]:
         """A page of the live vectors, ascending by id; give the last id as `after` for the next page."""
-        gallery = self.gallery(key)
-        return self._records(gallery, _PAGE, (gallery.id, after, _page(limit)))
+        return list_records(self._database, self.gallery(key), after, _page(limit))
 
     def list_galleries(self, *, after: str = "", limit: int = 100) -> tuple[Gallery, ...]:
         """A page of the galleries, ascending by key; give the last key as `after` for the next page."""
@@ -249,39 +242,87 @@ class GalleryStore:
         self._readers.forget(key)
         return self._log.delete(key)
 
+    def verify(self, key: str) -> Verification:
+        """Read every file and compare it with the rows; damaged ones are marked to be written anew."""
+        return verify(self._database, self._files, key, lambda queries: self.search(key, queries, top_k=1))
+
+    def compact(
+        self,
+        key: str,
+        *,
+        policy: SealingPolicy | None = None,
+        on_step: Callable[[Step], None] = lambda step: None,  # noqa: ARG005
+    ) -> tuple[Sealed, ...] | None:
+        """Write the whole gallery as few segments as may be, without any removed vector.
+
+        None when another process is at this gallery. What is due is done by `Maintenance` without asking.
+        """
+        sealer = Sealer(
+            database=self._database,
+            files=self._files,
+            policy=policy or SealingPolicy(),
+            threads=self._threads,
+            on_step=on_step,
+        )
+        return sealer.compact(key)
+
+    def export_to(
+        self,
+        key: str,
+        place: Path | str,
+        *,
+        index_type: ForeignType | None = None,
+        progress: Progress = silent,
+    ) -> int:
+        """Write PaddleX's folder, whole or not at all; returns how many vectors it has.
+
+        `place` is a new folder, or its URL in an object store. Without an `index_type` it is the gallery's,
+        and `Flat` for `auto`. Raises GalleryFolderInvalid where something is there already.
+        """
+        gallery = self.gallery(key)
+        with folder_to_write(place) as folder:
+            return export_folder(self._database, gallery, folder, index_type=index_type, progress=progress)
+
+    def import_from(
+        self,
+        key: str,
+        place: Path | str,
+        *,
+        precision: Precision = "fp16",
+        index_type: IndexType | None = None,
+        model_fingerprint: str | None = None,
+        operation_id: str | None = None,
+        progress: Progress = silent,
+    ) -> Imported:
+        """A new gallery of the vectors in PaddleX's folder, which is at a path or an object store's URL.
+
+        Its ids become external ids, so that `remove_ids.txt` still works. Repeatable like `build`. Raises
+        GalleryFolderInvalid.
+        """
+        progress("read", 0, 1)
+        with folder_to_read(place) as folder:
+            found = read_folder(folder)
+        spec = GallerySpec(
+            dimension=found.embeddings.shape[1],
+            metric=found.metric,
+            index_type=index_type or found.index_type,
+            precision=precision,
+            model_fingerprint=model_fingerprint,
+        )
+        appended = self.build(
+            key,
+            spec,
+            found.embeddings,
+            found.labels,
+            external_ids=[str(number) for number in found.ids.tolist()],
+            operation_id=operation_id,
+            progress=progress,
+        )
+        return Imported(appended=appended, spec=spec, repaired=found.repaired)
+
     def view(self, key: str) -> View:
         """The gallery as it is now, in memory and mapped files."""
         return self._database.retrying(lambda: self._readers.current(key, lambda view: view))
-
-    def _records(self, gallery: Gallery, query: str, values: tuple[Any, ...]) -> tuple[VectorRecord, ...]:
-        with self._database.cursor() as cursor:
-            cursor.execute(query, values)
-            rows = cursor.fetchall()
-        return tuple(
-            VectorRecord(
-                id=row[0],
-                label=row[1],
-                external_id=row[2],
-                metadata=row[3],
-                embedding=decode(np.frombuffer(row[4], np.uint8), gallery.spec.precision),
-            )
-            for row in rows
-        )
-
-    def _detailed(self, gallery: Gallery, hits: tuple[tuple[Hit, ...], ...]) -> tuple[tuple[Hit, ...], ...]:
-        """Hits removed since the view was made are left out: their details are gone."""
-        wanted = sorted({hit.id for query in hits for hit in query})
-        with self._database.cursor() as cursor:
-            cursor.execute(_GET.replace(", embedding", ""), (gallery.id, wanted))
-            details = {row[0]: (row[2], row[3]) for row in cursor.fetchall()}
-        return tuple(
-            tuple(
-                hit._replace(external_id=details[hit.id][0], metadata=details[hit.id][1])
-                for hit in query
-                if hit.id in details
-            )
-            for query in hits
-        )
 
 
 def _operation(operation_id: str | None) -> str:

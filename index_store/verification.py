@@ -1,17 +1,21 @@
 """Hold a gallery's files and counters against its rows in Postgres, which are the truth."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from api_client.errors import GalleryNotFound, SegmentCorrupt
-from index_store.gallery import Gallery, Segment
+from index_store.database import Database
+from index_store.gallery import Embeddings, Gallery, Hit, Segment
 from index_store.log import FIND_GALLERY, gallery_from
 from index_store.reader import find_segments
 from index_store.rows import StoredRows, copy_out
 from index_store.segment_file import SegmentFile
-from index_store.store import GalleryStore
+from index_store.segment_folder import SegmentFiles
 from index_store.vectors import code_size, decode
+
+Search = Callable[[Embeddings], tuple[tuple[Hit, ...], ...]]
 
 _SAMPLE = 100
 
@@ -24,6 +28,8 @@ _COUNT = """
 SELECT g.live, (SELECT count(*) FROM gallery_vectors v WHERE v.gallery_id = g.id)
 FROM galleries g WHERE g.id = %s
 """
+
+_STILL_LIVE = "SELECT count(*) FROM gallery_vectors WHERE gallery_id = %s AND id = ANY(%s::bigint[])"
 
 _MARK_DAMAGED = "UPDATE gallery_segments SET damaged = true WHERE id = ANY(%s::uuid[]) AND state = 'live'"
 
@@ -38,14 +44,15 @@ class Verification:
     problems: tuple[str, ...]
 
 
-def verify(store: GalleryStore, key: str) -> Verification:
+def verify(database: Database, files: SegmentFiles, key: str, search: Search) -> Verification:
     """Read every file of the gallery and compare it with the rows; mark damaged ones to be written anew.
 
     Searches stay right meanwhile: a process that opens a damaged file takes its rows from Postgres.
+    `search` answers queries of shape (n, dimension) with the best hit of each, if there is one.
     """
     problems: list[str] = []
     damaged: list[str] = []
-    with store.database.snapshot() as cursor:
+    with database.snapshot() as cursor:
         cursor.execute(FIND_GALLERY, (key,))
         row = cursor.fetchone()
         if row is None:
@@ -58,15 +65,15 @@ def verify(store: GalleryStore, key: str) -> Verification:
         problems.append(f"The gallery counts {live} live vectors, but has {counted}.")
     problems += _gaps(gallery, segments)
     for segment in segments:
-        found = _segment_problems(store, gallery, segment)
-        if found and not _is_live(store, segment):
+        found = _segment_problems(database, files, gallery, segment)
+        if found and not _is_live(database, segment):
             continue  # written anew meanwhile, by which its tombstones and its file may be gone
         if found:
             damaged.append(segment.id)
         problems += found
-    with store.database.cursor() as cursor:
+    with database.cursor() as cursor:
         cursor.execute(_MARK_DAMAGED, (damaged,))
-    problems += _search_problems(store, gallery)
+    problems += _search_problems(database, gallery, search)
     return Verification(
         vectors=counted, segments=len(segments), damaged=tuple(damaged), problems=tuple(problems)
     )
@@ -82,16 +89,18 @@ def _gaps(gallery: Gallery, segments: tuple[Segment, ...]) -> list[str]:
     ]
 
 
-def _segment_problems(store: GalleryStore, gallery: Gallery, segment: Segment) -> list[str]:
+def _segment_problems(
+    database: Database, files: SegmentFiles, gallery: Gallery, segment: Segment
+) -> list[str]:
     size = code_size(gallery.spec.dimension, gallery.spec.precision)
-    with store.database.snapshot() as cursor:
+    with database.snapshot() as cursor:
         rows = copy_out(cursor, gallery.id, segment.low, segment.high, size)
         cursor.execute(_REMOVED, (gallery.id, segment.low, segment.high))
         removed = {row[0] for row in cursor.fetchall()}
     if segment.file is None:
         return [f"Segment {segment.id} has no file, but {len(rows)} rows."] if len(rows) else []
     try:
-        opened = SegmentFile(store.files.fetch(segment.file, segment.bytes, segment.sha256))
+        opened = SegmentFile(files.fetch(segment.file, segment.bytes, segment.sha256))
     except SegmentCorrupt as err:
         return [err.message]
     return _file_problems(segment, opened, rows, removed)
@@ -112,9 +121,9 @@ def _file_problems(segment: Segment, opened: SegmentFile, rows: StoredRows, remo
     return problems
 
 
-def _search_problems(store: GalleryStore, gallery: Gallery) -> list[str]:
+def _search_problems(database: Database, gallery: Gallery, search: Search) -> list[str]:
     """A sample of stored embeddings, searched for: each has to find itself or one as near."""
-    with store.database.cursor() as cursor:
+    with database.cursor() as cursor:
         cursor.execute(
             "SELECT id, embedding FROM gallery_vectors WHERE gallery_id = %s ORDER BY id LIMIT %s",
             (gallery.id, _SAMPLE),
@@ -128,16 +137,20 @@ def _search_problems(store: GalleryStore, gallery: Gallery) -> list[str]:
     vectors = decode(np.frombuffer(codes, np.uint8).reshape(-1, size), gallery.spec.precision)
     own = (vectors * vectors).sum(axis=1) if gallery.spec.metric == "IP" else np.zeros(len(vectors))
     worst = -np.inf if gallery.spec.metric == "IP" else np.inf
-    answers = store.search(gallery.key, vectors, top_k=1)
+    answers = search(vectors)
     best = np.array([hits[0].score if hits else worst for hits in answers])
     tolerance = 1e-2 * np.maximum(1, np.abs(own))
     missed = best < own - tolerance if gallery.spec.metric == "IP" else best > own + tolerance
     suspects = [number for number, bad in zip(ids, missed.tolist(), strict=True) if bad]
-    lost = store.get(gallery.key, suspects) if suspects else ()  # the others were removed meanwhile
-    return [f"{len(lost)} of {len(ids)} vectors are not found by themselves."] if lost else []
+    if not suspects:
+        return []
+    with database.cursor() as cursor:  # the others were removed meanwhile
+        cursor.execute(_STILL_LIVE, (gallery.id, suspects))
+        (lost,) = cursor.fetchone() or (0,)
+    return [f"{lost} of {len(ids)} vectors are not found by themselves."] if lost else []
 
 
-def _is_live(store: GalleryStore, segment: Segment) -> bool:
-    with store.database.cursor() as cursor:
+def _is_live(database: Database, segment: Segment) -> bool:
+    with database.cursor() as cursor:
         cursor.execute("SELECT 1 FROM gallery_segments WHERE id = %s AND state = 'live'", (segment.id,))
         return cursor.fetchone() is not None

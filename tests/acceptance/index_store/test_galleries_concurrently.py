@@ -21,7 +21,6 @@ from index_store.planning import SealingPolicy
 from index_store.sealing import Sealer
 from index_store.segment_folder import SegmentFolder
 from index_store.store import GalleryStore
-from index_store.verification import verify
 from tests.acceptance.index_store.gallery_user import DIMENSION
 from tests.conftest import RunningServer
 
@@ -123,5 +122,5 @@ def test_eight_processes_see_each_others_writes_at_once(store: GalleryStore, use
     assert len(set(kept + gone)) == len(kept + gone) == 5 * ROUNDS * PROCESSES
     assert store.view(KEY).live(kept + gone) == set(kept)
     assert store.gallery(KEY).live == len(kept)
-    assert verify(store, KEY).problems == ()
+    assert store.verify(KEY).problems == ()
     assert store.describe(KEY).segments

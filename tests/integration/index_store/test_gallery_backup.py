@@ -13,7 +13,6 @@ from index_store.planning import SealingPolicy
 from index_store.sealing import Sealer
 from index_store.segment_folder import SegmentFolder
 from index_store.store import GalleryStore
-from index_store.verification import verify
 from tests.embeddings import random_embeddings
 
 ROWS = random_embeddings(200, 16)
@@ -45,9 +44,9 @@ def test_a_restored_database_without_any_file_serves_and_rebuilds_them(
     restored = GalleryStore(database, SegmentFolder(tmp_path / "restored"))
     assert [hits[0].id for hits in restored.search(key, ROWS[3:], top_k=1)] == list(ids[3:])
     assert restored.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 200, operation_id="build").repeated
-    assert verify(restored, key).damaged
+    assert restored.verify(key).damaged
     Sealer(database=database, files=restored.files, policy=POLICY).run(key)
-    assert verify(restored, key).problems == ()
+    assert restored.verify(key).problems == ()
     assert restored.gallery(key).live == 197
     database.close()
 

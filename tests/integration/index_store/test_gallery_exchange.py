@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from api_client.errors import GalleryExists, GalleryFolderInvalid
-from index_store.exchange import ForeignType, export_folder, import_folder
-from index_store.gallery import GallerySpec, Metric
 from api_client.label_list import read_remove_ids
+from index_store.exchange import ForeignType
+from index_store.gallery import GallerySpec, Metric
 from index_store.store import GalleryStore
 from tests.embeddings import random_embeddings
 
@@ -27,7 +27,7 @@ def test_a_gallery_goes_out_as_paddlex_loads_it_and_comes_back(
     spec = GallerySpec(dimension=16, metric=metric, index_type=index_type, precision="fp32")
     ids = store.build(key, spec, ROWS, LABELS).ids
     store.remove(key, ids=ids[:5])
-    assert export_folder(store, key, tmp_path / "g") == 295
+    assert store.export_to(key, tmp_path / "g") == 295
     index: Any = faiss.read_index(str(tmp_path / "g" / "vector.index"))
     info = yaml.safe_load((tmp_path / "g" / "id_map.yaml").read_text(encoding="utf-8"))
     assert set(info) == {"id_map", "index_type", "metric_type"}
@@ -36,7 +36,7 @@ def test_a_gallery_goes_out_as_paddlex_loads_it_and_comes_back(
     assert isinstance(index, faiss.IndexIDMap2)
     _, found = index.search(ROWS[200:220], 1)
     assert np.mean([info["id_map"][int(row)] for row in found[:, 0]] == np.array(LABELS[200:220])) >= 0.9
-    imported = import_folder(store, f"{key}-back", tmp_path / "g", precision="fp32")
+    imported = store.import_from(f"{key}-back", tmp_path / "g", precision="fp32")
     assert imported.spec == spec
     records = store.list_vectors(f"{key}-back", limit=1000)
     assert [record.label for record in records] == LABELS[5:]
@@ -47,8 +47,8 @@ def test_ids_of_an_imported_folder_can_still_be_removed(
     store: GalleryStore, key: str, tmp_path: Path
 ) -> None:
     store.build(key, GallerySpec(dimension=16), ROWS, LABELS)
-    export_folder(store, key, tmp_path / "g")
-    import_folder(store, f"{key}-back", tmp_path / "g")
+    store.export_to(key, tmp_path / "g")
+    store.import_from(f"{key}-back", tmp_path / "g")
     old_ids = [record.id for record in store.list_vectors(key, limit=3)]
     (tmp_path / "remove_ids.txt").write_text("".join(f"{number}\n" for number in old_ids))
     listed = read_remove_ids(tmp_path / "remove_ids.txt")
@@ -61,12 +61,12 @@ def test_an_import_can_be_repeated_but_not_over_another_gallery(
     store: GalleryStore, key: str, tmp_path: Path
 ) -> None:
     store.build(key, GallerySpec(dimension=16), ROWS, LABELS)
-    export_folder(store, key, tmp_path / "g")
-    first = import_folder(store, f"{key}-back", tmp_path / "g", operation_id="import")
-    again = import_folder(store, f"{key}-back", tmp_path / "g", operation_id="import")
+    store.export_to(key, tmp_path / "g")
+    first = store.import_from(f"{key}-back", tmp_path / "g", operation_id="import")
+    again = store.import_from(f"{key}-back", tmp_path / "g", operation_id="import")
     assert (again.appended.ids, again.appended.repeated) == (first.appended.ids, True)
     with pytest.raises(GalleryExists):
-        import_folder(store, key, tmp_path / "g")
+        store.import_from(key, tmp_path / "g")
 
 
 def test_an_export_never_writes_over_a_folder_and_leaves_no_half(
@@ -75,8 +75,8 @@ def test_an_export_never_writes_over_a_folder_and_leaves_no_half(
     store.create(key, GallerySpec(dimension=16))
     (tmp_path / "taken").mkdir()
     with pytest.raises(GalleryFolderInvalid):
-        export_folder(store, key, tmp_path / "taken")
-    assert export_folder(store, key, tmp_path / "empty") == 0
+        store.export_to(key, tmp_path / "taken")
+    assert store.export_to(key, tmp_path / "empty") == 0
     assert {path.name for path in tmp_path.iterdir()} >= {"taken", "empty"}
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
@@ -85,6 +85,32 @@ def test_a_small_ivf_gallery_goes_out_as_one_that_can_be_searched(
     store: GalleryStore, key: str, tmp_path: Path
 ) -> None:
     store.build(key, GallerySpec(dimension=16, index_type="IVF"), ROWS[:7], LABELS[:7])
-    export_folder(store, key, tmp_path / "g")
+    store.export_to(key, tmp_path / "g")
     info = yaml.safe_load((tmp_path / "g" / "id_map.yaml").read_text(encoding="utf-8"))
     assert info["index_type"] == "Flat"
+
+
+def test_a_gallery_goes_through_an_object_store_whole(store: GalleryStore, key: str) -> None:
+    store.build(key, GallerySpec(dimension=16), ROWS, LABELS)
+    url = f"memory://galleries/{key}"
+    assert store.export_to(key, url) == 300
+    with pytest.raises(GalleryFolderInvalid, match="exists already"):
+        store.export_to(key, url)
+    store.import_from(f"{key}-back", url)
+    assert [record.label for record in store.list_vectors(f"{key}-back", limit=1000)] == LABELS
+    with pytest.raises(GalleryFolderInvalid, match=r"no file vector\.index"):
+        store.import_from(f"{key}-none", f"{url}-none")
+
+
+def test_exports_and_imports_tell_how_far_they_have_come(
+    store: GalleryStore, key: str, tmp_path: Path
+) -> None:
+    store.build(key, GallerySpec(dimension=16), ROWS, LABELS)
+    told: list[tuple[str, int, int]] = []
+    store.export_to(key, tmp_path / "g", progress=lambda *step: told.append(step))
+    assert told[0] == ("read", 0, 300)
+    assert told[-1] == ("write", 300, 300)
+    assert ("index", 300, 300) in told
+    told.clear()
+    store.import_from(f"{key}-back", tmp_path / "g", progress=lambda *step: told.append(step))
+    assert told == [("read", 0, 1), ("store", 0, 300), ("store", 300, 300)]

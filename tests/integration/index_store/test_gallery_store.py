@@ -1,10 +1,12 @@
 """GalleryStore against a real Postgres: what each method does, and what it refuses."""
 
 import os
+import threading
 import uuid
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +22,8 @@ from api_client.errors import (
 )
 from index_store.database import Database
 from index_store.gallery import GallerySpec, IndexType, Metric
+from index_store.planning import SealingPolicy
+from index_store.rows import copy_out
 from index_store.sealing import Sealer
 from index_store.segment_file import SegmentFile
 from index_store.segment_folder import SegmentFolder
@@ -331,6 +335,80 @@ def test_a_forked_child_uses_the_store_of_its_parent_safely(store: GalleryStore,
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     assert {hit.label for hit in store.search_one(key, VECTORS[0], top_k=2)} >= {"of the child"}
     assert store.append(key, VECTORS[:1], ["of the parent"]).ids
+
+
+def test_a_child_that_is_forked_during_a_refresh_does_not_wait_for_it(
+    store: GalleryStore, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.build(key, SPEC, VECTORS, LABELS)
+    store.search(key, VECTORS)
+    reading, forked = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any) -> Any:
+        reading.set()
+        assert forked.wait(60)
+        return copy_out(*arguments)
+
+    monkeypatch.setattr("index_store.reader.copy_out", slow)
+    store.append(key, VECTORS[:1], ["late"])
+    with ThreadPoolExecutor(1) as pool:
+        refresh = pool.submit(store.search, key, VECTORS[:1])
+        assert reading.wait(60)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            try:
+                monkeypatch.undo()
+                found = store.search_one(key, VECTORS[0], top_k=2)
+                os._exit(7 if "late" in {hit.label for hit in found} else 1)
+            finally:
+                os._exit(1)
+        forked.set()
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        assert refresh.result()
+
+
+def test_thirty_two_threads_write_search_and_seal_through_one_pool(store: GalleryStore, key: str) -> None:
+    store.create(key, SPEC)
+    sealer = Sealer(database=store.database, files=store.files, policy=SealingPolicy(delta_rows=50))
+    barrier = threading.Barrier(32)
+
+    def work(number: int) -> list[int]:
+        barrier.wait(60)
+        kept: list[int] = []
+        for step in range(4):
+            rows = random_embeddings(3, 16, seed=1000 + 10 * number + step)
+            ids = store.append(key, rows, [f"thread {number}"] * 3).ids
+            store.remove(key, ids=ids[:1])
+            hits = store.search(key, rows, top_k=1)
+            assert [found[0].id for found in hits[1:]] == list(ids[1:])
+            assert hits[0][0].id != ids[0]
+            kept += ids[1:]
+            if number == 0:
+                sealer.run(key)
+        return kept
+
+    with ThreadPoolExecutor(32) as pool:
+        kept = [number for ids in pool.map(work, range(32)) for number in ids]
+    assert store.view(key).live(kept) == set(kept)
+    assert store.gallery(key).live == len(kept) == 256
+    assert store.verify(key).problems == ()
+
+
+def test_a_gallery_replaced_by_one_of_another_dimension_is_searched_as_it_is_now(
+    store: GalleryStore, database: Database, folder: Path, key: str
+) -> None:
+    store.build(key, SPEC, VECTORS, LABELS)
+    for _ in range(2):  # from the second search on, the scan begins before the database has answered
+        store.search(key, VECTORS)
+    other = GalleryStore(database, SegmentFolder(folder))
+    other.delete(key)
+    rows = random_embeddings(20, 8)
+    ids = other.build(key, GallerySpec(dimension=8), rows, LABELS).ids
+    assert store.search_one(key, rows[3])[0].id == ids[3]
+    with pytest.raises(DimensionMismatch):
+        store.search(key, VECTORS)
 
 
 def test_a_backup_restored_under_a_running_store_is_noticed(

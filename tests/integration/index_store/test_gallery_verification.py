@@ -12,7 +12,6 @@ from index_store.garbage import GarbageCollector
 from index_store.planning import SealingPolicy
 from index_store.sealing import Sealer
 from index_store.store import GalleryStore
-from index_store.verification import verify
 from tests.embeddings import random_embeddings
 
 SPEC = GallerySpec(dimension=16)
@@ -34,11 +33,11 @@ def sealed(store: GalleryStore, key: str) -> Sealer:
 
 
 def test_a_sound_gallery_has_no_problems(store: GalleryStore, sealed: Sealer, key: str) -> None:
-    found = verify(store, key)
+    found = store.verify(key)
     assert (found.vectors, found.segments, found.problems) == (78, 2, ())
-    assert verify(store, key) == found
+    assert store.verify(key) == found
     sealed.compact(key)
-    assert verify(store, key).problems == ()
+    assert store.verify(key).problems == ()
 
 
 def test_an_altered_file_is_found_marked_and_rebuilt(
@@ -47,10 +46,10 @@ def test_an_altered_file_is_found_marked_and_rebuilt(
     file = min(folder.iterdir())
     content = file.read_bytes()
     file.write_bytes(content[:200] + b"????" + content[204:])
-    found = verify(store, key)
+    found = store.verify(key)
     assert [f"{segment}.segment" for segment in found.damaged] == [file.name]
     assert [segment.reason for segment in sealed.run(key) or ()] == ["damage", "seal"]
-    assert verify(store, key).problems == ()
+    assert store.verify(key).problems == ()
 
 
 @pytest.mark.parametrize(
@@ -81,7 +80,7 @@ def test_rows_and_files_that_disagree_are_found(
     with database.cursor() as cursor:
         cursor.execute(damage, (key,))
         assert cursor.rowcount == 1
-    assert any(problem in sentence for sentence in verify(store, key).problems)
+    assert any(problem in sentence for sentence in store.verify(key).problems)
 
 
 def test_verify_is_silent_beside_writers_and_a_sealer(store: GalleryStore, sealed: Sealer, key: str) -> None:
@@ -102,7 +101,7 @@ def test_verify_is_silent_beside_writers_and_a_sealer(store: GalleryStore, seale
     thread.start()
     try:
         for _ in range(20):
-            assert verify(store, key).problems == ()
+            assert store.verify(key).problems == ()
     finally:
         stop.set()
         thread.join()
