@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,33 +46,38 @@ def interpreter(environment: Path = ENVIRONMENT) -> Path:
     return python
 
 
-def predict(
-    model: str,
-    directory: Path,
-    images: Sequence[Path],
-    *,
-    batch_sizes: Sequence[int] = (1,),
-    repeats: int = 1,
-    threads: int | None = None,
-    run_mode: str | None = None,
-) -> Outcome:
-    """Run `create_model(model, model_dir=directory).predict(images)` at each batch size.
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """`create_model(model, model_dir=directory, **options).predict(images)` at each batch size."""
+
+    model: str
+    directory: Path
+    images: Sequence[Path]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    batch_sizes: Sequence[int] = (1,)
+    repeats: int = 1
+
+    def as_json(self) -> dict[str, Any]:
+        """What the child reads."""
+        return {
+            "model": self.model,
+            "directory": str(self.directory.absolute()),
+            "images": [str(path.absolute()) for path in self.images],
+            "options": dict(self.options),
+            "batch_sizes": list(self.batch_sizes),
+            "repeats": self.repeats,
+        }
+
+
+def predict(*jobs: Job, threads: int | None = None) -> list[Outcome]:
+    """Run the jobs one after the other, in one process.
 
     `threads` are the CPU threads (the number of cores unless given: PaddleX's own default is 10).
-    `run_mode` is PaddleX's (mkldnn unless given).
     """
-    job = {
-        "model": model,
-        "directory": str(directory.absolute()),
-        "images": [str(path.absolute()) for path in images],
-        "batch_sizes": list(batch_sizes),
-        "repeats": repeats,
-        "run_mode": run_mode,
-    }
     python = interpreter()
     with tempfile.TemporaryDirectory(prefix="paddlex-") as folder:
-        question, answer = Path(folder, "job.json"), Path(folder, "outcome.json")
-        question.write_text(json.dumps(job))
+        question, answer = Path(folder, "jobs.json"), Path(folder, "outcomes.json")
+        question.write_text(json.dumps([job.as_json() for job in jobs]))
         environment = {
             **os.environ,
             "PADDLE_PDX_CPU_NUM_THREADS": str(threads or os.cpu_count() or 1),
@@ -82,11 +87,14 @@ def predict(
         line = [str(python), str(_CHILD), str(question), str(answer)]
         done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise RuntimeError(f"PaddleX failed on {model}:\n{done.stderr[-2000:]}")
-        outcome = json.loads(answer.read_text())
-    return Outcome(
-        answers=outcome["answers"], seconds={int(n): times for n, times in outcome["seconds"].items()}
-    )
+            raise RuntimeError(
+                f"PaddleX failed on {', '.join(job.model for job in jobs)}:\n{done.stderr[-2000:]}"
+            )
+        outcomes = json.loads(answer.read_text())
+    return [
+        Outcome(answers=each["answers"], seconds={int(n): times for n, times in each["seconds"].items()})
+        for each in outcomes
+    ]
 
 
 def predict_speeds(
@@ -104,14 +112,14 @@ def predict_speeds(
     shapes that it sees first does not.
     """
     lines = sorted(folder.glob("*.png"))
-    outcome = predict(
-        model,
-        directory or MODELS / model,
-        lines,
+    job = Job(
+        model=model,
+        directory=directory or MODELS / model,
+        images=lines,
         batch_sizes=batch_sizes,
         repeats=repeats,
-        threads=threads,
     )
+    (outcome,) = predict(job, threads=threads)
     return {size: len(lines) / min(seconds) for size, seconds in outcome.seconds.items()}
 
 
