@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,11 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from api_client.errors import ModelUnavailable
+from workers.arena import Arena
+from workers.frames import send_frame
 from workers.models.directory import ModelDirectory
 from workers.models.network import Network
 from workers.models.session import ItemShapes, SessionOptions
 
 CRASH, HANG, RAISE = -1.0, -2.0, -3.0
+GARBAGE, OTHER_BATCH, OUT_OF_MEMORY, OOM_KILLED, LEAK, RUNAWAY = -4.0, -5.0, -6.0, -7.0, -8.0, -9.0
+LEAK_BYTES = 32 << 20
 BLACK, WHITE = -1.0, 1.0
 """Tensors of lines of one colour, after normalisation."""
 
@@ -34,11 +40,62 @@ class FaultyNetwork:
             time.sleep(3600)
         if RAISE in first:
             raise ValueError("the model does not like it")
+        for fault, happen in MISHAPS.items():
+            if fault in first:
+                happen()
         return (batch * 2, np.full(len(batch), os.getpid(), dtype=np.int64))
 
     def warm_up(self, items: Iterable[ItemShapes]) -> None:
         for (shape,) in items:
             self.forward(np.zeros((1, *shape), dtype=np.float32))
+
+
+def _link() -> int:
+    """The descriptor of the link whose batch is being run."""
+    running = Arena(int(sys.argv[sys.argv.index("--control") + 1])).view(0, (1,), np.uint8)
+    slots = [sys.argv[i + 1] for i, word in enumerate(sys.argv) if word == "--slot"]
+    return int(slots[int(running[0]) - 1].split(",")[0])
+
+
+def _send_garbage() -> None:
+    os.write(_link(), b"\x00\x00\x00\x05What?")
+
+
+def _answer_another_batch() -> None:
+    link = socket.socket(fileno=os.dup(_link()))
+    send_frame(link, {"number": 999_999, "places": [], "arena": 1, "model_ms": 0.0})
+
+
+def _run_out_of_memory() -> None:
+    np.empty(1 << 60, np.uint8)
+
+
+def _be_killed() -> None:
+    """As by the system when its memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+_leaked: list[NDArray[np.uint8]] = []
+
+
+def leak() -> None:
+    _leaked.append(np.ones(LEAK_BYTES, np.uint8))
+
+
+def _run_away() -> None:
+    while True:
+        leak()
+        time.sleep(0.05)
+
+
+MISHAPS = {
+    GARBAGE: _send_garbage,
+    OTHER_BATCH: _answer_another_batch,
+    OUT_OF_MEMORY: _run_out_of_memory,
+    OOM_KILLED: _be_killed,
+    LEAK: leak,
+    RUNAWAY: _run_away,
+}
 
 
 def open_faulty(path: Path, options: SessionOptions) -> FaultyNetwork:

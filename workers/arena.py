@@ -29,7 +29,8 @@ class Arena:
     def reserve(self, size: int) -> None:
         """Grow to at least `size` bytes. Views made before keep the old mapping until they are dropped."""
         if size > self.size:
-            self.attach(self._resize(max(size, 2 * self.size)))
+            # Another process may have made it larger; shrinking it would take memory from under that one.
+            self.attach(self._resize(max(size, 2 * self.size, os.fstat(self.fd).st_size)))
 
     def attach(self, size: int) -> None:
         """Follow the other side, which has grown the memory to `size` bytes."""

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 
 from numpy.typing import NDArray
 
-from api_client.errors import InternalError, ModelCrashed, ModelFailed, PaddlewheelError
+from api_client.errors import InternalError, ModelCrashed, ModelFailed, ModelUnavailable, PaddlewheelError
 from tasks.context import TaskContext
 from workers.model_host import SLOTS, BatchOutput, HostLostError
 
@@ -41,6 +41,13 @@ class Host(Protocol):
         self, slot: int, model: str, ids: Sequence[int], items: Sequence[tuple[NDArray[Any], ...]]
     ) -> BatchOutput:
         """Run one batch."""
+
+    @property
+    def available(self) -> bool:
+        """Whether it can run anything."""
+
+    def revive(self) -> None:
+        """Try to become available again; waits a moment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +111,7 @@ class DynamicBatcher:
         self._changed = threading.Condition()
         self._queues: dict[_Bucket, tuple[deque[_Item], deque[_Item]]] = {}
         self._pending = 0
+        self._hosts = hosts
         self._running = [0] * len(hosts)
         self._closed = False
         self._threads = [
@@ -150,6 +158,9 @@ class DynamicBatcher:
 
     def _feed(self, number: int, host: Host, slot: int) -> None:
         while (batch := self._next_batch(number)) is not None:
+            if not batch:
+                host.revive()
+                continue
             try:
                 wanted = [item for item in batch if _still_wanted(item)]
                 if wanted:
@@ -160,15 +171,24 @@ class DynamicBatcher:
                     self._changed.notify_all()
 
     def _next_batch(self, number: int) -> list[_Item] | None:
+        """The next batch of a host; empty if it had better be revived, None at the end."""
         with self._changed:
             while True:
-                bucket, pause = self._choose(idle=self._running[number] == 0)
-                if bucket is not None:
-                    self._running[number] += 1
-                    return self._take(bucket)
+                down = not self._hosts[number].available
+                if not (down and self._others_available(number)):
+                    bucket, pause = self._choose(idle=self._running[number] == 0)
+                    if bucket is not None:
+                        self._running[number] += 1
+                        return self._take(bucket)
                 if self._closed and not self._pending:
                     return None
+                if down:
+                    return []
                 self._changed.wait(pause)
+
+    def _others_available(self, number: int) -> bool:
+        """While another host works, one that does not must not be the faster of the two, at failing items."""
+        return any(host.available for other, host in enumerate(self._hosts) if other != number)
 
     def _choose(self, *, idle: bool) -> tuple[_Bucket | None, float | None]:
         """The bucket whose turn has come, or how long until one's may have."""
@@ -207,14 +227,12 @@ class DynamicBatcher:
                 slot, batch[0].model, [item.id for item in batch], [item.tensors for item in batch]
             )
         except HostLostError as err:
-            if not err.guilty and innocent < INNOCENT_TRIES:
-                self._run(host, slot, batch, innocent=innocent + 1, crashes=crashes)
-            elif len(batch) == 1 and isinstance(err.error, ModelCrashed) and crashes < CRASH_TRIES:
-                self._run(host, slot, batch, innocent=innocent, crashes=crashes + 1)
-            else:
-                self._halve(host, slot, batch, err.error)
+            self._lost(host, slot, batch, err, innocent=innocent, crashes=crashes)
         except (ModelFailed, ModelCrashed) as err:
             self._halve(host, slot, batch, err)
+        except ModelUnavailable as err:
+            if not self._put_back(host, batch):
+                _fail(batch, err)
         except PaddlewheelError as err:
             _fail(batch, err)
         except Exception:
@@ -229,6 +247,29 @@ class DynamicBatcher:
                     model_ms=done.model_ms,
                 )
                 item.future.set_result(answer)
+
+    def _lost(
+        self, host: Host, slot: int, batch: list[_Item], err: HostLostError, *, innocent: int, crashes: int
+    ) -> None:
+        if not err.guilty and self._put_back(host, batch):
+            return
+        if not err.guilty and innocent < INNOCENT_TRIES:
+            self._run(host, slot, batch, innocent=innocent + 1, crashes=crashes)
+        elif len(batch) == 1 and isinstance(err.error, ModelCrashed) and crashes < CRASH_TRIES:
+            self._run(host, slot, batch, innocent=innocent, crashes=crashes + 1)
+        else:
+            self._halve(host, slot, batch, err.error)
+
+    def _put_back(self, host: Host, batch: list[_Item]) -> bool:
+        """Leave a batch to another host, if one is there, instead of waiting for this one to come back."""
+        if not self._others_available(self._hosts.index(host)):
+            return False
+        with self._changed:
+            for item in reversed(batch):
+                self._queue_of(item).appendleft(item)
+            self._pending += len(batch)
+            self._changed.notify_all()
+        return True
 
     def _halve(self, host: Host, slot: int, batch: list[_Item], error: PaddlewheelError) -> None:
         if len(batch) == 1:

@@ -1,11 +1,8 @@
 """One model process for one device, seen from the worker: start it, run batches, replace it when it dies."""
 
+import contextlib
 import logging
-import os
 import select
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -13,13 +10,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from api_client.errors import ModelCrashed, ModelTimeout, ModelUnavailable, PaddlewheelError, error_from
 from workers.arena import Arena
 from workers.batch_layout import read_ids, write_batch
 from workers.frames import BrokenFrameError, receive_frame, send_frame
+from workers.model_child import ModelChild, free_bytes
 from workers.models.session import ItemShapes, SessionOptions
 
 SLOTS: Final = 2
@@ -30,8 +27,17 @@ OPEN_NETWORK: Final = "workers.model_process:open_network"
 
 _TICK: Final = 0.2
 _RESPAWN_PAUSE: Final = 5.0
+_REVIVE_PAUSE: Final = 1.0
 _RESPAWNS: Final = 3
-_ROOT: Final = Path(__file__).parents[1]
+_GROWTH: Final = 1.25
+"""A process that takes more than the limit as soon as it is loaded is not replaced until it grew by this."""
+
+_RUNAWAY: Final = 2
+"""So many times the limit, and a batch is stopped in the middle."""
+
+_MARGIN: Final = 1.5
+"""Memory that has to be free for a second process beside the first, in sizes of a fresh one."""
+
 log = logging.getLogger(__name__)
 
 
@@ -51,11 +57,17 @@ class HostedModel:
 
 @dataclass(frozen=True, kw_only=True)
 class HostConfig:
-    """`start_timeout` covers loading and warm-up, `batch_timeout` one batch from its start; in seconds."""
+    """`start_timeout` covers loading and warm-up, `batch_timeout` one batch from its start; in seconds.
+
+    A process of more than `memory_limit` bytes is replaced between two batches; 0 for no limit. It is
+    replaced while it goes on working where `overlap` allows two at a time.
+    """
 
     models: tuple[HostedModel, ...]
     start_timeout: float = 180.0
     batch_timeout: float = 60.0
+    memory_limit: int = 0
+    overlap: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -84,17 +96,18 @@ class HostLostError(Exception):
         self.guilty = guilty
 
 
+class _RunawayError(Exception):
+    """The process takes far more memory than it may."""
+
+
 class _Lane:
     """This side of a slot."""
 
     def __init__(self) -> None:
         self.inputs = Arena()
         self.outputs = Arena()
-        self.link: socket.socket | None = None
 
     def close(self) -> None:
-        if self.link is not None:
-            self.link.close()
         self.inputs.close()
         self.outputs.close()
 
@@ -104,49 +117,92 @@ class ModelHost:
 
     def __init__(self, config: HostConfig) -> None:
         self._config = config
-        self._lock = threading.Lock()
-        self._control = Arena()
-        self._running: NDArray[np.uint8] = self._control.view(0, (1,), np.uint8)
+        self._changed = threading.Condition()
         self._lanes = [_Lane() for _ in range(SLOTS)]
-        self._generation = 0
-        self._culprits: dict[int, int] = {}
-        self._process: subprocess.Popen[bytes] | None = None
-        self._lifeline: int | None = None
+        self._child: ModelChild | None = None
+        self._successor: ModelChild | None = None
+        self._recycling = False
+        self._paused = False
         self._number = 0
-        self._spawned_at = 0.0
+        self._tried_at = float("-inf")
+        self._failed = False
         self._closed = False
+        self.generation = 0
+        """How many processes there have been."""
         self.models: dict[str, LoadedModel] = {}
 
     @property
     def pid(self) -> int | None:
         """The process's id."""
-        return self._process.pid if self._process else None
+        child = self._child
+        return child.pid if child else None
 
     @property
     def available(self) -> bool:
-        """Whether there is a process, or one is being started in place of another."""
-        return self._process is not None
+        """Whether there is a process; otherwise the next batch has to wait until one is started."""
+        return self._child is not None
 
     @property
-    def generation(self) -> int:
-        """How many processes there have been."""
-        return self._generation
+    def failed(self) -> bool:
+        """Whether no process could be started when it was last tried."""
+        return self._failed
 
     def start(self) -> None:
         """Start the process, load and warm up its models. Raises ModelUnavailable."""
-        with self._lock:
-            self._spawn()
+        with self._changed:
+            self._child = self._spawn()
+
+    def revive(self) -> None:
+        """Start a process if there is none; waits a moment instead if that has just failed."""
+        with self._changed:
+            if self._child is not None or self._closed:
+                return
+            if self._failed and not self._may_try():
+                self._changed.wait(_REVIVE_PAUSE)
+                return
+            with contextlib.suppress(ModelUnavailable):
+                self._respawn()
 
     def infer(
         self, slot: int, model: str, ids: Sequence[int], items: Sequence[tuple[NDArray[Any], ...]]
     ) -> BatchOutput:
         """Run equally shaped items, each a tensor for every input of the model, as one batch.
 
-        Raises HostLostError when the process died meanwhile (another is ready by then), ModelFailed when
-        the model raised, ModelUnavailable when no process can be started.
+        Raises HostLostError when the process died meanwhile (the next batch, or `revive`, starts another),
+        ModelFailed when the model raised, ModelUnavailable when no process can be started.
         """
+        child, number = self._next()
+        try:
+            return self._infer(child, number, slot, model, ids, items)
+        finally:
+            self._release(child)
+
+    def close(self) -> None:
+        """Stop the process; a second call does nothing."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            if self._successor is not None:
+                self._successor.end()
+            if self._child is not None:
+                self._child.end()
+                _retire(self._child)
+            self._child = None
+            self._changed.notify_all()
+            for lane in self._lanes:
+                lane.close()
+
+    def _infer(
+        self,
+        child: ModelChild,
+        number: int,
+        slot: int,
+        model: str,
+        ids: Sequence[int],
+        items: Sequence[tuple[NDArray[Any], ...]],
+    ) -> BatchOutput:
         lane = self._lanes[slot]
-        generation, number, link = self._next(lane)
         places = write_batch(lane.inputs, number, ids, items)
         request = {
             "model": model,
@@ -157,85 +213,106 @@ class ModelHost:
         }
         error: PaddlewheelError
         try:
-            reply = self._ask(slot, link, request)
+            return self._open(lane, number, ids, self._ask(slot, child, request))
         except TimeoutError as err:
             error = ModelTimeout(f"The model {model} gave no answer in {self._config.batch_timeout:g} s.")
-            raise self._lost(generation, slot, error) from err
-        except (EOFError, OSError, ValueError, BrokenFrameError) as err:
+            raise self._lost(child, slot, error) from err
+        except _RunawayError as err:
+            error = ModelCrashed(f"The model {model} was stopped: {err}.")
+            raise self._lost(child, slot, error) from err
+        except (EOFError, OSError) as err:
             error = ModelCrashed(f"The process of model {model} died: {err}.")
-            raise self._lost(generation, slot, error) from err
-        return self._open(lane, number, ids, reply)
+            raise self._lost(child, slot, error) from err
+        except (BrokenFrameError, KeyError, TypeError, ValueError) as err:
+            # Nothing that follows on this link can be trusted.
+            error = ModelCrashed(f"The process of model {model} answered nonsense: {err}.")
+            raise self._lost(child, slot, error, guilty=True) from err
 
-    def close(self) -> None:
-        """Stop the process; a second call does nothing."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            self._kill()
-            for lane in self._lanes:
-                lane.close()
-            self._running = np.zeros(1, np.uint8)
-            self._control.close()
+    def _next(self) -> tuple[ModelChild, int]:
+        """The process to ask, and a number for the batch.
 
-    def _next(self, lane: _Lane) -> tuple[int, int, socket.socket]:
-        """The process to ask: its generation, a number for the batch, and the lane's link to it.
-
-        The link is taken here, once: the other lane may replace the process and its links at any moment, and
-        an answer that is awaited on the new link to a request that went down the old one never comes.
+        The process is taken here, once: the other lane may replace it at any moment, and an answer that is
+        awaited from the new process to a request that went to the old one never comes.
         """
-        with self._lock:
-            if self._process is None:
-                self._try_again()
-            if lane.link is None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._paused)
+            if self._child is not None and not self._recycling and self._outgrown(self._child):
+                self._recycle(self._child)
+            if self._child is None:
+                self._respawn()
+            if self._child is None:
                 raise ModelUnavailable("The model process is not running; the worker's log says why.")
             self._number += 1
-            return self._generation, self._number, lane.link
+            self._child.users += 1
+            return self._child, self._number
 
-    def _ask(self, slot: int, link: socket.socket, request: dict[str, Any]) -> dict[str, Any]:
+    def _release(self, child: ModelChild) -> None:
+        """A process that has been replaced ends with the last batch that waits for it."""
+        with self._changed:
+            child.users -= 1
+            if child is not self._child:
+                _retire(child)
+            self._changed.notify_all()
+
+    def _ask(self, slot: int, child: ModelChild, request: dict[str, Any]) -> dict[str, Any]:
+        link = child.links[slot]
         send_frame(link, request)
         began: float | None = None
         while not select.select([link], [], [], _TICK)[0]:
             # The clock stands still while the process works for the other lane.
-            if self._running[0] not in (0, slot + 1):
+            if child.running[0] not in (0, slot + 1):
                 began = None
             elif began is None:
                 began = time.monotonic()
             elif time.monotonic() - began > self._config.batch_timeout:
                 raise TimeoutError
+            self._stop_runaway(child)
         return receive_frame(link)
 
+    def _stop_runaway(self, child: ModelChild) -> None:
+        """Better this process than whichever the system would choose when its memory is used up."""
+        limit = max(self._config.memory_limit, child.loaded_bytes) * _RUNAWAY
+        if self._config.memory_limit and (taken := child.resident_bytes()) > limit:
+            raise _RunawayError(f"it took {taken >> 20} MB")
+
     def _open(self, lane: _Lane, number: int, ids: Sequence[int], reply: dict[str, Any]) -> BatchOutput:
+        if reply["number"] != number:
+            raise BrokenFrameError(f"it answered batch {reply['number']} instead of {number}")
         if "error" in reply:
             raise error_from(reply["error"]["code"], reply["error"]["message"])
         lane.outputs.attach(reply["arena"])
-        if reply["number"] != number or read_ids(lane.outputs, number, len(ids)) != list(ids):
-            raise ModelCrashed("The model process answered another batch than it was asked.")
+        if read_ids(lane.outputs, number, len(ids)) != list(ids):
+            raise BrokenFrameError("it answered other items than it was asked")
         outputs = tuple(
             lane.outputs.view(place["offset"], place["shape"], place["dtype"]) for place in reply["places"]
         )
         return BatchOutput(outputs=outputs, model_ms=reply["model_ms"])
 
-    def _lost(self, generation: int, slot: int, error: PaddlewheelError) -> HostLostError:
-        """Replace the process, once for all slots that notice, and tell whether this slot's batch did it."""
-        with self._lock:
-            if generation == self._generation and not self._closed:
-                self._culprits[generation] = int(self._running[0]) - 1
-                log.warning("%s Starting another one.", error.message)
-                self._respawn()
-            return HostLostError(error, guilty=self._culprits.get(generation) == slot)
+    def _lost(
+        self, child: ModelChild, slot: int, error: PaddlewheelError, *, guilty: bool = False
+    ) -> HostLostError:
+        """End the process, once for all slots that notice, and tell whether this slot's batch did it."""
+        with self._changed:
+            child.end()
+            if child is self._child:
+                self._child = None
+                log.warning("%s", error.message)
+            return HostLostError(error, guilty=guilty or child.culprit == slot)
 
-    def _try_again(self) -> None:
-        if self._closed or time.monotonic() - self._spawned_at < _RESPAWN_PAUSE:
-            raise ModelUnavailable("The model process is not running; the worker's log says why.")
-        self._spawn()
+    def _may_try(self) -> bool:
+        return time.monotonic() - self._tried_at >= _RESPAWN_PAUSE
 
     def _respawn(self) -> None:
-        """What killed one process may kill the next while it loads, so this tries more than once."""
+        """Start another process, unless that has just failed or one is being started anyway.
+
+        What killed one process may kill the next while it loads, so this tries more than once.
+        """
+        self._changed.wait_for(lambda: self._successor is None)
+        if self._child is not None or self._closed or (self._failed and not self._may_try()):
+            return
         for left in reversed(range(_RESPAWNS)):
-            self._kill()
             try:
-                self._spawn()
+                self._child = self._spawn()
             except ModelUnavailable as err:
                 if not left:
                     raise
@@ -243,68 +320,79 @@ class ModelHost:
             else:
                 return
 
-    def _spawn(self) -> None:
-        self._spawned_at = time.monotonic()
-        self._generation += 1
-        self._running[0] = 0
-        theirs: list[socket.socket] = []
-        words = []
-        for lane in self._lanes:
-            lane.link, end = socket.socketpair()
-            theirs.append(end)
-            words += ["--slot", f"{end.fileno()},{lane.inputs.fd},{lane.outputs.fd}"]
-        hold, self._lifeline = os.pipe()
-        fds = [end.fileno() for end in theirs] + [hold, self._control.fd]
-        fds += [fd for lane in self._lanes for fd in (lane.inputs.fd, lane.outputs.fd)]
+    def _spawn(self) -> ModelChild:
+        """A process that has loaded its models. Called with the lock held: nobody could do anything else."""
+        self._tried_at = time.monotonic()
+        self.generation += 1
+        child = ModelChild(self._lanes, self._config.environment)
         try:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "workers.model_process"),
-                    *("--control", str(self._control.fd), "--lifeline", str(hold)),
-                    *words,
-                ],
-                stdin=subprocess.DEVNULL,
-                pass_fds=fds,
-                cwd=_ROOT,
-                env={**os.environ, **self._config.environment},
-            )
-        finally:
-            os.close(hold)
-            for end in theirs:
-                end.close()
-        self._greet()
+            self._greet(child)
+        except BaseException:
+            child.dispose()
+            self._failed = True
+            raise
+        self._failed = False
+        return child
 
-    def _greet(self) -> None:
-        link = self._lanes[0].link
-        if link is None:
-            raise ModelUnavailable("The model process is not running.")
-        link.settimeout(self._config.start_timeout)
+    def _greet(self, child: ModelChild) -> None:
         models = [{**asdict(model), "path": str(model.path)} for model in self._config.models]
-        try:
-            send_frame(link, {"models": models, "log_level": logging.getLevelName(log.getEffectiveLevel())})
-            reply = receive_frame(link)
-        except TimeoutError as err:
-            self._kill()
-            raise ModelUnavailable(
-                f"The models were not loaded within {self._config.start_timeout:g} s."
-            ) from err
-        except (EOFError, OSError, BrokenFrameError) as err:
-            self._kill()
-            raise ModelUnavailable(f"The model process died while it loaded its models: {err}.") from err
-        if "error" in reply:
-            self._kill()
-            raise ModelUnavailable(reply["error"])
-        self.models = {name: LoadedModel(**each) for name, each in reply["ready"].items()}
+        ready = child.greet(
+            models, start_timeout=self._config.start_timeout, link_timeout=self._config.batch_timeout
+        )
+        self.models = {name: LoadedModel(**each) for name, each in ready.items()}
 
-    def _kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-        if self._lifeline is not None:
-            os.close(self._lifeline)
-            self._lifeline = None
-        for lane in self._lanes:
-            if lane.link is not None:
-                lane.link.close()
-                lane.link = None
+    def _outgrown(self, child: ModelChild) -> bool:
+        limit = self._config.memory_limit
+        return bool(limit) and child.resident_bytes() > max(limit, _GROWTH * child.loaded_bytes)
+
+    def _recycle(self, child: ModelChild) -> None:
+        """Replace a process that takes too much memory, without losing a batch."""
+        self._recycling = True
+        log.warning("the model process takes %d MB: replacing it", child.resident_bytes() >> 20)
+        if self._config.overlap and free_bytes() > _MARGIN * child.loaded_bytes:
+            # Started by this thread, which stays; loaded by another one, so that this one can go on.
+            self.generation += 1
+            self._successor = ModelChild(self._lanes, self._config.environment)
+            threading.Thread(
+                target=self._succeed, args=(child, self._successor), name="recycle", daemon=True
+            ).start()
+            return
+        self._paused = True
+        self._changed.wait_for(lambda: not child.users or child is not self._child)
+        began = time.monotonic()
+        try:
+            if child is self._child and not self._closed:
+                child.dispose()
+                self._child = None
+                self._respawn()
+                log.warning("the model process was replaced in a pause of %.1f s", time.monotonic() - began)
+        finally:
+            self._paused = self._recycling = False
+            self._changed.notify_all()
+
+    def _succeed(self, child: ModelChild, successor: ModelChild) -> None:
+        began = time.monotonic()
+        try:
+            self._greet(successor)
+        except ModelUnavailable as err:
+            log.error("%s The old process goes on.", err.message)
+        with self._changed:
+            self._successor = None
+            self._recycling = False
+            if successor.culprit is not None or self._closed:
+                successor.dispose()
+            else:
+                self._child = successor
+                self._failed = False
+                # The old one ends with its last batch, or has ended already.
+                _retire(child)
+                log.warning(
+                    "the model process was replaced without a pause in %.1f s", time.monotonic() - began
+                )
+            self._changed.notify_all()
+
+
+def _retire(child: ModelChild) -> None:
+    """Let go of a process that is no longer asked, unless a batch still waits for it."""
+    if not child.users:
+        child.dispose()

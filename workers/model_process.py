@@ -5,6 +5,7 @@ clean, and so that a native crash or a hang costs this process and not the worke
 """
 
 import argparse
+import contextlib
 import ctypes
 import importlib
 import logging
@@ -32,6 +33,7 @@ from workers.models.network import Network
 from workers.models.session import ItemShapes, SessionOptions
 
 PR_SET_PDEATHSIG: Final = 1
+OOM_SCORE: Final = "500"
 log = logging.getLogger(__name__)
 
 
@@ -133,6 +135,12 @@ def _die_with_the_worker() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def _die_first() -> None:
+    """When memory runs out, the system is to take this process, and not the worker or a neighbour."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+
+
 def _watch(lifeline: int) -> None:
     """Leave when the worker's end of the pipe closes: for systems without a death signal."""
 
@@ -154,6 +162,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _die_with_the_worker()
+    _die_first()
     _watch(arguments.lifeline)
     slots = [Slot(i, *(int(fd) for fd in each.split(","))) for i, each in enumerate(arguments.slot)]
     running: NDArray[np.uint8] = Arena(arguments.control).view(0, (1,), np.uint8)

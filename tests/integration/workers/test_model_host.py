@@ -2,9 +2,11 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -13,7 +15,18 @@ from numpy.typing import NDArray
 
 from api_client.errors import ModelCrashed, ModelFailed, ModelTimeout, ModelUnavailable
 from tasks.context import TaskContext
-from tests.faulty_network import CRASH, HANG, RAISE
+from tests.faulty_network import (
+    CRASH,
+    GARBAGE,
+    HANG,
+    LEAK,
+    LEAK_BYTES,
+    OOM_KILLED,
+    OTHER_BATCH,
+    OUT_OF_MEMORY,
+    RAISE,
+    RUNAWAY,
+)
 from workers.batching import BatchingOptions, DynamicBatcher
 from workers.model_host import HostConfig, HostedModel, HostLostError, ModelHost
 from workers.models.session import SessionOptions
@@ -22,7 +35,7 @@ TASK = TaskContext(task_id="t")
 
 
 @contextmanager
-def host(loader: str = "open_faulty", batch_timeout: float = 30.0) -> Iterator[ModelHost]:
+def host(loader: str = "open_faulty", batch_timeout: float = 30.0, **limits: Any) -> Iterator[ModelHost]:
     model = HostedModel(
         name="m",
         path=Path("nowhere"),
@@ -30,7 +43,7 @@ def host(loader: str = "open_faulty", batch_timeout: float = 30.0) -> Iterator[M
         warm_up=(((2, 3),),),
         loader=f"tests.faulty_network:{loader}",
     )
-    made = ModelHost(HostConfig(models=(model,), start_timeout=60, batch_timeout=batch_timeout))
+    made = ModelHost(HostConfig(models=(model,), start_timeout=60, batch_timeout=batch_timeout, **limits))
     try:
         yield made
     finally:
@@ -163,3 +176,85 @@ def test_both_lanes_answer_their_own_callers_while_the_process_is_killed() -> No
             batcher.close()
         assert answers == [2.0 * value for value in range(240)]
         assert under_test.generation >= 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (GARBAGE, ModelCrashed),
+        (OTHER_BATCH, ModelCrashed),
+        (OOM_KILLED, ModelCrashed),
+        (OUT_OF_MEMORY, ModelFailed),
+    ],
+    ids=["garbage", "another batch", "killed for memory", "no memory"],
+)
+def test_what_a_model_does_to_its_process_costs_its_own_item_alone(
+    fault: float, expected: type[Exception]
+) -> None:
+    with host() as under_test:
+        under_test.start()
+        first = under_test.pid
+        batcher = DynamicBatcher([under_test], BatchingOptions(max_batch_size=4, max_wait_time=0.05))
+        try:
+            futures = [batcher.submit("m", item, TASK) for item in items(1, fault, 2, 3)]
+            with pytest.raises(expected):
+                futures[1].result(60)
+            assert [future.result(60).outputs[0].flat[0] for future in (futures[0], *futures[2:])] == [
+                2,
+                4,
+                6,
+            ]
+        finally:
+            batcher.close()
+        assert (under_test.pid != first) == (expected is ModelCrashed)
+
+
+@pytest.mark.parametrize("overlap", [True, False], ids=["overlapping", "pausing"])
+def test_a_process_that_grows_is_replaced_between_batches(overlap: bool) -> None:
+    with host(memory_limit=10 * LEAK_BYTES, overlap=overlap) as under_test:
+        under_test.start()
+        batcher = DynamicBatcher([under_test], BatchingOptions(max_batch_size=4, max_wait_time=0.0))
+        pids = set()
+        slowest = 0.0
+        try:
+            for number in range(2000):
+                began = time.monotonic()
+                futures = [batcher.submit("m", item, TASK) for item in items(LEAK, number, number, number)]
+                answers = [future.result(60) for future in futures]
+                slowest = max(slowest, time.monotonic() - began)
+                assert [answer.outputs[0].flat[0] for answer in answers[1:]] == [2 * number] * 3
+                pids |= {int(answer.outputs[1]) for answer in answers}
+                if len(pids) == 4:
+                    break
+        finally:
+            batcher.close()
+        print(f"{len(pids)} processes in {number + 1} rounds; the slowest took {slowest * 1000:.0f} ms")
+        assert len(pids) == 4
+
+
+def test_a_batch_that_takes_memory_without_end_is_stopped() -> None:
+    with host(memory_limit=4 * LEAK_BYTES) as under_test:
+        under_test.start()
+        with pytest.raises(HostLostError, match="was stopped: it took") as caught:
+            under_test.infer(0, "m", [1], items(RUNAWAY))
+        assert caught.value.guilty
+        assert under_test.infer(0, "m", [2], items(3)).outputs[0].flat[0] == 6
+
+
+def test_one_of_two_devices_goes_on_at_full_speed_while_the_other_is_replaced() -> None:
+    with host() as first, host() as second:
+        first.start()
+        second.start()
+        batcher = DynamicBatcher([first, second], BatchingOptions(max_batch_size=1, max_wait_time=0.0))
+        try:
+            pid = first.pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            answers = []
+            while first.generation == 1 or first.pid is None or first.pid == pid:
+                answers.append(batcher.submit("m", items(3)[0], TASK).result(60))
+            assert {answer.outputs[0].flat[0] for answer in answers} == {6}
+            # The process takes half a second to come back.
+            assert len(answers) > 20
+        finally:
+            batcher.close()

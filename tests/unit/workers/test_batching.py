@@ -34,6 +34,8 @@ class DoublingHost:
     def __init__(self, poison: Sequence[float] = (), refused: Sequence[float] = ()) -> None:
         self.poison = set(poison)
         self.refused = set(refused)
+        self.available = True
+        self.revivals = 0
         self.batches: list[tuple[str, list[float]]] = []
         self.gate = threading.Event()
         self.gate.set()
@@ -55,6 +57,10 @@ class DoublingHost:
         if self.refused & set(values):
             raise ModelFailed("it raised")
         return BatchOutput(outputs=(np.stack(tensors) * 2,), model_ms=1.0)
+
+    def revive(self) -> None:
+        self.revivals += 1
+        time.sleep(0.001)
 
 
 @contextmanager
@@ -264,6 +270,27 @@ def test_a_host_that_cannot_be_started_fails_the_whole_batch_with_its_reason() -
         pytest.raises(ModelUnavailable, match="no memory for the weights"),
     ):
         under_test.submit("m", (tensor(1),), TASK).result(10)
+
+
+def test_a_host_that_cannot_be_started_leaves_its_items_to_the_others() -> None:
+    class LostHost(DoublingHost):
+        def infer(self, *arguments: Any) -> BatchOutput:
+            del arguments
+            self.available = False
+            raise ModelUnavailable("the weights have gone")
+
+    lost, well = LostHost(), DoublingHost()
+    well.gate.clear()
+    under_test = DynamicBatcher([lost, well], BatchingOptions(max_batch_size=2, max_wait_time=0.0))
+    try:
+        futures = [under_test.submit("m", (tensor(value),), TASK) for value in range(20)]
+        while not lost.revivals:
+            time.sleep(0.001)
+        well.gate.set()
+        assert [value_of(future) for future in futures] == [2.0 * value for value in range(20)]
+    finally:
+        well.gate.set()
+        under_test.close()
 
 
 def test_closing_answers_what_waits() -> None:
