@@ -54,8 +54,8 @@ class IdentifyFaces(ModelSearch):
 class DetectedFace(BaseModel):
     """One face.
 
-    `bbox` may reach beyond the picture. `landmarks` are (x, y) of the left eye, the right eye, the nose and
-    the corners of the mouth, left and right as one looks at the picture; None where the detector gives none.
+    `landmarks` are (x, y) of the left eye, the right eye, the nose and the corners of the mouth, left and
+    right as one looks at the picture; they may lie outside. None where the detector gives none.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", serialize_by_alias=True, validate_by_name=True)
@@ -114,10 +114,9 @@ class DetectedFaces(FaceResult):
 
 
 class EmbeddedFaces(FaceResult):
-    """The faces that were found, with their embeddings of `dimension` floats by `model`."""
+    """The faces that were found, with their embeddings by `model`."""
 
     model: str
-    dimension: int
     faces: tuple[EmbeddedFace, ...]
 
 

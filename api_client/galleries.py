@@ -43,6 +43,11 @@ class LabelledImage(BaseModel):
     label: Label
     external_id: Label | None = None
 
+    @property
+    def identity(self) -> str:
+        """The external id that it is stored under: the same image has the same."""
+        return self.external_id or self.image.blob
+
 
 class _ChangeGallery(Request):
     gallery: GalleryKey
@@ -120,12 +125,14 @@ class ExportGallery(_ChangeGallery):
 class ImportGallery(_ChangeGallery):
     """A new gallery out of PaddleX's folder in the worker's exchange folder.
 
-    `kind` and `model` bind it to the model that made its vectors, so that images can be added and searched.
+    `kind` and `model` bind it to the model that made its vectors, so that images can be added and searched;
+    for faces `detection_model` is the detector whose faces were embedded.
     """
 
     folder: FolderName
     kind: GalleryKind | None = None
     model: ModelName | None = None
+    detection_model: ModelName | None = None
     index_type: IndexType | None = None
     precision: Precision = "fp16"
 
@@ -236,11 +243,14 @@ class DeletedGallery(_Answer):
 
 
 class ExportedGallery(_Answer):
-    """The folder below the worker's exchange folder, and how many vectors it holds."""
+    """The folder's name in the worker's exchange folder, and how many vectors it holds.
+
+    `vectors` is None where the same operation had written it before.
+    """
 
     gallery: str
     folder: str
-    vectors: int
+    vectors: int | None
 
 
 class ImportedGallery(_Answer):
