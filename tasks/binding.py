@@ -20,6 +20,7 @@ from api_client.errors import (
 from api_client.messages import DEADLINE_HEADER, ENQUEUED_AT_HEADER, PRIORITIES
 from api_client.requests import explain
 from tasks.context import TaskContext
+from tasks.delivery import FATAL, Delivery, fatal_items
 from tasks.resources import resources
 
 RequestT = TypeVar("RequestT", bound=Request)
@@ -53,15 +54,8 @@ def task(
             try:
                 context = _context(self.request, cancellations.is_cancelled)
                 context.check()
-                began = time.perf_counter()
-                answer = body(_parse(spec, request), context)
-                # An answer that was cancelled while it was made is discarded, as promised.
-                if cancellations.is_cancelled(context.task_id):
-                    context.check()
-                taken = (time.perf_counter() - began) * 1000
-                waited = context.queue_ms or 0.0
-                log.info("%s[%s] %.0f ms, %.0f ms in the queue", spec.name, context.task_id, taken, waited)
-                return answer.model_dump(mode="json")
+                parsed = _parse(spec, request)
+                return _answer(body, parsed, context, _delivery(spec, self.request, parsed))
             except BlobStoreUnavailable as err:
                 pause = RETRY_SECONDS * 2**self.request.retries * random.uniform(0.5, 1.0)  # noqa: S311
                 raise self.retry(exc=err, countdown=pause) from err
@@ -79,6 +73,49 @@ def task(
         return body
 
     return register
+
+
+def _answer(
+    body: Callable[[RequestT, TaskContext], ResultT],
+    request: RequestT,
+    context: TaskContext,
+    delivery: Delivery,
+) -> dict[str, Any]:
+    deliveries = resources().deliveries
+    with deliveries.counted(delivery):
+        context.check()  # it may have waited for its turn
+        began = time.perf_counter()
+        try:
+            answer = body(request, context)
+        except FATAL as err:
+            deliveries.bury(delivery, err)
+            raise
+        fatal = fatal_items(delivery, request, answer)
+        if fatal is not None:
+            deliveries.bury(*fatal)
+        # An answer that was cancelled while it was made is discarded, as promised.
+        if context.is_cancelled(context.task_id):
+            context.check()
+        taken = (time.perf_counter() - began) * 1000
+        waited = context.queue_ms or 0.0
+        log.info("%s[%s] %.0f ms, %.0f ms in the queue", delivery.name, context.task_id, taken, waited)
+        return answer.model_dump(mode="json")
+
+
+def _delivery(spec: TaskSpec[RequestT, Any], request: Any, parsed: RequestT) -> Delivery:
+    headers, info = request.headers or {}, request.delivery_info or {}
+    return Delivery(
+        task_id=request.id,
+        name=spec.name,
+        queue=info.get("routing_key") or spec.queue,
+        request=parsed.model_dump(mode="json", exclude_defaults=True),
+        headers={
+            "priority": info.get("priority") or 0,
+            "origin": request.origin,
+            DEADLINE_HEADER: headers.get(DEADLINE_HEADER),
+            ENQUEUED_AT_HEADER: headers.get(ENQUEUED_AT_HEADER),
+        },
+    )
 
 
 def _parse(spec: TaskSpec[RequestT, Any], request: object) -> RequestT:

@@ -1,9 +1,11 @@
 """What tasks may use. The worker builds it once a process and installs it here; tests install their own."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from api_client.contracts import Outcome, ReadPages, RecognizedTexts, RecognizeText, RecognizeTexts
+from api_client.errors import PaddlewheelError
 from api_client.faces import (
     DetectedFaces,
     DetectFaces,
@@ -39,6 +41,7 @@ from api_client.images import (
 )
 from api_client.results import ReadDocument, RecognizedText
 from tasks.context import TaskContext
+from tasks.delivery import Delivery
 
 
 class TextReader(Protocol):
@@ -151,6 +154,16 @@ class Cancellations(Protocol):
         """Forget it."""
 
 
+class Deliveries(Protocol):
+    """How often a task has been tried, and what becomes of one that is given up."""
+
+    def counted(self, delivery: Delivery) -> AbstractContextManager[None]:
+        """Within it the task runs. Raises WorkerLost for one that has cost too many workers."""
+
+    def bury(self, delivery: Delivery, err: PaddlewheelError) -> None:
+        """Keep the request and its error for an operator."""
+
+
 class Resources(Protocol):
     """Everything that task bodies and their binding reach for."""
 
@@ -173,6 +186,10 @@ class Resources(Protocol):
     @property
     def cancellations(self) -> Cancellations:
         """Cancelled tasks."""
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """Deliveries of tasks that may be given up."""
 
 
 _installed: list[Resources] = []

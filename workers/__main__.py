@@ -1,13 +1,11 @@
 """`python -m workers`: load the models, then take tasks until SIGTERM."""
 
 import logging
-import os
-import socket
 import sys
 
 from api_client.errors import PaddlewheelError
 from tasks.resources import install
-from workers.bootstrap import build
+from workers.bootstrap import build, worker_name
 from workers.model_host import OPEN_NETWORK
 from workers.readiness import HealthFiles
 from workers.settings import Settings
@@ -44,7 +42,7 @@ def main(loader: str = OPEN_NETWORK) -> int:
         without_gossip=True,
         without_mingle=True,
         task_events=True,
-        hostname=f"worker-{os.getpid()}@{socket.gethostname()}",
+        hostname=worker_name(),
         shutdown=shutdown,
         health=health,
         serving=resources.serving,
@@ -54,6 +52,7 @@ def main(loader: str = OPEN_NETWORK) -> int:
     health.close()
     if shutdown.gave_back:
         log.warning("stopped: %d running tasks went back to their queue", shutdown.gave_back)
+        resources.deliveries.close()
         end_process(0)
     resources.close()
     return int(worker.exitcode or 0)

@@ -1,5 +1,7 @@
 """The composition root: everything that a worker holds is built here, once a process."""
 
+import os
+import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -8,10 +10,15 @@ from redis import Redis
 
 from api_client.blobs import BlobStore, open_blob_store
 from api_client.results import Served
+from job_store.database import Database
+from job_store.dead_letters import DeadLetters
+from job_store.letter_box import LetterBox
 from workers.batching import BatchingOptions, DynamicBatcher
 from workers.cancellations import RedisCancellations
+from workers.deliveries import CountedDeliveries
 from workers.engines import session_options, thread_environment
 from workers.images import LINE_LIMITS, PAGE_LIMITS, ImageLoader
+from workers.letter_filing import LetterFiling
 from workers.model_host import OPEN_NETWORK, HostConfig, HostedModel, ModelHost
 from workers.models.directory import ModelDirectory
 from workers.models.engine_samples import PreparesImages
@@ -32,17 +39,19 @@ class WorkerResources:
         self,
         text: BatchedTextReader,
         cancellations: RedisCancellations,
+        deliveries: CountedDeliveries,
         hosts: Sequence[ModelHost],
         stack: ExitStack,
     ) -> None:
         self.text = text
         self.cancellations = cancellations
+        self.deliveries = deliveries
         self._hosts = hosts
         self._stack = stack
 
     def serving(self) -> bool:
         """Whether there is a model process to run anything."""
-        return any(host.available for host in self._hosts)
+        return not all(host.failed for host in self._hosts)
 
     def close(self) -> None:
         """Answer what waits, then stop the model processes."""
@@ -85,6 +94,7 @@ def _build(settings: Settings, loader: str, stack: ExitStack) -> WorkerResources
     stack.callback(blobs.close)
     cancellations = RedisCancellations(connect(settings.result_url))
     stack.callback(cancellations.close)
+    deliveries = _deliveries(settings, stack)
     served = {
         name: Served(model=name, engine=loaded.engine, device=loaded.device)
         for name, loaded in hosts[0].models.items()
@@ -94,7 +104,7 @@ def _build(settings: Settings, loader: str, stack: ExitStack) -> WorkerResources
     stack.callback(lines.close)
     stack.callback(pages.close)
     reader = BatchedTextReader(models, batcher, lines, pages)
-    return WorkerResources(reader, cancellations, hosts, stack)
+    return WorkerResources(reader, cancellations, deliveries, hosts, stack)
 
 
 def open_directories(settings: Settings) -> dict[str, ModelDirectory]:
@@ -124,6 +134,9 @@ def host_config(
         models=models,
         start_timeout=settings.start_timeout,
         batch_timeout=settings.batch_timeout,
+        memory_limit=settings.model_memory_limit << 20,
+        # A GPU's memory is not asked for: two processes at a time might not fit.
+        overlap=all(each.device == "cpu" for each in options.values()),
         environment=thread_environment(settings),
     )
 
@@ -151,6 +164,25 @@ def image_loaders(settings: Settings, blobs: BlobStore) -> tuple[ImageLoader, Im
 def connect(url: str) -> Redis:
     """A connection to the result store that heals by itself."""
     return Redis.from_url(url, health_check_interval=25, socket_keepalive=True, socket_connect_timeout=5)
+
+
+def _deliveries(settings: Settings, stack: ExitStack) -> CountedDeliveries:
+    """The counter of deliveries, and what files dead letters where there is a database."""
+    redis = connect(settings.result_url)
+    stack.callback(redis.close)
+    box = LetterBox(redis)
+    if settings.database_url:
+        database = Database(settings.database_url)
+        stack.callback(database.close)
+        stack.callback(LetterFiling(box, DeadLetters(database)).close)
+    deliveries = CountedDeliveries(redis, box, worker=worker_name(), max_deliveries=settings.max_deliveries)
+    stack.callback(deliveries.close)
+    return deliveries
+
+
+def worker_name() -> str:
+    """As Flower and the logs of this worker call it."""
+    return f"worker-{os.getpid()}@{socket.gethostname()}"
 
 
 def _started(config: HostConfig, stack: ExitStack) -> ModelHost:

@@ -2,26 +2,32 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from celery import Celery
 
-from api_client.contracts import RECOGNIZE_TEXT
+from api_client.contracts import RECOGNIZE_TEXT, RECOGNIZE_TEXTS, RecognizedTexts
 from api_client.errors import (
     BlobStoreUnavailable,
     DeadlineExceeded,
     InternalError,
     InvalidRequest,
+    ModelCrashed,
+    ModelTimeout,
     ModelUnknown,
     PaddlewheelError,
     TaskCancelled,
+    WorkerLost,
 )
 from api_client.known_tasks import TASKS
 from api_client.results import RecognizedText
 from tasks import MODULES
 from tasks import resources as installed
 from tasks.context import TaskContext
+from tasks.delivery import Delivery, fatal_items
 from tasks.text import recognize_text
 
 REQUEST = {"image": {"blob": "sha256:" + "0" * 64}}
@@ -58,8 +64,28 @@ class FakeCancellations:
         self.running.remove(task_id)
 
 
+class FakeDeliveries:
+    """Counts nothing; remembers what was buried."""
+
+    def __init__(self) -> None:
+        self.counted_ids: list[str] = []
+        self.buried: list[tuple[Delivery, PaddlewheelError]] = []
+        self.error: PaddlewheelError | None = None
+
+    @contextmanager
+    def counted(self, delivery: Delivery) -> Iterator[None]:
+        if self.error:
+            raise self.error
+        self.counted_ids.append(delivery.task_id)
+        yield
+
+    def bury(self, delivery: Delivery, err: PaddlewheelError) -> None:
+        self.buried.append((delivery, err))
+
+
 class FakeResources:
     def __init__(self) -> None:
+        self.deliveries = FakeDeliveries()
         self.text: Any = FakeText()
         self.faces: Any = None
         self.pictures: Any = None
@@ -194,3 +220,57 @@ def test_a_lost_connection_is_tried_again_and_in_the_end_told(
     assert isinstance(answer, PaddlewheelError)
     assert answer.code == "blob_store_unavailable"
     assert len(tries) == 6
+
+
+@pytest.mark.parametrize("error", [ModelCrashed("dead"), ModelTimeout("late")])
+def test_what_kills_a_model_is_kept_for_an_operator(
+    app: Celery, fakes: FakeResources, error: PaddlewheelError
+) -> None:
+    fakes.text.error = error
+    assert run(app, {**REQUEST, "model": "m"}, task_id="t", headers={"enqueued_at": 5.0}) is error
+    ((delivery, kept),) = fakes.deliveries.buried
+    assert kept is error
+    assert (delivery.task_id, delivery.name, delivery.queue) == ("t", RECOGNIZE_TEXT.name, "gpu")
+    assert delivery.request == {**REQUEST, "model": "m"}
+    assert delivery.headers["enqueued_at"] == 5.0
+
+
+def test_other_errors_are_not_kept(app: Celery, fakes: FakeResources) -> None:
+    fakes.text.error = ModelUnknown("no")
+    run(app, REQUEST)
+    assert fakes.deliveries.counted_ids
+    assert fakes.deliveries.buried == []
+
+
+def test_a_task_that_is_given_up_never_reaches_its_body(app: Celery, fakes: FakeResources) -> None:
+    fakes.deliveries.error = WorkerLost("4 workers were lost")
+    assert isinstance(run(app, REQUEST, task_id="t"), WorkerLost)
+    assert fakes.text.seen is None
+    assert fakes.cancellations.running == []
+
+
+def test_a_task_that_cannot_be_run_is_not_counted(app: Celery, fakes: FakeResources) -> None:
+    run(app, {"image": 1})
+    run(app, REQUEST, headers={"deadline": 1.0})
+    fakes.cancellations.cancelled = {"t"}
+    run(app, REQUEST, task_id="t")
+    assert fakes.deliveries.counted_ids == []
+
+
+def test_of_many_items_only_those_that_kill_a_model_are_kept() -> None:
+    images = [{"image": {"blob": "sha256:" + str(i) * 64}} for i in range(4)]
+    request = RECOGNIZE_TEXTS.request.model_validate({"items": images})
+    delivery = Delivery(task_id="t", name="n", queue="gpu", request={"items": images}, headers={})
+
+    def answer(*codes: str | None) -> RecognizedTexts:
+        good = {"result": {"rec_text": "a", "rec_score": 1.0}}
+        items = [{"error": {"code": code, "message": "no"}} if code else good for code in codes]
+        return RecognizedTexts.model_validate({"items": items})
+
+    found = fatal_items(delivery, request, answer(None, "model_crashed", "image_corrupt", "model_timeout"))
+    assert found is not None
+    assert found[0] == replace(delivery, request={"items": [images[1], images[3]]})
+    assert isinstance(found[1], ModelCrashed)
+    assert fatal_items(delivery, request, answer(None, None, None, "image_corrupt")) is None
+    single = RECOGNIZE_TEXT.request.model_validate(images[0])
+    assert fatal_items(delivery, single, RecognizedText(rec_text="a", rec_score=1.0)) is None
