@@ -19,6 +19,9 @@ from workers.models.directory import CONFIG
 # A header of names is a few hundred bytes; tarfile would read one of gigabytes into memory.
 _LONGEST_READ = 1 << 20
 
+# Every tar file ends with two blocks of zeros; one without them was cut off between two members.
+_END = bytes(1024)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveLimits:
@@ -40,6 +43,9 @@ def unpack(archive: Path, folder: Path, limits: ArchiveLimits) -> Path:
             tarfile.open(fileobj=_Reads(stream), mode="r:", errorlevel=2) as tar,  # type: ignore[call-overload]
         ):
             _extract(tar, folder, limits)
+            stream.seek(-min(len(_END), archive.stat().st_size), os.SEEK_END)
+            if stream.read() != _END:
+                raise ModelFilesRefused("The archive is cut off: its end is missing.")
     except tarfile.TarError as err:
         raise ModelFilesRefused(f"The archive is no tar file, or is damaged: {err}.") from err
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as err:

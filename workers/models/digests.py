@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,20 +28,24 @@ class SeenDigests:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def check(self, url: str, sha256: str, *, accept_changed: bool = False) -> None:
-        """Raises ModelFilesRefused when another file was fetched from that address before."""
+    def check(self, url: str, sha256: str) -> None:
+        """Raises ModelFilesRefused when another file from that address was recorded before."""
+        before = self._read().get(url)
+        if before is not None and before["sha256"] != sha256:
+            raise ModelFilesRefused(
+                f"{url} is not what it was on {before['seen']}: its SHA-256 was {before['sha256']} and is "
+                f"{sha256}. If a new edition was published, pull it with --accept-changed."
+            )
+
+    def record(self, digests: Mapping[str, str]) -> None:
+        """Keep these, by address, for every later check. Only for files that proved to be the model."""
         with locked(self._path.with_name(f"{self._path.name}.lock")):
             seen = self._read()
-            before = seen.get(url)
-            if before is not None and before["sha256"] != sha256 and not accept_changed:
-                raise ModelFilesRefused(
-                    f"{url} is not what it was on {before['seen']}: its SHA-256 was "
-                    f"{before['sha256']} and is {sha256}. If a new edition was published, pull it with "
-                    "--accept-changed."
-                )
-            if before is None or before["sha256"] != sha256:
-                seen[url] = {"sha256": sha256, "seen": datetime.now(UTC).strftime("%Y-%m-%d")}
-                self._write(seen)
+            today = datetime.now(UTC).strftime("%Y-%m-%d")
+            for url, sha256 in digests.items():
+                if url not in seen or seen[url]["sha256"] != sha256:
+                    seen[url] = {"sha256": sha256, "seen": today}
+            self._write(seen)
 
     def _read(self) -> dict[str, Any]:
         try:

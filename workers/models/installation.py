@@ -31,7 +31,7 @@ def installation(home: ModelHome, name: str, *, verify: bool = True) -> Installa
     if path is None:
         return None
     family, problem = _family(path)
-    origin = _origin(path)
+    origin = origin_of(path)
     state = _state(path, origin, problem, verify=verify)
     return Installation(name=name, path=path, state=state, family=family, origin=origin, problem=problem)
 
@@ -43,7 +43,8 @@ def _family(path: Path) -> tuple[ModelFamily | None, str | None]:
         return None, err.message
 
 
-def _origin(path: Path) -> str | None:
+def origin_of(path: Path) -> str | None:
+    """The package or the address that the model there came from; None when it was put there by hand."""
     try:
         record = json.loads((path / RECORD).read_text())
         return str(record.get("source") or record["package"])

