@@ -364,5 +364,23 @@ def gallery(arguments: tuple[str, ...]) -> None:
     importlib.import_module("index_store.cli").gallery.main(arguments, prog_name="paddlewheel gallery")
 
 
+@main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("arguments", metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED)
+def dead(arguments: tuple[str, ...]) -> None:
+    """Look after tasks that cost workers their lives, where the server is.
+
+    \b
+    Examples:
+      paddlewheel dead list
+      paddlewheel dead replay 12
+    """
+    try:
+        server = importlib.import_module("job_store.cli")
+    except ModuleNotFoundError as err:
+        where = "Dead letters are looked after where the server is: in its checkout or its image"
+        raise click.UsageError(f"{where} ({err}).") from err
+    server.dead.main(arguments, prog_name="paddlewheel dead")
+
+
 def _server_is_here() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("index_store", "sqlalchemy", "faiss"))

@@ -1,0 +1,78 @@
+"""Enqueues a dead letter's request again, once its images are known to be there still."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from api_client.blobs import BlobStore
+from api_client.client import Client
+from api_client.contracts import ImageRef, Priority
+from api_client.errors import BlobError, InvalidRequest
+from api_client.known_tasks import TASKS
+from api_client.messages import PRIORITIES
+from api_client.requests import explain
+from job_store.dead_letter import FiledLetter
+from job_store.dead_letters import DeadLetters, require_open
+
+_SPECS: Final = {spec.name: spec for spec in TASKS}
+
+
+class Replayer:
+    """Replays letters through a client, as tasks of their own."""
+
+    def __init__(self, letters: DeadLetters, client: Client, blobs: BlobStore) -> None:
+        self._letters = letters
+        self._client = client
+        self._blobs = blobs
+
+    def replay(self, key: str) -> FiledLetter:
+        """The letter, closed, with the new task's id. A command that was cut short can be repeated.
+
+        Raises DeadLetterNotFound, DeadLetterClosed, BlobError for an image that the store no longer has,
+        InvalidRequest for a task that this version does not know.
+        """
+        letter = self._letters.find(key)
+        require_open(letter)
+        spec = _SPECS.get(letter.name)
+        if spec is None:
+            raise InvalidRequest(f"This version has no task {letter.name}: replay it with the one that had.")
+        try:
+            request: BaseModel = spec.request.model_validate(letter.request)
+        except ValidationError as err:
+            raise InvalidRequest(explain(err)) from err
+        self._require_images(letter)
+        # The same key whenever the letter is replayed: a repetition adds no second task.
+        pending = self._client.enqueue(
+            spec,
+            request,
+            priority=_priority(letter),
+            idempotency_key=f"dead-letter/{letter.history[-1].letter}",
+        )
+        return self._letters.replayed(letter.number, pending.task_id)
+
+    def _require_images(self, letter: FiledLetter) -> None:
+        for blob in dict.fromkeys(_blobs_of(letter.request)):
+            try:
+                self._blobs.get(ImageRef(blob=blob))
+            except BlobError as err:
+                raise type(err)(
+                    f"Dead letter {letter.number} cannot be replayed: its image {blob} is not in the blob "
+                    f"store any more ({err.code}). Put the image again, which keeps its name, and repeat."
+                ) from err
+
+
+def _blobs_of(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("blob"), str):
+            yield value["blob"]
+        for each in value.values():
+            yield from _blobs_of(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _blobs_of(each)
+
+
+def _priority(letter: FiledLetter) -> Priority:
+    priority = letter.headers.get("priority")
+    return "bulk" if isinstance(priority, int) and priority >= PRIORITIES["bulk"] else "interactive"
