@@ -18,7 +18,7 @@ from typing import Any
 
 from local.checkout import CHECKOUT
 
-REQUIREMENTS = ("paddlex[ocr-core]==3.7.2", "paddlepaddle==3.3.1")
+REQUIREMENTS = ("paddlex[ocr-core]==3.7.2", "paddlepaddle==3.3.1", "faiss-cpu==1.15.1")
 ENVIRONMENT = CHECKOUT / ".paddlewheel" / "paddlex"
 MODELS = CHECKOUT / ".paddlewheel" / "models"
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)

@@ -1,0 +1,262 @@
+"""What is measured: galleries of ours, and what else keeps vectors, all behind the same few methods."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from index_store.database import Database
+from index_store.gallery import Embeddings, GallerySpec, IndexType, Precision
+from index_store.indexes import exact_index, search_index
+from index_store.migration import migrate
+from index_store.planning import SealingPolicy
+from index_store.sealing import Sealer
+from index_store.segment_folder import SegmentFolder
+from index_store.store import GalleryStore
+from index_store.vectors import encode
+from tests.postgres import PostgresServer
+
+TOP_K = 10
+KEY = "benchmark"
+
+Numbers = npt.NDArray[np.int64]
+
+
+class Engine(Protocol):
+    """What is measured. Row numbers are the answer of a search; `remove` may not exist."""
+
+    def build(self, rows: Embeddings) -> None: ...
+    def append(self, rows: Embeddings) -> None: ...
+    def search(self, queries: Embeddings, count: int) -> Numbers: ...
+    def disk_bytes(self) -> int: ...
+
+
+@dataclass
+class Ours:
+    """GalleryStore over Postgres, fsync on, sealed as maintenance would."""
+
+    index_type: IndexType = "auto"
+    precision: Precision = "fp16"
+    server: PostgresServer = field(default_factory=lambda: PostgresServer("shared_buffers=256MB"))
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="paddlewheel-segments-")))
+    first_id: int = 0
+
+    def build(self, rows: Embeddings) -> None:
+        migrate(self.server.url())
+        self.store, self.other = (
+            GalleryStore(Database(self.server.url()), SegmentFolder(self.folder)) for _ in range(2)
+        )
+        spec = GallerySpec(dimension=rows.shape[1], index_type=self.index_type, precision=self.precision)
+        self.first_id = self.store.build(KEY, spec, rows, labels(len(rows))).ids[0]
+        self.copied = time.perf_counter()
+        self.sealer = Sealer(database=self.store.database, files=self.store.files, policy=SealingPolicy())
+        self.sealer.compact(KEY)
+        with self.store.database.cursor() as cursor:
+            cursor.execute("VACUUM ANALYZE gallery_vectors")
+
+    def append(self, rows: Embeddings) -> None:
+        self.store.append(KEY, rows, labels(len(rows)))
+
+    def visible(self, row: Embeddings) -> float:
+        """From the acknowledgement here to the hit on another store, in seconds."""
+        (vector_id,) = self.store.append(KEY, row, ["new"]).ids
+        start = time.perf_counter()
+        while self.other.search_one(KEY, row, top_k=1)[0].id != vector_id:
+            pass
+        taken = time.perf_counter() - start
+        self.store.remove(KEY, ids=[vector_id])
+        return taken
+
+    def remove(self, number: int) -> None:
+        self.store.remove(KEY, ids=[self.first_id + number])
+
+    def search(self, queries: Embeddings, count: int) -> Numbers:
+        found = self.store.search(KEY, queries, top_k=count)
+        return np.array([[hit.id - self.first_id for hit in hits] for hits in found])
+
+    def raw(self) -> Callable[[Embeddings], object]:
+        """The search of the largest segment's bare index, to tell what the rest of the path costs."""
+        source = max(self.store.view(KEY).segments.values(), key=lambda source: len(source.ids))
+        return lambda queries: search_index(source.index, queries, TOP_K)
+
+    def disk_bytes(self) -> int:
+        files = sum(path.stat().st_size for path in self.folder.iterdir())
+        with self.store.database.cursor() as cursor:
+            cursor.execute("SELECT pg_total_relation_size('gallery_vectors')")
+            return files + int((cursor.fetchone() or (0,))[0])
+
+    def close(self) -> None:
+        self.server.close()
+        shutil.rmtree(self.folder)
+
+
+class RawFlat:
+    """FAISS Flat in memory, fp32: what PaddleX's Flat type scans."""
+
+    def build(self, rows: Embeddings) -> None:
+        self.dimension = rows.shape[1]
+        self.index = exact_index(encode(rows, "fp32"), self.dimension, "IP", "fp32")
+
+    def append(self, rows: Embeddings) -> None:
+        self.index.add_sa_codes(encode(rows, "fp32"))
+
+    def search(self, queries: Embeddings, count: int) -> Numbers:
+        return search_index(self.index, queries, count)[1]
+
+    def disk_bytes(self) -> int:
+        return 0
+
+
+class PgVector:
+    """pgvector's HNSW over halfvec, m 32, ef_construction 64, ef_search 64."""
+
+    def build(self, rows: Embeddings) -> None:
+        self.server = PostgresServer("shared_buffers=512MB", "maintenance_work_mem=1GB")
+        self.connections = [Database(self.server.url()) for _ in range(2)]
+        dimension = rows.shape[1]
+        with self.connections[0].cursor() as cursor:
+            cursor.execute("CREATE EXTENSION vector")
+            cursor.execute(f"CREATE TABLE items (id bigint PRIMARY KEY, label text, v halfvec({dimension}))")
+            self._insert(rows, 0)
+            cursor.execute(
+                "CREATE INDEX items_v ON items USING hnsw (v halfvec_ip_ops)"
+                " WITH (m = 32, ef_construction = 64)"
+            )
+            cursor.execute("VACUUM ANALYZE items")
+        self.next = len(rows)
+
+    def _insert(self, rows: Embeddings, start: int) -> None:
+        lines = (
+            f"{start + number}\tx\t[{','.join(map(str, row))}]\n" for number, row in enumerate(rows.tolist())
+        )
+        with self.connections[0].transaction() as cursor:
+            cursor.copy_expert("COPY items FROM STDIN", StringIO("".join(lines)))
+
+    def append(self, rows: Embeddings) -> None:
+        self._insert(rows, self.next)
+        self.next += len(rows)
+
+    def visible(self, row: Embeddings) -> float:
+        self.append(row[np.newaxis])
+        start = time.perf_counter()
+        while self._search(self.connections[1], row, 1)[0] != self.next - 1:
+            pass
+        return time.perf_counter() - start
+
+    def remove(self, number: int) -> None:
+        with self.connections[0].cursor() as cursor:
+            cursor.execute("DELETE FROM items WHERE id = %s", (number,))
+
+    def search(self, queries: Embeddings, count: int) -> Numbers:
+        return np.array([self._search(self.connections[0], query, count) for query in queries])
+
+    def _search(self, database: Database, query: Embeddings, count: int) -> list[int]:
+        with database.cursor() as cursor:
+            cursor.execute(
+                "SET hnsw.ef_search = 64; SELECT id FROM items ORDER BY v <#> %s::halfvec LIMIT %s",
+                (f"[{','.join(map(str, query.tolist()))}]", count),
+            )
+            return [row[0] for row in cursor.fetchall()]
+
+    def disk_bytes(self) -> int:
+        with self.connections[0].cursor() as cursor:
+            cursor.execute("SELECT pg_total_relation_size('items')")
+            return int((cursor.fetchone() or (0,))[0])
+
+    def close(self) -> None:
+        self.server.close()
+
+
+class USearch:
+    """usearch in memory, f16, connectivity 32, expansion_search 64: nothing of it is durable."""
+
+    def build(self, rows: Embeddings) -> None:
+        from usearch.index import Index
+
+        self.index: Any = Index(
+            ndim=rows.shape[1],
+            metric="ip",
+            dtype="f16",
+            connectivity=32,
+            expansion_add=64,
+            expansion_search=64,
+        )
+        self.next = 0
+        self.append(rows)
+
+    def append(self, rows: Embeddings) -> None:
+        self.index.add(np.arange(self.next, self.next + len(rows)), rows, threads=1)
+        self.next += len(rows)
+
+    def remove(self, number: int) -> None:
+        self.index.remove(number)
+
+    def search(self, queries: Embeddings, count: int) -> Numbers:
+        found: Numbers = self.index.search(queries, count, threads=1).keys.reshape(len(queries), count)
+        return found.astype(np.int64)
+
+    def disk_bytes(self) -> int:
+        return int(self.index.serialized_length)
+
+
+class HnswLib:
+    """hnswlib in memory, M 32, ef 64: nothing of it is durable."""
+
+    def build(self, rows: Embeddings) -> None:
+        import hnswlib
+
+        self.index: Any = hnswlib.Index(space="ip", dim=rows.shape[1])
+        self.index.init_index(max_elements=2 * len(rows) + 100_000, M=32, ef_construction=64)
+        self.index.set_ef(64)
+        self.index.set_num_threads(1)
+        self.next = 0
+        self.append(rows)
+
+    def append(self, rows: Embeddings) -> None:
+        self.index.add_items(rows, np.arange(self.next, self.next + len(rows)))
+        self.next += len(rows)
+
+    def remove(self, number: int) -> None:
+        self.index.mark_deleted(number)
+
+    def search(self, queries: Embeddings, count: int) -> Numbers:
+        labels, _ = self.index.knn_query(queries, k=count)
+        found: Numbers = labels.astype(np.int64)
+        return found
+
+    def disk_bytes(self) -> int:
+        return int(self.index.index_file_size())
+
+
+def labels(count: int) -> list[str]:
+    """Five photographs of each person."""
+    return [f"person {number // 5}" for number in range(count)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """An engine: how it is made, which module it needs, and up to how many vectors it is measured."""
+
+    make: Callable[[], Engine]
+    module: str = "faiss"
+    largest: int = 1_000_000
+
+
+ENGINES = {
+    "ours auto": Entry(make=Ours),
+    "ours auto fp32": Entry(make=lambda: Ours(precision="fp32"), largest=100_000),
+    "ours Flat": Entry(make=lambda: Ours(index_type="Flat"), largest=100_000),
+    "ours IVF": Entry(make=lambda: Ours(index_type="IVF"), largest=100_000),
+    "ours HNSW32": Entry(make=lambda: Ours(index_type="HNSW32"), largest=100_000),
+    "raw FAISS Flat": Entry(make=RawFlat),
+    "pgvector HNSW": Entry(make=PgVector, largest=100_000),
+    "usearch": Entry(make=USearch, module="usearch", largest=100_000),
+    "hnswlib": Entry(make=HnswLib, module="hnswlib", largest=100_000),
+}

@@ -1,0 +1,144 @@
+"""What `benchmarks.galleries` writes: tables, and the plot of the append time against the gallery's size."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+FIGURES = (
+    "build",
+    "append_1",
+    "append_100",
+    "append_10000",
+    "visible",
+    "remove",
+    "search_1",
+    "search_16",
+    "recall_1",
+    "recall_10",
+    "disk_bytes",
+    "memory_bytes",
+)
+_GROWTH = (
+    "append_1",
+    "append_100",
+    "append_10000",
+    "visible",
+    "remove",
+    "raw_segment_1",
+    "search_1",
+    "search_1_full_delta",
+    "search_16",
+)
+_LINES = (
+    ("ours auto", "Paddlewheel", "#0b6e4f"),
+    ("pgvector HNSW", "pgvector, HNSW index", "#8a6d00"),
+    ("paddlex Flat server", "PaddleX's server, Flat", "#c1666b"),
+    ("paddlex Flat", "PaddleX's folder, Flat", "#a4161a"),
+)
+
+
+def as_tables(results: Sequence[dict[str, Any]]) -> str:
+    """Markdown: a table a size, and one of how `auto` grows a dimension; times in milliseconds."""
+    groups = sorted({(result["dimension"], result["size"]) for result in results})
+    parts = [
+        _table(size, dimension, [r for r in results if (r["dimension"], r["size"]) == (dimension, size)])
+        for dimension, size in groups
+    ]
+    for dimension in sorted({dimension for dimension, _ in groups}):
+        ours = [r for r in results if r["dimension"] == dimension and r["engine"] == "ours auto"]
+        parts.append(_growth(dimension, sorted(ours, key=lambda result: int(result["size"]))))
+    return "\n".join(parts)
+
+
+def _table(size: int, dimension: int, group: Sequence[dict[str, Any]]) -> str:
+    ours = next((result for result in group if result["engine"] == "ours auto"), {})
+    lines = [f"\n### {size:,} x {dimension}\n", f"| engine | {' | '.join(FIGURES)} |"]
+    lines.append("|---" * (len(FIGURES) + 1) + "|")
+    lines += [
+        f"| {result['engine']} | {' | '.join(_cell(result, ours, name) for name in FIGURES)} |"
+        for result in group
+    ]
+    extra = ("raw_segment_1", "search_1_full_delta", "copy_rows_per_second", "label_recall_1", "load")
+    for result in group:
+        told = {name: result[name] for name in (*extra, "serving_append_1") if name in result}
+        lines.append(f"\n{result['engine']}: {json.dumps({name: round(told[name], 6) for name in told})}")
+    return "\n".join(lines) + "\n"
+
+
+def _growth(dimension: int, ours: Sequence[dict[str, Any]]) -> str:
+    lines = [f"\n### How auto grows, {dimension}\n", f"| vectors | {' | '.join(_GROWTH)} |"]
+    lines.append("|---" * (len(_GROWTH) + 1) + "|")
+    lines += [
+        f"| {result['size']:,} | {' | '.join(_cell(result, result, name) for name in _GROWTH)} |"
+        for result in ours
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(result: dict[str, Any], ours: dict[str, Any], name: str) -> str:
+    value = result.get(name)
+    if value is None:
+        return ""
+    if name.startswith("recall"):
+        return f"{value:.4f}"
+    if name.endswith("bytes"):
+        return f"{value / 1e6:.1f} MB"
+    ratio = f" ({value / ours[name]:.3g}x)" if result is not ours and ours.get(name) else ""
+    return f"{value * 1000:.3g}{ratio}"
+
+
+def plot(results: Sequence[dict[str, Any]], dimension: int, path: Path) -> None:
+    """A durable append of one vector against the gallery's size, both axes logarithmic."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+    from matplotlib.ticker import FuncFormatter
+
+    mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "paddlewheel", "font.family": "sans-serif"}
+    figure, axes = pyplot.subplots(figsize=(7.6, 4.4))
+    for name, told, colour in _LINES:
+        points = _points(results, dimension, name)
+        if not points:
+            continue
+        axes.plot(*zip(*points, strict=True), marker="o", color=colour, linewidth=2, markersize=5)
+        size, taken = points[-1]
+        axes.annotate(
+            f"{told}: {_time(taken)}",
+            (size, taken),
+            xytext=(10, 0),
+            textcoords="offset points",
+            color=colour,
+            va="center",
+            fontsize=10,
+        )
+    axes.set(xscale="log", yscale="log", xlim=(7_000, 40_000_000), ylim=(0.3, 300_000))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{int(value):,}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _time(value)))
+    axes.set_xticks([10_000, 100_000, 1_000_000])
+    axes.minorticks_off()
+    axes.set_xlabel("vectors in the gallery")
+    axes.set_title(f"Adding one vector of {dimension}, durably (median)", loc="left", fontsize=12)
+    axes.grid(visible=True, alpha=0.25)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def _points(results: Sequence[dict[str, Any]], dimension: int, name: str) -> list[tuple[int, float]]:
+    engine = name.removesuffix(" server")
+    figure = "append_1" if engine == name else "serving_append_1"
+    return sorted(
+        (int(r["size"]), r[figure] * 1000)
+        for r in results
+        if (r["engine"], r["dimension"]) == (engine, dimension) and figure in r
+    )
+
+
+def _time(milliseconds: float) -> str:
+    if milliseconds >= 1000:
+        return f"{milliseconds / 1000:,.3g} s"
+    return f"{milliseconds:.2g} ms"
