@@ -26,10 +26,9 @@ def boxes_by_item(boxes: NDArray[Any], counts: NDArray[Any], items: int) -> NDAr
         raise ValueError(f"boxes {boxes.shape} for counts {numbers}")
     rows = np.zeros((items, max(1, *numbers), _COLUMNS), dtype=np.float32)
     rows[:, :, 0] = NO_CLASS
-    start = 0
-    for item, number in zip(rows, numbers, strict=True):
-        item[:number] = boxes[start : start + number]
-        start += number
+    if any(numbers):
+        own = np.arange(rows.shape[1]) < np.array(numbers)[:, np.newaxis]
+        rows[own] = boxes[: sum(numbers)]
     return rows
 
 

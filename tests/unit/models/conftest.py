@@ -47,6 +47,44 @@ ORIENTATION: Mapping[str, Any] = {
     "PostProcess": {"Topk": {"topk": 1, "label_list": ["0_degree", "180_degree"]}},
 }
 
+NORMALIZE: Mapping[str, Any] = {"mean": [0.5, 0.4, 0.3], "std": [0.5, 0.25, 0.2], "scale": 1 / 255}
+
+FEATURE: Mapping[str, Any] = {
+    "Global": {"model_name": "PP-ShiTuV2_rec"},
+    "PreProcess": {
+        "transform_ops": [
+            {"ResizeImage": {"size": [32, 24], "return_numpy": False}},
+            {"NormalizeImage": {**NORMALIZE, "order": "", "channel_num": 3}},
+            {"ToCHWImage": None},
+        ]
+    },
+    "PostProcess": {"NormalizeFeatures": None},
+}
+
+CLASSIFICATION: Mapping[str, Any] = {
+    "Global": {"model_name": "PP-LCNet_x1_0"},
+    "PreProcess": {
+        "transform_ops": [
+            {"ResizeImage": {"resize_short": 32}},
+            {"CropImage": {"size": 28}},
+            {"NormalizeImage": {**NORMALIZE, "order": "", "channel_num": 3}},
+            {"ToCHWImage": None},
+        ]
+    },
+    "PostProcess": {"Topk": {"topk": 2, "label_list": ["cat", "dog", "bird"]}},
+}
+
+OBJECTS: Mapping[str, Any] = {
+    "Global": {"model_name": "PicoDet_LCNet_x2_5_face"},
+    "Preprocess": [
+        {"type": "Resize", "target_size": [40, 60], "keep_ratio": False, "interp": 1},
+        {"type": "NormalizeImage", "mean": [0.5, 0.4, 0.3], "std": [0.5, 0.25, 0.2], "is_scale": True},
+        {"type": "Permute"},
+    ],
+    "label_list": ["face", "hand"],
+    "draw_threshold": 0.5,
+}
+
 MakeDirectory = Callable[..., Path]
 
 

@@ -4,7 +4,15 @@ from typing import Any
 import pytest
 
 from api_client.errors import ModelUnavailable, ModelUnknown
-from tests.unit.models.conftest import DETECTION, ORIENTATION, RECOGNITION, MakeDirectory
+from tests.unit.models.conftest import (
+    CLASSIFICATION,
+    DETECTION,
+    FEATURE,
+    OBJECTS,
+    ORIENTATION,
+    RECOGNITION,
+    MakeDirectory,
+)
 from workers.models.directory import ModelDirectory
 from workers.models.home import ModelHome
 
@@ -13,7 +21,17 @@ PADDLE = ("inference.pdmodel", "inference.pdiparams")
 
 @pytest.mark.parametrize(
     ("config", "family"),
-    [(RECOGNITION, "text_recognition"), (DETECTION, "text_detection"), (ORIENTATION, "text_orientation")],
+    [
+        (RECOGNITION, "text_recognition"),
+        (DETECTION, "text_detection"),
+        (ORIENTATION, "text_orientation"),
+        (FEATURE, "image_feature"),
+        (CLASSIFICATION, "image_classification"),
+        (OBJECTS, "object_detection"),
+        ({**OBJECTS, "PostProcess": {"name": "CenterFaceDecode"}}, "face_detection"),
+        ({**ORIENTATION, "PostProcess": {"Topk": {"label_list": ["0", "90"]}}}, "image_classification"),
+        ({**ORIENTATION, "PostProcess": {"Topk": {"topk": 1}}}, "image_classification"),
+    ],
 )
 def test_the_family_follows_from_an_official_config(
     make_directory: MakeDirectory, config: dict[str, Any], family: str
