@@ -176,7 +176,8 @@ def test_a_write_is_seen_by_the_next_search_of_another_store(
     store.create(key, SPEC)
     for row in range(20):
         (vector_id,) = store.append(key, VECTORS[row], [LABELS[row]]).ids
-        assert other.search_one(key, VECTORS[row])[0].id == vector_id
+        # The second one finds nothing new, so that the third scans before the database has answered.
+        assert [other.search_one(key, VECTORS[row])[0].id for _ in range(3)] == [vector_id] * 3
     removed = store.remove(key, labels=["label 7"]).ids
     assert not set(removed) & {hit.id for hit in other.search_one(key, VECTORS[7], top_k=20)}
     other_database.close()
