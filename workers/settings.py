@@ -7,12 +7,15 @@ docs/settings.md is written from the descriptions below.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from api_client.addresses import Addresses
-from api_client.environment import Names, read_settings
+from api_client.environment import Name, Names, read_settings
+from workers.models.home import named_directories
+
+Directories = Annotated[Mapping[str, Path], BeforeValidator(named_directories)]
 
 _ROOT: Final = Path(__file__).parents[1]
 
@@ -55,6 +58,9 @@ class Settings(BaseModel):
     model_home: Path = Field(
         _ROOT / ".paddlewheel" / "models", description="The folder of model directories."
     )
+    model_directories: Directories = Field(
+        {}, description="Models outside of the model home, as name=/path,other=/path."
+    )
     recognition_models: Names = Field(
         ("PP-OCRv4_mobile_rec",),
         min_length=1,
@@ -63,8 +69,33 @@ class Settings(BaseModel):
     detection_models: Names = Field(
         ("PP-OCRv4_mobile_det",), min_length=1, description="Text detectors served; the first is the default."
     )
-    orientation_model: str = Field(
-        "ch_ppocr_mobile_v2.0_cls", description="What turns lines that stand upside down; empty for none."
+    orientation_model: Name = Field(
+        "ch_ppocr_mobile_v2.0_cls", description="What turns lines that stand upside down; or none."
+    )
+    face_detection_models: Names = Field(
+        ("CenterFace",), description="Face detectors served, the first is the default; none for no faces."
+    )
+    face_feature_models: Names = Field(
+        ("DlibFaceResNet",), description="Face embedders served, the first is the default; or none."
+    )
+    image_feature_models: Names = Field(
+        ("EfficientNet-Lite0_feature",),
+        description="Image embedders served, the first is the default; or none.",
+    )
+    classification_models: Names = Field(
+        ("EfficientNet-Lite0",), description="Classifiers served, the first is the default; or none."
+    )
+    segment_url: str = Field(
+        str(_ROOT / ".paddlewheel" / "segments"),
+        description="Where galleries have their files: a folder of this machine, or an fsspec URL.",
+    )
+    segment_copies: Path = Field(
+        _ROOT / ".paddlewheel" / "segment-copies",
+        description="Local copies of gallery files that are at a URL.",
+    )
+    exchange_url: str = Field(
+        str(_ROOT / ".paddlewheel" / "exchange"),
+        description="Folder or fsspec URL that galleries are imported from and exported to.",
     )
     device: Names = Field(("cpu",), min_length=1, description="cpu, gpu:0, or gpu:0,1 for a process on each.")
     engine: Literal["auto", "paddle", "openvino", "onnxruntime"] = Field(

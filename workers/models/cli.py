@@ -79,7 +79,7 @@ def list_command(family: str | None, installed: bool, as_object: bool, home: Pat
       paddlewheel models list --family image_feature --json | jq -r .[].name
     """
     with _told():
-        here = ModelHome(home, named_directories(directories))
+        here = ModelHome(home, _mapped(directories))
         names = dict.fromkeys([*here.names(), *(() if installed else model_cards())])
         known = [_known(here, name, verify=False) for name in names]
     rows = sorted(
@@ -109,7 +109,7 @@ def show(name: str, as_object: bool, home: Path, directories: str) -> None:
       paddlewheel models show PP-OCRv4_mobile_rec --json
     """
     with _told():
-        here = ModelHome(home, named_directories(directories))
+        here = ModelHome(home, _mapped(directories))
         found = _known(here, name, verify=True)
         if found.card is None and found.installed is None:
             names = (*model_cards(), *here.names())
@@ -180,7 +180,7 @@ def pull(
     with _told():
         for name in names:
             model_card(name)
-        _refuse_mapped(names, named_directories(directories))
+        _refuse_mapped(names, _mapped(directories))
         chosen = ModelSource.named(source or preferred_source, mirror, hub)
         with download_progress(shown=sys.stderr.isatty() and not as_object) as progress:
             puller = Puller(
@@ -194,6 +194,13 @@ def pull(
             pulled = [puller.pull(name, force=force) for name in dict.fromkeys(names)]
     if as_object:
         click.echo(as_json([{"name": each.name, "path": str(each.path)} for each in pulled]))
+
+
+def _mapped(directories: str) -> dict[str, Path]:
+    try:
+        return named_directories(directories)
+    except ValueError as err:
+        raise ConfigurationError(str(err)) from err
 
 
 def _refuse_mapped(names: tuple[str, ...], directories: dict[str, Path]) -> None:

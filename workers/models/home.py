@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from api_client.errors import ConfigurationError, ModelUnknown
+from api_client.errors import ModelUnknown
 from workers.models.directory import CONFIG, ModelDirectory
 
 
@@ -45,14 +45,14 @@ class ModelHome:
 
 
 def named_directories(text: str) -> dict[str, Path]:
-    """Models elsewhere, from `name=path,name=path`. Raises ConfigurationError."""
+    """Models elsewhere, from `name=path,name=path`. Raises ValueError with a sentence."""
     directories: dict[str, Path] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, path = (piece.strip() for piece in part.partition("="))
         if not (name and equals and path):
-            raise ConfigurationError(f"{part!r} does not name a model directory: write name=/path/to/it.")
+            raise ValueError(f"{part!r} does not name a model directory: write name=/path/to/it.")
         if name in directories:
-            raise ConfigurationError(f"The model {name!r} is given two directories: name it once.")
+            raise ValueError(f"The model {name!r} is given two directories: name it once.")
         directories[name] = Path(path)
     return directories
 

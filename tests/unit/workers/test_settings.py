@@ -64,3 +64,12 @@ def test_the_operators_page_lists_every_setting() -> None:
     for name, field in Settings.model_fields.items():
         (row,) = [line for line in page.splitlines() if line.startswith(f"| `PADDLEWHEEL_{name.upper()}` |")]
         assert row.endswith(f"| {field.description} |")
+
+
+def test_models_elsewhere_are_given_by_name() -> None:
+    given = {**BROKER, "PADDLEWHEEL_MODEL_DIRECTORIES": "tuned=/models/a=b, other=here,"}
+    directories = Settings.from_environment(given).model_directories
+    assert directories == {"tuned": Path("/models/a=b"), "other": Path("here")}
+    assert Settings.from_environment(BROKER).model_directories == {}
+    with pytest.raises(ConfigurationError, match=r"PADDLEWHEEL_MODEL_DIRECTORIES.*name=/path/to/it"):
+        Settings.from_environment({**BROKER, "PADDLEWHEEL_MODEL_DIRECTORIES": "/models"})
