@@ -13,8 +13,14 @@ PREFIX: Final = "PADDLEWHEEL_"
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
+NONE: Final = "none"
+"""For no name at all: a variable that is empty counts as not set."""
+
+
 def split(value: Any) -> Any:
     """A variable's value as names; anything else as it is."""
+    if value == NONE:
+        return ()
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
@@ -22,6 +28,9 @@ def split(value: Any) -> Any:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(split)]
 """Several names; in a variable they are separated by commas."""
+
+Name = Annotated[str, BeforeValidator(lambda value: "" if value == NONE else value)]
+"""A name, or none."""
 
 
 def read_settings(settings: type[ModelT], environment: Mapping[str, str] | None = None) -> ModelT:

@@ -10,6 +10,8 @@ from redis import Redis
 
 from api_client.blobs import BlobStore, open_blob_store
 from api_client.results import Served
+from index_store.planning import SealingPolicy
+from index_store.store import GalleryStore
 from job_store.database import Database
 from job_store.dead_letters import DeadLetters
 from job_store.letter_box import LetterBox
@@ -17,19 +19,23 @@ from workers.batching import BatchingOptions, DynamicBatcher
 from workers.cancellations import RedisCancellations
 from workers.deliveries import CountedDeliveries
 from workers.engines import session_options, thread_environment
+from workers.faces import BatchedFaces
+from workers.galleries import StoredGalleries
+from workers.gallery_images import GalleryImages
+from workers.gallery_keeping import GalleryKeeper
+from workers.gallery_search import GallerySearch
 from workers.images import LINE_LIMITS, PAGE_LIMITS, ImageLoader
 from workers.letter_filing import LetterFiling
 from workers.model_host import OPEN_NETWORK, HostConfig, HostedModel, ModelHost
 from workers.models.directory import ModelDirectory
-from workers.models.engine_samples import PreparesImages
-from workers.models.home import ModelHome
 from workers.models.session import ItemShapes, SessionOptions
-from workers.models.text_detection import TextDetection
-from workers.models.text_orientation import TextOrientation
-from workers.models.text_recognition import TextRecognition
 from workers.pdf import PdfLimits
+from workers.pictures import BatchedPictures
+from workers.served_models import ServedModels, open_models
+from workers.serving import ServingNotes
 from workers.settings import Settings
 from workers.text_reader import BatchedTextReader, TextModels
+from workers.thresholds import default_thresholds
 
 
 class WorkerResources:
@@ -38,12 +44,18 @@ class WorkerResources:
     def __init__(
         self,
         text: BatchedTextReader,
+        faces: BatchedFaces,
+        pictures: BatchedPictures,
+        galleries: StoredGalleries,
         cancellations: RedisCancellations,
         deliveries: CountedDeliveries,
         hosts: Sequence[ModelHost],
         stack: ExitStack,
     ) -> None:
         self.text = text
+        self.faces = faces
+        self.pictures = pictures
+        self.galleries = galleries
         self.cancellations = cancellations
         self.deliveries = deliveries
         self._hosts = hosts
@@ -69,23 +81,13 @@ def build(settings: Settings, *, loader: str = OPEN_NETWORK) -> WorkerResources:
 
 
 def _build(settings: Settings, loader: str, stack: ExitStack) -> WorkerResources:
-    directories = open_directories(settings)
-    detection = {name: TextDetection.open(directories[name]) for name in settings.detection_models}
-    recognition = {
-        name: TextRecognition.open(directories[name], width_step=settings.width_step)
-        for name in settings.recognition_models
-    }
-    orientation = (
-        TextOrientation.open(directories[settings.orientation_model]) if settings.orientation_model else None
-    )
-    halves: dict[str, PreparesImages] = {**recognition, **detection}
-    if orientation is not None:
-        halves[orientation.name] = orientation
+    models = open_models(settings)
+    halves = models.halves
     batching = batching_options(settings)
-    options = session_options(settings, directories, halves, batching)
+    options = session_options(settings, models.directories, halves, batching)
     warm_up = {name: half.warmup_shapes for name, half in halves.items()}
     hosts = [
-        _started(host_config(settings, directories, warm_up, options[device], loader), stack)
+        _started(host_config(settings, models.directories, warm_up, options[device], loader), stack)
         for device in settings.devices
     ]
     batcher = DynamicBatcher(hosts, batching)
@@ -99,21 +101,68 @@ def _build(settings: Settings, loader: str, stack: ExitStack) -> WorkerResources
         name: Served(model=name, engine=loaded.engine, device=loaded.device)
         for name, loaded in hosts[0].models.items()
     }
-    models = TextModels(recognition=recognition, detection=detection, orientation=orientation, served=served)
     lines, pages = image_loaders(settings, blobs)
     stack.callback(lines.close)
     stack.callback(pages.close)
-    reader = BatchedTextReader(models, batcher, lines, pages)
-    return WorkerResources(reader, cancellations, deliveries, hosts, stack)
+    text = TextModels(
+        recognition=models.recognition,
+        detection=models.detection,
+        orientation=models.orientation,
+        served=served,
+    )
+    reader = BatchedTextReader(text, batcher, lines, pages)
+    faces, pictures, galleries = _seeing(settings, models, batcher, pages, ServingNotes(served), stack)
+    return WorkerResources(reader, faces, pictures, galleries, cancellations, deliveries, hosts, stack)
 
 
-def open_directories(settings: Settings) -> dict[str, ModelDirectory]:
-    """The directory of every model that the settings name."""
-    home = ModelHome(settings.model_home)
-    names = [*settings.recognition_models, *settings.detection_models]
-    if settings.orientation_model:
-        names.append(settings.orientation_model)
-    return {name: home.open(name) for name in names}
+def _seeing(
+    settings: Settings,
+    models: ServedModels,
+    batcher: DynamicBatcher,
+    images: ImageLoader,
+    serving: ServingNotes,
+    stack: ExitStack,
+) -> tuple[BatchedFaces, BatchedPictures, StoredGalleries]:
+    """What sees faces and whole pictures, and the galleries that both look things up in."""
+    policy = SealingPolicy()
+    embedders = {**models.image_features, **models.face_features}
+    search = GallerySearch(_galleries(settings, policy, stack), default_thresholds(embedders))
+    faces = BatchedFaces(
+        detectors=models.face_detection,
+        embedders=models.face_features,
+        serving=serving,
+        batcher=batcher,
+        images=images,
+        search=search,
+    )
+    pictures = BatchedPictures(
+        embedders=embedders,
+        classifiers=models.classification,
+        serving=serving,
+        batcher=batcher,
+        images=images,
+        search=search,
+    )
+    galleries = StoredGalleries(
+        search, GalleryImages(faces, pictures), policy=policy, exchange=settings.exchange_url
+    )
+    return faces, pictures, galleries
+
+
+def _galleries(settings: Settings, policy: SealingPolicy, stack: ExitStack) -> GalleryStore | None:
+    """The galleries of the worker's database, if it has one; maintained where the queue `index` is served."""
+    if not settings.database_url:
+        return None
+    keeper = GalleryKeeper(
+        settings.database_url,
+        settings.segment_url,
+        settings.segment_copies,
+        policy=policy,
+        maintain="index" in settings.queues,
+    )
+    stack.callback(keeper.close)
+    keeper.start()
+    return keeper.store
 
 
 def host_config(
@@ -147,7 +196,9 @@ def batching_options(settings: Settings) -> BatchingOptions:
         max_batch_size=settings.max_batch_size,
         max_wait_time=settings.max_wait_time,
         max_pending=settings.max_pending,
-        max_batch_sizes=dict.fromkeys(settings.detection_models, settings.detection_batch_size),
+        max_batch_sizes=dict.fromkeys(
+            (*settings.detection_models, *settings.face_detection_models), settings.detection_batch_size
+        ),
     )
 
 

@@ -1,0 +1,119 @@
+"""Every model that a worker serves, opened from its settings: the halves that need no network."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from api_client.errors import ConfigurationError
+from workers.embedders import Embedder, files_digest
+from workers.face_finding import FaceDetector, open_detector
+from workers.images import Image
+from workers.models.directory import ModelDirectory, ModelFamily
+from workers.models.engine_samples import PreparesImages
+from workers.models.home import ModelHome
+from workers.models.image_classification import ImageClassification
+from workers.models.image_feature import ImageFeature
+from workers.models.session import ItemShapes
+from workers.models.text_detection import TextDetection
+from workers.models.text_orientation import TextOrientation
+from workers.models.text_recognition import TextRecognition
+from workers.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedModels:
+    """By family and name; the first of a family is its default, an empty one is turned off."""
+
+    directories: Mapping[str, ModelDirectory]
+    recognition: Mapping[str, TextRecognition]
+    detection: Mapping[str, TextDetection]
+    orientation: TextOrientation | None
+    face_detection: Mapping[str, FaceDetector]
+    face_features: Mapping[str, Embedder]
+    image_features: Mapping[str, Embedder]
+    classification: Mapping[str, ImageClassification]
+
+    @property
+    def halves(self) -> dict[str, PreparesImages]:
+        """What prepares the items of each model."""
+        found: dict[str, PreparesImages] = {**self.recognition, **self.detection}
+        if self.orientation is not None:
+            found[self.orientation.name] = self.orientation
+        pictures: dict[str, FaceDetector | ImageFeature | ImageClassification] = {
+            **self.face_detection,
+            **{name: each.model for name, each in {**self.face_features, **self.image_features}.items()},
+            **self.classification,
+        }
+        return found | {name: _Prepares(model) for name, model in pictures.items()}
+
+
+class _Prepares:
+    """A model of pictures by the name that the measuring of engines knows its work by."""
+
+    def __init__(self, model: FaceDetector | ImageFeature | ImageClassification) -> None:
+        self._model = model
+        self.name = model.name
+
+    @property
+    def warmup_shapes(self) -> tuple[ItemShapes, ...]:
+        return self._model.warmup_shapes
+
+    def prepare(self, image: Image, /) -> tuple[NDArray[Any], ...]:
+        return self._model.preprocess(image)
+
+
+def open_models(settings: Settings) -> ServedModels:
+    """Open what the settings name. Raises ModelUnknown, ModelUnavailable, ConfigurationError."""
+    orientation = (settings.orientation_model,) if settings.orientation_model else ()
+    directories = open_directories(
+        settings,
+        *settings.recognition_models,
+        *settings.detection_models,
+        *orientation,
+        *settings.face_detection_models,
+        *settings.face_feature_models,
+        *settings.image_feature_models,
+        *settings.classification_models,
+    )
+    if bool(settings.face_feature_models) > bool(settings.face_detection_models):
+        raise ConfigurationError("Face embedders need a detector: name one in FACE_DETECTION_MODELS.")
+    return ServedModels(
+        directories=directories,
+        recognition={
+            name: TextRecognition.open(directories[name], width_step=settings.width_step)
+            for name in settings.recognition_models
+        },
+        detection={name: TextDetection.open(directories[name]) for name in settings.detection_models},
+        orientation=TextOrientation.open(directories[orientation[0]]) if orientation else None,
+        face_detection={name: open_detector(directories[name]) for name in settings.face_detection_models},
+        face_features=_embedders(directories, settings.face_feature_models),
+        image_features=_embedders(directories, settings.image_feature_models),
+        classification={
+            name: ImageClassification.open(_of("image_classification", directories[name]))
+            for name in settings.classification_models
+        },
+    )
+
+
+def open_directories(settings: Settings, *names: str) -> dict[str, ModelDirectory]:
+    """The directory of every name, once. Raises ModelUnknown, ModelUnavailable."""
+    home = ModelHome(settings.model_home, settings.model_directories)
+    return {name: home.open(name) for name in names}
+
+
+def _embedders(directories: Mapping[str, ModelDirectory], names: tuple[str, ...]) -> dict[str, Embedder]:
+    return {
+        name: Embedder(
+            model=ImageFeature.open(_of("image_feature", directories[name])),
+            digest=files_digest(directories[name]),
+        )
+        for name in names
+    }
+
+
+def _of(family: ModelFamily, directory: ModelDirectory) -> ModelDirectory:
+    if directory.family != family:
+        raise ConfigurationError(f"{directory.name} is a model of {directory.family}, not of {family}.")
+    return directory
