@@ -121,7 +121,7 @@ class AsyncClient:
         request = build_request(spec, image, options)
         task_id = make_id(spec, idempotency_key)
         message = make_message(spec, task_id, request, priority, deadline)
-        await self._publish([message])
+        await self.publish([message])
         return AsyncPending(spec, Reply(self, task_id), image=getattr(request, "image", None))
 
     async def enqueue_many(
@@ -163,7 +163,7 @@ class AsyncClient:
                         index=index if bulk is not None else None,
                     )
                 )
-        await self._publish(messages)
+        await self.publish(messages)
         return pendings
 
     def pending(self, spec: TaskSpec[Any, ResultT], task_id: str) -> AsyncPending[ResultT]:
@@ -199,6 +199,14 @@ class AsyncClient:
         record = await self._record(task_id)
         return record.status()
 
+    async def records(self, task_ids: Sequence[str]) -> list[TaskRecord | None]:
+        """What the result store says of each task; None of one that it does not know."""
+        if not task_ids:
+            return []
+        with broker_errors():
+            found = await self._results.mget([RESULT_KEY.format(task_id) for task_id in task_ids])
+        return [TaskRecord.parse(raw) if raw is not None else None for raw in found]
+
     async def cancel(self, task_id: str) -> None:
         """Ask the workers to drop a task; its result is then TaskCancelled, unless it was faster."""
         await self._record(task_id)
@@ -231,7 +239,8 @@ class AsyncClient:
             return cast("list[ImageRef | RequestT]", given)
         return await asyncio.to_thread(store_missing, self.blobs, given)
 
-    async def _publish(self, messages: Sequence[TaskMessage]) -> None:
+    async def publish(self, messages: Sequence[TaskMessage]) -> None:
+        """Enqueue messages that were built elsewhere; one whose id is known already adds nothing."""
         with broker_errors():
             for start in range(0, len(messages), _PIPELINE):
                 await self._publish_pipeline(messages[start : start + _PIPELINE])

@@ -13,6 +13,7 @@ PaddlewheelError
 │   ├── DeadLetterNotFound       dead_letter_not_found
 │   ├── DeadLetterClosed         dead_letter_closed
 │   ├── ApiKeyNotFound           api_key_not_found
+│   ├── IdempotencyMismatch      idempotency_mismatch
 │   ├── BlobError
 │   │   ├── BlobNotFound         blob_not_found
 │   │   ├── BlobExpired          blob_expired
@@ -158,6 +159,12 @@ class ApiKeyNotFound(CallerError):
     """No API key has that id."""
 
     code = "api_key_not_found"
+
+
+class IdempotencyMismatch(CallerError):
+    """The idempotency key was used for another request."""
+
+    code = "idempotency_mismatch"
 
 
 class BlobError(CallerError):

@@ -29,6 +29,7 @@ WAKE_TOKENS: Final = 64
 
 DEADLINE_HEADER: Final = "deadline"
 ENQUEUED_AT_HEADER: Final = "enqueued_at"
+REQUEST_ID_HEADER: Final = "request_id"
 
 
 _NOT_SHOWN: Final = frozenset({"image", "label", "labels", "external_id", "external_ids", "features"})
@@ -37,7 +38,11 @@ _NOT_SHOWN: Final = frozenset({"image", "label", "labels", "external_id", "exter
 
 @dataclass(frozen=True, kw_only=True)
 class TaskMessage:
-    """One task on its way to the broker. `deadline` and `enqueued_at` are seconds since the epoch."""
+    """One task on its way to the broker.
+
+    `deadline` and `enqueued_at` are seconds since the epoch; `request_id` names the HTTP request that the
+    task was made for, in logs.
+    """
 
     id: str
     name: str
@@ -46,6 +51,7 @@ class TaskMessage:
     priority: Priority
     enqueued_at: float
     deadline: float | None = None
+    request_id: str | None = None
 
     @property
     def list_key(self) -> str:
@@ -94,6 +100,7 @@ class TaskMessage:
             "stamps": {},
             DEADLINE_HEADER: self.deadline,
             ENQUEUED_AT_HEADER: self.enqueued_at,
+            REQUEST_ID_HEADER: self.request_id,
         }
 
     def _properties(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Fetch an image by its address without being led where nobody should go.
+"""Fetch an image by its address, or post to one, without being led where nobody should go.
 
 An address that a stranger wrote may name a private service, directly, through a redirect, or through a name
 that resolves differently the second time. So a name is resolved once, the addresses are checked, the
@@ -12,7 +12,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -92,7 +92,7 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 class UrlFetcher:
-    """Fetches images over https. Safe to call from many threads."""
+    """Fetches images over https, and posts. Safe to call from many threads."""
 
     def __init__(
         self, policy: UrlPolicy, *, resolver: Resolver = resolve, tls: ssl.SSLContext | None = None
@@ -116,6 +116,19 @@ class UrlFetcher:
                 url = urljoin(url, answer.getheader("Location") or "")
         raise UrlRefused(f"{target.host} redirects more than {self._policy.max_redirects} times.")
 
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """Post to an address; the status of the answer, whose body is not read. Redirects are not followed.
+
+        Raises UrlRefused and UrlUnavailable.
+        """
+        deadline = time.monotonic() + self._policy.timeout
+        with self._asked(self._checked(url), deadline, "POST", body, headers) as answer:
+            return answer.status
+
+    def check(self, url: str) -> None:
+        """Raise UrlRefused for an address whose words alone forbid it; nobody is asked."""
+        self._checked(url)
+
     def _checked(self, url: str) -> "_Target":
         try:
             parts = urlsplit(url)
@@ -133,7 +146,14 @@ class UrlFetcher:
         return target
 
     @contextlib.contextmanager
-    def _asked(self, target: "_Target", deadline: float) -> Iterator[http.client.HTTPResponse]:
+    def _asked(
+        self,
+        target: "_Target",
+        deadline: float,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: Mapping[str, str] = HEADERS,
+    ) -> Iterator[http.client.HTTPResponse]:
         connection = http.client.HTTPConnection(target.host, target.port)
         connection.sock = self._connected(target.host, target.port, deadline)
         # A server may send one byte of a header at a time: the socket's own timeout never notices.
@@ -143,12 +163,12 @@ class UrlFetcher:
         try:
             if target.secure:
                 connection.sock = self._tls.wrap_socket(connection.sock, server_hostname=target.host)
-            connection.request("GET", target.path, headers=HEADERS)
+            connection.request(method, target.path, body, dict(headers))
             yield connection.getresponse()
         except (OSError, http.client.HTTPException) as err:
             late = time.monotonic() >= deadline
             why = f"no answer within {self._policy.timeout:g} s" if late else type(err).__name__
-            raise UrlUnavailable(f"{target.host} did not send the image: {why}.") from err
+            raise UrlUnavailable(f"{target.host} did not answer: {why}.") from err
         finally:
             watchdog.cancel()
             connection.close()

@@ -9,11 +9,15 @@ from fastapi import FastAPI
 
 from gateway.body_limit import BodyLimit
 from gateway.envelope import Health
+from gateway.galleries_api import galleries_router
+from gateway.images_api import images_router
 from gateway.problems import handle_errors
 from gateway.recognition import recognition_router
 from gateway.request_ids import RequestIds, request_id
 from gateway.services import open_gateway
 from gateway.settings import GatewaySettings
+from gateway.tasks_api import tasks_router
+from gateway.vision import vision_router
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +37,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.add_middleware(RequestIds)
     app.include_router(recognition_router("faces", "face-recognition"))
     app.include_router(recognition_router("images", "shitu"))
+    app.include_router(vision_router())
+    app.include_router(tasks_router())
+    app.include_router(images_router())
+    app.include_router(galleries_router())
 
     @app.get("/health", tags=["Operation"])
     async def health() -> Health:

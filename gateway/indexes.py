@@ -1,6 +1,9 @@
 """What the gateway looks up about galleries itself, without a task: sizes and id maps are reads of rows."""
 
 import asyncio
+from datetime import datetime
+
+from pydantic import BaseModel
 
 from api_client.galleries import GalleryKind
 from index_store.database import Database as GalleryDatabase
@@ -14,6 +17,23 @@ _ID_MAP = """
 SELECT v.external_id, v.label FROM gallery_vectors v JOIN galleries g ON g.id = v.gallery_id
 WHERE g.key = %s AND v.external_id IS NOT NULL ORDER BY v.id
 """
+
+
+_PAGE = """
+SELECT key, dimension, metric, index_type, live, created_at FROM galleries
+WHERE key > %s ORDER BY key LIMIT %s
+"""
+
+
+class GallerySummary(BaseModel):
+    """A gallery in a list; describing it says more."""
+
+    gallery: str
+    dimension: int
+    metric: str
+    index_type: str
+    vectors: int
+    created_at: datetime
 
 
 class IndexBook:
@@ -50,6 +70,16 @@ class IndexBook:
     async def id_map(self, key: str) -> dict[str, str]:
         """The label of every image by its number."""
         return await asyncio.to_thread(self._id_map, key)
+
+    async def page(self, after: str, limit: int) -> list[GallerySummary]:
+        """Galleries by key, from behind `after` on."""
+        return await asyncio.to_thread(self._page, after, limit)
+
+    def _page(self, after: str, limit: int) -> list[GallerySummary]:
+        with self._galleries.cursor() as cursor:
+            cursor.execute(_PAGE, (after, limit))
+            names = tuple(GallerySummary.model_fields)
+            return [GallerySummary(**dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
 
     def _size(self, key: str) -> int:
         with self._galleries.cursor() as cursor:

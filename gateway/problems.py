@@ -160,3 +160,13 @@ _TITLES: Final = {
     503: "Service Unavailable",
     504: "Timeout",
 }
+
+
+def _described(status: int) -> dict[str, Any]:
+    return {"model": Problem, "description": _TITLES[status]}
+
+
+PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    status: _described(status) for status in (400, 401, 403, 404, 409, 410, 413, 422, 429, 500, 503, 504)
+}
+"""What any answer under /v1 may be instead, for the OpenAPI document."""

@@ -5,7 +5,7 @@ import io
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from fastapi import Request
 from PIL import Image, UnidentifiedImageError
@@ -15,19 +15,27 @@ from api_client.async_client import AsyncClient
 from api_client.connection import connect
 from api_client.contracts import ImageRef, TaskSpec
 from api_client.contracts import Request as TaskRequest
-from api_client.errors import ImageUnsupported, ResultTimeout
+from api_client.errors import ImageUnsupported, ResultTimeout, error_from
 from api_client.url_images import UrlFetcher
 from gateway.admission import Admission
 from gateway.images import ImageIntake
 from gateway.indexes import IndexBook
+from gateway.jobs import JobDesk
 from gateway.keys import Caller
 from gateway.rates import Rates
 from gateway.settings import GatewaySettings
+from gateway.sweeper import Sweeper
+from gateway.webhooks import WebhookSender
 from job_store.api_keys import ApiKeys
 from job_store.database import Database as JobDatabase
+from job_store.jobs import Job, Jobs
+from job_store.locks import Lock
+from job_store.webhooks import Webhooks
 
 RequestT = TypeVar("RequestT", bound=TaskRequest)
 ResultT = TypeVar("ResultT", bound=BaseModel)
+
+SWEEPER_LOCK: Final = 0x5061646477686C03  # any constant that nothing else in the database locks
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +52,17 @@ class Gateway:
         rates: Rates,
         keys: ApiKeys,
         indexes: IndexBook,
+        jobs: Jobs,
+        hooks: WebhookSender,
     ) -> None:
         self.settings = settings
         self.client = client
         self.admission = admission
         self.rates = rates
         self.indexes = indexes
+        self.desk = JobDesk(client, jobs)
+        self._jobs = jobs
+        self._hooks = hooks
         self._keys = keys
         policy = settings.url_policy
         self.intake = ImageIntake(
@@ -60,6 +73,19 @@ class Gateway:
         """The owner of the key of this hash, if it is valid."""
         found = await asyncio.to_thread(self._keys.find, digest)
         return Caller(key_id=found.id, scopes=frozenset(found.scopes)) if found else None
+
+    async def list_jobs(self, key_id: str, **wanted: Any) -> list[Job]:
+        """A caller's jobs."""
+        return await asyncio.to_thread(self._jobs.page, key_id, **wanted)
+
+    def raise_for(self, job: Job) -> None:
+        """Raise the typed error of a job that did not succeed."""
+        if job.error_code is not None:
+            raise error_from(job.error_code, job.error_message or "")
+
+    def check_webhook(self, url: str) -> None:
+        """Raises UrlRefused for an address that would not be told."""
+        self._hooks.check(url)
 
     async def run(self, spec: TaskSpec[RequestT, ResultT], request: RequestT) -> ResultT:
         """Enqueue one task and wait; what nobody waits for any more is cancelled."""
@@ -97,18 +123,38 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
         )
         redis = connect(settings.broker_url)
         stack.push_async_callback(redis.aclose)
-        database = JobDatabase(settings.database_url)
+        database = JobDatabase(settings.database_url, max_connections=8)
         stack.callback(database.close)
         indexes = IndexBook(settings.database_url, database)
         stack.callback(indexes.close)
-        yield Gateway(
+        jobs = Jobs(database)
+        hooks = WebhookSender(
+            Webhooks(database),
+            UrlFetcher(settings.webhook_policy),
+            settings.webhook_secret,
+            interval=settings.gateway_sweep_interval,
+        )
+        made = Gateway(
             settings,
             client,
+            jobs=jobs,
+            hooks=hooks,
             admission=Admission(redis, settings.gateway_max_queue_age),
             rates=Rates(redis, settings.gateway_rate, settings.gateway_burst),
             keys=ApiKeys(database),
             indexes=indexes,
         )
+        sweeper = Sweeper(
+            client,
+            made.desk,
+            jobs,
+            Lock(database, SWEEPER_LOCK),
+            interval=settings.gateway_sweep_interval,
+            keep=settings.gateway_keep_jobs,
+        )
+        await stack.enter_async_context(sweeper.running())
+        await stack.enter_async_context(hooks.running())
+        yield made
 
 
 def gateway(request: Request) -> Gateway:

@@ -54,6 +54,19 @@ class GatewaySettings(BaseModel):
         description="Seconds of the oldest waiting task past which work is refused; 0: never.",
     )
 
+    gateway_sweep_interval: float = Field(
+        2, gt=0, description="Seconds between two looks for jobs that ended or were lost."
+    )
+    gateway_keep_jobs: float = Field(
+        7 * 86_400, gt=0, description="Seconds that a job and its result are kept after its end."
+    )
+
+    webhook_secret: str = Field(
+        "", repr=False, description="What webhooks' secrets are made of; empty: no webhooks."
+    )
+    webhook_hosts: Names = Field((), description="Hosts that webhooks may go to; empty for all public ones.")
+    webhook_networks: Networks = Field((), description="Private networks that webhooks may go to.")
+
     url_inputs: bool = Field(False, description="Whether images may be given by their https address.")
     url_hosts: Names = Field((), description="Hosts that images may come from; empty for all public ones.")
     url_networks: Networks = Field((), description="Private networks that images may come from.")
@@ -70,6 +83,16 @@ class GatewaySettings(BaseModel):
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
         """Read PADDLEWHEEL_*. Raises ConfigurationError that names what is wrong."""
         return read_settings(cls, environment)
+
+    @property
+    def webhook_policy(self) -> UrlPolicy:
+        """Where webhooks may go."""
+        return UrlPolicy(
+            hosts=self.webhook_hosts,
+            networks=self.webhook_networks,
+            allow_http=self.url_allow_http,
+            timeout=15,
+        )
 
     @property
     def url_policy(self) -> UrlPolicy | None:

@@ -36,18 +36,29 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Statements that commit together, or not at all. Raises DatabaseUnavailable, SchemaOutdated."""
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except ProgrammingError as err:
-            if not isinstance(err.orig, UndefinedTable):
-                raise
-            raise SchemaOutdated(
-                "The database lacks the table of dead letters: run 'paddlewheel gallery migrate', which "
-                "brings all tables up to date."
-            ) from err
-        except DBAPIError as err:
-            if not isinstance(err, sqlalchemy.exc.OperationalError) and not err.connection_invalidated:
-                raise
-            line = (str(err.orig).strip().splitlines() or ["no reason given"])[0]
-            raise DatabaseUnavailable(f"The database cannot be reached: {line}") from err
+        with _translated(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def session(self) -> Iterator[Connection]:
+        """A connection whose statements commit one by one, for locks. Raises as `transaction` does."""
+        with _translated(), self._engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except ProgrammingError as err:
+        if not isinstance(err.orig, UndefinedTable):
+            raise
+        raise SchemaOutdated(
+            "The database lacks this version's tables: run 'paddlewheel gallery migrate', which brings "
+            "all of them up to date."
+        ) from err
+    except DBAPIError as err:
+        if not isinstance(err, sqlalchemy.exc.OperationalError) and not err.connection_invalidated:
+            raise
+        line = (str(err.orig).strip().splitlines() or ["no reason given"])[0]
+        raise DatabaseUnavailable(f"The database cannot be reached: {line}") from err

@@ -52,6 +52,12 @@ class Answers(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_POST(self) -> None:
+        self.server.posted = self.rfile.read(int(self.headers["Content-Length"]))  # type: ignore[attr-defined]
+        self.send_response(302 if self.path == "/moved" else 204)
+        self.send_header("Location", "http://169.254.169.254/")
+        self.end_headers()
+
     def _trickle(self) -> None:
         try:
             for number in range(10_000):
@@ -226,6 +232,14 @@ def test_a_server_that_sends_a_header_at_a_time_is_left(port: int) -> None:
     with pytest.raises(UrlUnavailable, match=r"no answer within 0\.3 s"):
         fetcher(timeout=0.3).fetch(f"http://images.test:{port}/trickle")
     assert time.monotonic() - began < 30
+
+
+def test_a_post_is_told_its_status_and_not_led_elsewhere(port: int) -> None:
+    url = f"http://images.test:{port}"
+    assert fetcher().post(f"{url}/hook", b"{}", {"Content-Type": "application/json"}) == 204
+    assert fetcher().post(f"{url}/moved", b"{}", {}) == 302
+    with pytest.raises(UrlRefused, match="not a public address"):
+        fetcher(networks=()).post(f"{url}/hook", b"{}", {})
 
 
 def test_a_name_server_that_says_nothing_is_left() -> None:

@@ -1,0 +1,25 @@
+"""Images that are put once and used by many tasks."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, File, UploadFile
+
+from api_client.contracts import ImageRef
+from gateway.keys import allowed
+from gateway.problems import PROBLEMS
+from gateway.services import Gateway, gateway
+
+
+def images_router() -> APIRouter:
+    """All of /v1/images."""
+    router = APIRouter(prefix="/v1/images", tags=["Images"], responses=PROBLEMS)
+
+    @router.post("", status_code=201, dependencies=[Depends(allowed("tasks"))])
+    async def put_image(
+        image: Annotated[UploadFile, File(description="An image file or a PDF.")],
+        service: Annotated[Gateway, Depends(gateway)],
+    ) -> ImageRef:
+        """Store an image; tasks name it by its `blob` until `expires_at` (seconds since the epoch)."""
+        return await service.intake.put(await image.read(), image.filename or None)
+
+    return router

@@ -1,0 +1,146 @@
+"""Jobs over HTTP: accepted in Postgres first, then enqueued; their outcome is kept when it is first seen."""
+
+import asyncio
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from api_client.async_client import AsyncClient
+from api_client.contracts import Priority, TaskSpec
+from api_client.errors import TaskNotFound
+from api_client.known_tasks import TASKS
+from api_client.messages import TaskMessage
+from api_client.requests import make_id
+from api_client.result_store import TaskRecord
+from job_store.jobs import Job, Jobs, NewJob, Outcome
+
+SPECS: Final[Mapping[str, TaskSpec[Any, Any]]] = {spec.name: spec for spec in TASKS}
+
+
+class JobDesk:
+    """Submits jobs and tells how they stand."""
+
+    def __init__(self, client: AsyncClient, jobs: Jobs) -> None:
+        self._client = client
+        self._jobs = jobs
+
+    async def submit(
+        self,
+        spec: TaskSpec[Any, Any],
+        request: dict[str, Any],
+        *,
+        key_id: str,
+        request_id: str,
+        priority: Priority = "interactive",
+        deadline: float | None = None,
+        idempotency_key: str | None = None,
+        webhook: str | None = None,
+    ) -> Job:
+        """Accept one task; `deadline` is seconds from now.
+
+        The same key of the same caller is the same job. Raises IdempotencyMismatch.
+        """
+        key = idempotency_key or str(uuid.uuid4())
+        job, new = await asyncio.to_thread(
+            self._jobs.accept,
+            NewJob(
+                id=make_id(spec, f"{key_id}\n{key}"),
+                key_id=key_id,
+                name=spec.name,
+                request=request,
+                digest=digest_of(request),
+                priority=priority,
+                deadline_at=datetime.fromtimestamp(time.time() + deadline, UTC) if deadline else None,
+                request_id=request_id,
+                webhook=webhook,
+            ),
+        )
+        if new:
+            # Should this fail, the sweeper enqueues it: it has been accepted.
+            await self.enqueue([job])
+        return job
+
+    async def enqueue(self, jobs: Sequence[Job]) -> None:
+        """Hand jobs to the broker; those that it knows already are not enqueued twice."""
+        await self._client.publish([_message(job) for job in jobs])
+        await asyncio.to_thread(self._jobs.enqueued, [job.id for job in jobs])
+
+    async def find(self, key_id: str, job_id: str) -> tuple[Job, str]:
+        """A caller's job and its state, which may also be running. Raises TaskNotFound."""
+        job = await asyncio.to_thread(self._jobs.find, key_id, job_id)
+        if job.state != "queued":
+            return job, job.state
+        (record,) = await self._client.records([job_id])
+        if record is None or not record.finished:
+            return job, record.state if record else "queued"
+        await self.settle([record])
+        settled = await asyncio.to_thread(self._jobs.find, key_id, job_id)
+        return settled, settled.state
+
+    async def wait(self, key_id: str, job_id: str, seconds: float) -> tuple[Job, str]:
+        """The same, once it has ended or the time is up."""
+        found = await self.find(key_id, job_id)
+        if found[1] not in ("queued", "running") or not seconds:
+            return found
+        try:
+            async with asyncio.timeout(seconds):
+                await self._client.reader.wait(job_id)
+        except TimeoutError:
+            pass
+        return await self.find(key_id, job_id)
+
+    async def cancel(self, key_id: str, job_id: str) -> None:
+        """Ask the workers to drop it; one that the broker has forgotten is cancelled here."""
+        job, _ = await self.find(key_id, job_id)
+        if job.state != "queued":
+            return
+        try:
+            await self._client.cancel(job_id)
+        except TaskNotFound:
+            message = f"The task {job_id} was cancelled."
+            outcome = Outcome(
+                id=job_id, state="cancelled", error_code="task_cancelled", error_message=message
+            )
+            await asyncio.to_thread(self._jobs.settle, [outcome])
+
+    async def settle(self, records: Sequence[TaskRecord]) -> None:
+        """Keep the outcomes of finished records."""
+        await asyncio.to_thread(self._jobs.settle, [_outcome(record) for record in records])
+
+
+def digest_of(request: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) of what a request asks for: when its images expire does not matter."""
+    text = json.dumps(_lasting(request), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _lasting(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _lasting(each) for name, each in value.items() if name != "expires_at"}
+    return [_lasting(each) for each in value] if isinstance(value, list) else value
+
+
+def _message(job: Job) -> TaskMessage:
+    priority: Priority = "bulk" if job.priority == "bulk" else "interactive"
+    return TaskMessage(
+        id=job.id,
+        name=job.name,
+        queue=SPECS[job.name].queue,
+        request=dict(job.request),
+        priority=priority,
+        enqueued_at=time.time(),
+        deadline=job.deadline_at.timestamp() if job.deadline_at else None,
+        request_id=job.request_id,
+    )
+
+
+def _outcome(record: TaskRecord) -> Outcome:
+    error = record.error()
+    if error is None:
+        return Outcome(id=record.task_id, state="succeeded", result=record.payload)
+    state = "cancelled" if record.state == "cancelled" else "failed"
+    return Outcome(id=record.task_id, state=state, error_code=error.code, error_message=error.message)  # type: ignore[arg-type]

@@ -1,0 +1,79 @@
+"""Looks after jobs that nobody waits for: keeps their outcomes, enqueues what the broker has lost.
+
+Every gateway runs one; a lock in Postgres lets one at a time work.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from api_client.async_client import AsyncClient
+from api_client.errors import PaddlewheelError
+from gateway.jobs import JobDesk
+from job_store.jobs import Jobs
+from job_store.locks import Lock
+
+LOST_AFTER: Final = 5.0
+"""Seconds that a job may be unknown to the broker: its gateway may be about to enqueue it."""
+
+log = logging.getLogger(__name__)
+
+
+class Sweeper:
+    """`interval` is the pause between two rounds, `keep` how long an ended job is kept; in seconds."""
+
+    def __init__(
+        self, client: AsyncClient, desk: JobDesk, jobs: Jobs, lock: Lock, *, interval: float, keep: float
+    ) -> None:
+        self._client = client
+        self._desk = desk
+        self._jobs = jobs
+        self._lock = lock
+        self._interval = interval
+        self._keep = keep
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Sweep in the background meanwhile."""
+        task = asyncio.create_task(self._run(), name="sweeper")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            await asyncio.to_thread(self._lock.release)
+
+    async def round(self) -> tuple[int, int]:
+        """Look at every job once; how many were settled, and how many enqueued again."""
+        settled = enqueued = 0
+        after = ""
+        while jobs := await asyncio.to_thread(self._jobs.unsettled, after=after):
+            after = jobs[-1].id
+            records = await self._client.records([job.id for job in jobs])
+            finished = [record for record in records if record is not None and record.finished]
+            if finished:
+                await self._desk.settle(finished)
+            missing = [job.id for job, record in zip(jobs, records, strict=True) if record is None]
+            lost = await asyncio.to_thread(self._jobs.lost, missing, seconds=LOST_AFTER) if missing else []
+            if lost:
+                await self._desk.enqueue(lost)
+                log.warning("%d jobs were unknown to the broker and are enqueued again", len(lost))
+            settled += len(finished)
+            enqueued += len(lost)
+        await asyncio.to_thread(self._jobs.purge, seconds=self._keep)
+        return settled, enqueued
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                if await asyncio.to_thread(self._lock.take):
+                    await self.round()
+            except PaddlewheelError as err:
+                log.warning("sweeping failed, and goes on: %s", err.message)
+            except Exception:
+                log.exception("sweeping failed unexpectedly, and goes on")
+            await asyncio.sleep(self._interval)

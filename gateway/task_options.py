@@ -1,0 +1,35 @@
+"""What may be said of a task beside its request."""
+
+from typing import Annotated
+
+from fastapi import Header, Query
+from pydantic import BaseModel, Field
+
+from api_client.contracts import Priority
+
+
+class SubmitOptions(BaseModel):
+    """How a task is to be run."""
+
+    priority: Priority = Field("interactive", description="Interactive tasks overtake bulk ones.")
+    deadline: float | None = Field(
+        None, gt=0, le=86_400, description="Seconds from now after which nobody wants the answer."
+    )
+    wait: float = Field(0, ge=0, le=60, description="Seconds to wait for the result before answering.")
+    webhook: str | None = Field(
+        None, max_length=2048, description="An https address that is told when the task has ended."
+    )
+
+
+Options = Annotated[SubmitOptions, Query()]
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Two requests with one key are one task.",
+    ),
+]

@@ -1,0 +1,231 @@
+"""Every task as a job: submit, look, wait, cancel, list."""
+
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Body, Depends, File, Form, Path, Query, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from api_client.contracts import TaskSpec
+from api_client.errors import InvalidRequest
+from api_client.known_tasks import BULK_SPECS, TASKS
+from gateway.contracts import over_http, stored
+from gateway.keys import Caller, allowed
+from gateway.problems import PROBLEMS, Refusal
+from gateway.request_ids import request_id
+from gateway.services import Gateway, gateway
+from gateway.settings import Scope
+from gateway.task_events import STREAM, TaskEvents
+from gateway.task_options import IdempotencyKey, Options, SubmitOptions
+from gateway.task_views import State, TaskPage, TaskView, TaskViews, cursor_after, read_cursor
+
+MANY: Final = 256
+"""Tasks in one request."""
+
+Service = Annotated[Gateway, Depends(gateway)]
+TaskId = Annotated[str, Path(max_length=64)]
+
+_READS: Final = frozenset({"faces.identify", "gallery.describe", "gallery.search", "images.search"})
+_BULK: Final = frozenset(spec.name for spec in BULK_SPECS.values())
+
+
+def scope_of(spec: TaskSpec[Any, Any]) -> Scope:
+    """What a key must be allowed to do to submit this task."""
+    if spec.name in _READS:
+        return "galleries:read"
+    return "galleries:write" if spec.name.startswith("gallery.") else "tasks"
+
+
+def tasks_router() -> APIRouter:
+    """All of /v1/tasks."""
+    router = APIRouter(prefix="/v1/tasks", tags=["Tasks"], responses=PROBLEMS)
+    for spec in TASKS:
+        if spec.name not in _BULK:  # many tasks in one request are submitted at .../many
+            _add_submission(router, spec)
+    _add_reading(router)
+    return router
+
+
+def _add_submission(router: APIRouter, spec: TaskSpec[Any, Any]) -> None:
+    request_model: type[BaseModel] = spec.request
+    contract: Any = over_http(request_model)
+    Key = Annotated[Caller, Depends(allowed(scope_of(spec)))]  # noqa: N806 - a type
+    Many = Annotated[list[contract], Body(min_length=1, max_length=MANY)]  # noqa: N806
+    words: dict[str, Any] = {
+        "description": spec.request.__doc__,
+        "response_model_exclude_none": True,
+        "status_code": 202,
+    }
+    ended: dict[int | str, dict[str, Any]] = {200: {"model": TaskView, "description": "It has ended."}}
+
+    @router.post(f"/{spec.name}", summary=f"Submit {spec.name}", responses=ended, **words)
+    async def submit(
+        body: contract,
+        response: Response,
+        service: Service,
+        caller: Key,
+        options: Options,
+        idempotency_key: IdempotencyKey = None,
+    ) -> TaskView:
+        await service.admission.admit(spec.queue)
+        view = await _submit(service, spec, body, caller, options, idempotency_key)
+        if options.wait and view.state == "queued":
+            view = TaskView.of(*await service.desk.wait(caller.key_id, view.id, options.wait))
+        response.status_code = 202 if view.state in ("queued", "running") else 200
+        response.headers["Location"] = view.url
+        return view
+
+    @router.post(f"/{spec.name}/many", summary=f"Submit {spec.name} many times", **words)
+    async def submit_many(
+        items: Many,
+        service: Service,
+        caller: Key,
+        options: Options,
+        idempotency_key: IdempotencyKey = None,
+    ) -> TaskViews:
+        await service.admission.admit(spec.queue)
+        return await _submit_all(service, spec, items, caller, options, idempotency_key)
+
+    if "image" not in spec.request.model_fields:
+        return
+
+    @router.post(f"/{spec.name}/upload", summary=f"Submit {spec.name} for uploaded files", **words)
+    async def upload(
+        image: Annotated[list[UploadFile], File(description="Image files or PDFs; each is a task.")],
+        service: Service,
+        caller: Key,
+        options: Options,
+        request: Annotated[str, Form(description="The other fields, as JSON.", max_length=65_536)] = "{}",
+        idempotency_key: IdempotencyKey = None,
+    ) -> TaskViews:
+        await service.admission.admit(spec.queue)
+        if len(image) > MANY:
+            raise InvalidRequest(f"Send at most {MANY} files at a time.")
+        fields = _fields(request)
+        items = []
+        for file in image:
+            ref = await service.intake.put(await file.read(), file.filename or None)
+            items.append(_validated(contract, {**fields, "image": ref.model_dump(exclude={"expires_at"})}))
+        return await _submit_all(service, spec, items, caller, options, idempotency_key)
+
+
+async def _submit_all(
+    service: Gateway,
+    spec: TaskSpec[Any, Any],
+    items: Sequence[BaseModel],
+    caller: Caller,
+    options: SubmitOptions,
+    idempotency_key: str | None,
+) -> TaskViews:
+    views = []
+    for number, item in enumerate(items):
+        key = f"{idempotency_key}/{number}" if idempotency_key else None
+        views.append(await _submit(service, spec, item, caller, options, key))
+    if options.wait:
+        until = time.monotonic() + options.wait
+        for number, view in enumerate(views):
+            left = max(0.0, until - time.monotonic())
+            views[number] = TaskView.of(*await service.desk.wait(caller.key_id, view.id, left))
+    return TaskViews(tasks=views)
+
+
+async def _submit(
+    service: Gateway,
+    spec: TaskSpec[Any, Any],
+    body: BaseModel,
+    caller: Caller,
+    options: SubmitOptions,
+    idempotency_key: str | None,
+) -> TaskView:
+    if options.webhook is not None:
+        service.check_webhook(options.webhook)
+    plain = await stored(body, service.intake.store)
+    checked = spec.request.model_validate(plain)
+    job = await service.desk.submit(
+        spec,
+        checked.model_dump(mode="json", exclude_defaults=True),
+        key_id=caller.key_id,
+        request_id=request_id(),
+        priority=options.priority,
+        deadline=options.deadline,
+        idempotency_key=idempotency_key,
+        webhook=options.webhook,
+    )
+    return TaskView.of(job, job.state)
+
+
+def _add_reading(router: APIRouter) -> None:
+    Key = Annotated[Caller, Depends(allowed("tasks"))]  # noqa: N806 - a type
+
+    @router.get("", response_model_exclude_none=True)
+    async def list_tasks(
+        service: Service,
+        caller: Key,
+        state: State | None = None,
+        name: Annotated[str | None, Query(max_length=80)] = None,
+        cursor: Annotated[str | None, Query(max_length=200)] = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    ) -> TaskPage:
+        """Your own tasks, the newest first, without their results. A running task is listed as queued."""
+        wanted = "queued" if state == "running" else state
+        jobs = await service.list_jobs(
+            caller.key_id, state=wanted, name=name, before=read_cursor(cursor), limit=limit
+        )
+        views = [TaskView.of(job, job.state).model_copy(update={"result": None}) for job in jobs]
+        return TaskPage(tasks=views, next=cursor_after(jobs[-1]) if len(jobs) == limit else None)
+
+    @router.get("/{task_id}", response_model_exclude_none=True)
+    async def show_task(
+        task_id: TaskId,
+        service: Service,
+        caller: Key,
+        wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for its end.")] = 0,
+    ) -> TaskView:
+        """How a task stands, and its result. With `wait` the answer comes when it has ended: a long poll."""
+        return TaskView.of(*await service.desk.wait(caller.key_id, task_id, wait))
+
+    @router.get("/{task_id}/result")
+    async def task_result(
+        task_id: TaskId,
+        service: Service,
+        caller: Key,
+        wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for its end.")] = 0,
+    ) -> Any:
+        """The result alone; 409 while there is none, the task's error if it failed."""
+        job, state = await service.desk.wait(caller.key_id, task_id, wait)
+        if state in ("queued", "running"):
+            raise Refusal(409, "not_finished", f"The task is {state}: ask again, or wait.")
+        service.raise_for(job)
+        return job.result
+
+    @router.get("/{task_id}/events", response_class=Response, responses={200: STREAM})
+    async def task_events(task_id: TaskId, service: Service, caller: Key) -> Response:
+        """Server-sent events: `state` with the task whenever it changes, until it has ended."""
+        await service.desk.find(caller.key_id, task_id)
+        return TaskEvents(service.desk, caller.key_id, task_id)
+
+    @router.post("/{task_id}/cancel", status_code=202, response_model_exclude_none=True)
+    async def cancel_task(task_id: TaskId, service: Service, caller: Key) -> TaskView:
+        """Ask the workers to drop a task; one that has ended stays as it is."""
+        await service.desk.cancel(caller.key_id, task_id)
+        return TaskView.of(*await service.desk.find(caller.key_id, task_id))
+
+
+def _fields(text: str) -> dict[str, Any]:
+    try:
+        return _FIELDS.validate_json(text)
+    except ValidationError as err:
+        raise InvalidRequest("The form's field 'request' is not a JSON object.") from err
+
+
+def _validated(contract: type[BaseModel], given: dict[str, Any]) -> BaseModel:
+    try:
+        return contract.model_validate(given)
+    except ValidationError as err:
+        faults: Sequence[Any] = err.errors(include_url=False, include_context=False, include_input=False)
+        raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in faults]) from err
+
+
+_FIELDS: Final = TypeAdapter(dict[str, Any])

@@ -1,0 +1,132 @@
+"""PaddleX's services of one model: OCR, text recognition, image features, classification."""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+
+from api_client.contracts import READ_PAGES, RECOGNIZE_TEXT, ReadPages, RecognizeText
+from api_client.images import CLASSIFY_IMAGE, EXTRACT_FEATURE, ClassifyImage, ExtractFeature
+from gateway.drawing import jpeg
+from gateway.envelope import Envelope, PaddleXRequest, enveloped
+from gateway.keys import allowed
+from gateway.services import Gateway, gateway
+
+Service = Annotated[Gateway, Depends(gateway)]
+
+
+class OcrRequest(PaddleXRequest):
+    """A page or a PDF: base64, or an address where these are allowed."""
+
+    file: str
+    useTextlineOrientation: bool | None = None  # noqa: N815
+    textRecScoreThresh: float | None = Field(None, ge=0, le=1)  # noqa: N815
+    visualize: bool | None = None
+
+
+class OcrPage(BaseModel):
+    """One page's lines in PaddleX's fields; `ocrImage` is a JPEG, base64."""
+
+    prunedResult: dict[str, Any]  # noqa: N815
+    ocrImage: str | None = None  # noqa: N815
+
+
+class OcrResult(BaseModel):
+    """The pages, in order."""
+
+    ocrResults: list[OcrPage]  # noqa: N815
+
+
+class ImageRequest(PaddleXRequest):
+    """An image: base64, or an address where these are allowed."""
+
+    image: str
+    visualize: bool | None = None
+
+
+class ClassifyRequest(ImageRequest):
+    """An image, and how many classes to name."""
+
+    topk: int | None = Field(None, ge=1, le=1000)
+
+
+class TextLine(BaseModel):
+    """One line's text. `image` is a JPEG, base64."""
+
+    text: str
+    score: float
+    image: str | None = None
+
+
+class Feature(BaseModel):
+    """A picture's feature."""
+
+    feature: list[float]
+    dimension: int
+
+
+class Category(BaseModel):
+    """A class with its probability."""
+
+    id: int | None = None
+    name: str
+    score: float
+
+
+class Categories(BaseModel):
+    """The best classes, best first. `image` is a JPEG, base64."""
+
+    categories: list[Category]
+    image: str | None = None
+
+
+def vision_router() -> APIRouter:
+    """The services, in PaddleX's envelope."""
+    may = [Depends(allowed("tasks"))]
+    router = APIRouter(tags=["PaddleX: one model"], dependencies=may)
+
+    @router.post("/ocr", response_model_exclude_none=True)
+    async def ocr(request: OcrRequest, service: Service) -> Envelope[OcrResult]:
+        """Read the text lines of a page or of a PDF's pages."""
+        options: dict[str, Any] = {"orientation": request.useTextlineOrientation is not False}
+        if request.textRecScoreThresh is not None:
+            options["min_score"] = request.textRecScoreThresh
+        image = await service.intake.store_text(request.file)
+        document = await service.run(READ_PAGES, ReadPages(image=image, **options))
+        drawn = await asyncio.gather(*(jpeg(page, request.visualize) for page in document.pages))
+        pruned = [page.model_dump(mode="json", exclude=_PRUNED) for page in document.pages]
+        pages = [
+            OcrPage(prunedResult=each, ocrImage=picture) for each, picture in zip(pruned, drawn, strict=True)
+        ]
+        return enveloped(OcrResult(ocrResults=pages))
+
+    @router.post("/text-recognition", response_model_exclude_none=True)
+    async def text_recognition(request: ImageRequest, service: Service) -> Envelope[TextLine]:
+        """Recognise one text line."""
+        image = await service.intake.store_text(request.image)
+        line = await service.run(RECOGNIZE_TEXT, RecognizeText(image=image))
+        picture = await jpeg(line, request.visualize)
+        return enveloped(TextLine(text=line.rec_text, score=line.rec_score, image=picture))
+
+    @router.post("/image-feature")
+    async def image_feature(request: ImageRequest, service: Service) -> Envelope[Feature]:
+        """Extract an image's feature."""
+        image = await service.intake.store_text(request.image)
+        found = await service.run(EXTRACT_FEATURE, ExtractFeature(image=image))
+        return enveloped(Feature(feature=list(found.feature), dimension=found.dimension))
+
+    @router.post("/image-classification", response_model_exclude_none=True)
+    async def image_classification(request: ClassifyRequest, service: Service) -> Envelope[Categories]:
+        """Classify an image."""
+        options = {} if request.topk is None else {"top_k": request.topk}
+        image = await service.intake.store_text(request.image)
+        found = await service.run(CLASSIFY_IMAGE, ClassifyImage(image=image, **options))
+        categories = [Category(name=name, score=score) for name, score in found.class_probs.items()]
+        categories[0] = categories[0].model_copy(update={"id": found.class_id})
+        return enveloped(Categories(categories=categories, image=await jpeg(found, request.visualize)))
+
+    return router
+
+
+_PRUNED = {"input_path", "page_index", "served"}

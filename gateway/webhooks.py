@@ -1,0 +1,115 @@
+"""Tells callers that a job has ended: signed, with retries, and never to an address within.
+
+Headers and signature are those of the Standard Webhooks specification, so that its libraries verify them.
+"""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+from api_client.errors import PaddlewheelError, UrlError, UrlRefused
+from api_client.url_images import UrlFetcher
+from job_store.webhooks import DueDelivery, Webhooks
+
+SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what a secret begins with
+log = logging.getLogger(__name__)
+
+
+def secret_of(master: str, key_id: str) -> str:
+    """The secret that signs for one API key: made of the operator's, so that none has to be stored."""
+    made = hmac.digest(master.encode(), f"webhook {key_id}".encode(), "sha256")
+    return SECRET_PREFIX + base64.b64encode(made).decode()
+
+
+def signed_headers(secret: str, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The headers that go with a message."""
+    key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
+    signature = hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()
+    return {
+        "Content-Type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": f"v1,{base64.b64encode(signature).decode()}",
+    }
+
+
+class WebhookSender:
+    """Sends what is due. Without a master secret, webhooks are refused when they are asked for."""
+
+    def __init__(self, table: Webhooks, fetcher: UrlFetcher, master: str, *, interval: float) -> None:
+        self._table = table
+        self._fetcher = fetcher
+        self._master = master
+        self._interval = interval
+
+    def check(self, url: str) -> None:
+        """Raises UrlRefused for an address that would not be told."""
+        if not self._master:
+            raise UrlRefused("Webhooks are off here: the operator has to set PADDLEWHEEL_WEBHOOK_SECRET.")
+        self._fetcher.check(url)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Send in the background meanwhile."""
+        task = asyncio.create_task(self._run(), name="webhooks")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def round(self) -> int:
+        """Make every announcement that is due; how many."""
+        due = await asyncio.to_thread(self._table.claim)
+        await asyncio.gather(*(asyncio.to_thread(self._send, each) for each in due))
+        return len(due)
+
+    def _send(self, due: DueDelivery) -> None:
+        body = json.dumps(_event(due)).encode()
+        message_id = f"task_{due.job_id}"
+        headers = signed_headers(secret_of(self._master, due.key_id), message_id, int(time.time()), body)
+        try:
+            status = self._fetcher.post(due.url, body, headers)
+        except UrlError as err:
+            self._table.failed(due.number, None, err.message)
+            return
+        if 200 <= status < 300:
+            self._table.delivered(due.number, status)
+        else:
+            self._table.failed(due.number, status, f"The receiver answered with status {status}.")
+
+    async def _run(self) -> None:
+        while True:
+            sent = 0
+            try:
+                sent = await self.round() if self._master else 0
+            except PaddlewheelError as err:
+                log.warning("sending webhooks failed, and goes on: %s", err.message)
+            except Exception:
+                log.exception("sending webhooks failed unexpectedly, and goes on")
+            if not sent:
+                await asyncio.sleep(self._interval)
+
+
+def _event(due: DueDelivery) -> Mapping[str, object]:
+    """The result itself stays here: whoever gets a webhook asks for it with their key."""
+    return {
+        "type": f"task.{due.state}",
+        "timestamp": due.finished_at.isoformat(),
+        "data": {
+            "id": due.job_id,
+            "name": due.name,
+            "state": due.state,
+            "error_code": due.error_code,
+            "url": f"/v1/tasks/{due.job_id}",
+        },
+    }

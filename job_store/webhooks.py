@@ -1,0 +1,106 @@
+"""Announcements of jobs' outcomes: due, claimed by one sender at a time, delivered or given up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import func, select, text, update
+
+from job_store.database import Database
+from job_store.http_schema import JOBS, WEBHOOK_DELIVERIES
+
+PAUSES: Final = (5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600)
+"""Seconds between two attempts; after the last one the delivery is given up."""
+
+CLAIM_SECONDS: Final = 120
+"""How long a sender has for an attempt before another one may try."""
+
+_D: Final = WEBHOOK_DELIVERIES.c
+
+
+@dataclass(frozen=True, kw_only=True)
+class DueDelivery:
+    """An announcement to make now."""
+
+    number: int
+    url: str
+    job_id: str
+    key_id: str
+    name: str
+    state: str
+    error_code: str | None
+    finished_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryRecord:
+    """How an announcement went."""
+
+    url: str
+    state: str
+    attempts: int
+    next_at: datetime
+    last_status: int | None
+    last_error: str | None
+    ended_at: datetime | None
+
+
+class Webhooks:
+    """The table. Every method is one transaction; they raise DatabaseUnavailable and SchemaOutdated."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(self, limit: int = 16) -> Sequence[DueDelivery]:
+        """Announcements that are due, for this sender alone."""
+        due = (
+            select(_D.number)
+            .where(_D.state == "waiting", _D.next_at <= func.now())
+            .order_by(_D.next_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        claimed = (
+            update(WEBHOOK_DELIVERIES)
+            .where(_D.number.in_(due))
+            .values(next_at=func.now() + _seconds(CLAIM_SECONDS), attempts=_D.attempts + 1)
+            .returning(_D.number)
+        )
+        names = ("key_id", "name", "state", "error_code", "finished_at")
+        with self._database.transaction() as connection:
+            numbers = list(connection.execute(claimed).scalars())
+            columns = [_D.number, _D.url, _D.job_id, *(JOBS.c[name] for name in names)]
+            query = select(*columns).join(JOBS, JOBS.c.id == _D.job_id).where(_D.number.in_(numbers))
+            return [DueDelivery(**row._mapping) for row in connection.execute(query)]
+
+    def delivered(self, number: int, status: int) -> None:
+        """It was taken."""
+        self._note(number, state="delivered", last_status=status, last_error=None, ended_at=func.now())
+
+    def failed(self, number: int, status: int | None, error: str) -> None:
+        """It was not taken: later again, or never."""
+        with self._database.transaction() as connection:
+            attempts = connection.execute(select(_D.attempts).where(_D.number == number)).scalar_one()
+        values: dict[str, Any] = {"last_status": status, "last_error": error[:500]}
+        if attempts > len(PAUSES):
+            values |= {"state": "given_up", "ended_at": func.now()}
+        else:
+            values["next_at"] = func.now() + _seconds(PAUSES[attempts - 1])
+        self._note(number, **values)
+
+    def of_job(self, job_id: str) -> DeliveryRecord | None:
+        """How the announcement of a job went, if there was one to make."""
+        columns = [_D[name] for name in DeliveryRecord.__dataclass_fields__]
+        with self._database.transaction() as connection:
+            row = connection.execute(select(*columns).where(_D.job_id == job_id)).first()
+        return DeliveryRecord(**row._mapping) if row else None
+
+    def _note(self, number: int, **values: Any) -> None:
+        change = update(WEBHOOK_DELIVERIES).where(_D.number == number, _D.state == "waiting")
+        with self._database.transaction() as connection:
+            connection.execute(change.values(**values))
+
+
+def _seconds(count: int) -> Any:
+    return text("make_interval(secs => :pause)").bindparams(pause=count)
