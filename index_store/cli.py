@@ -224,8 +224,8 @@ def search(opening: Opening, /, key: str, queries: Path, **options: Any) -> None
 @told
 def verify(opening: Opening, key: str) -> None:
     """Compare every file with Postgres; damaged ones are written anew by `seal` or maintenance."""
-    with opening.store() as store:
-        found = store.verify(key)
+    with opening.store() as store, _rows_done(opening, key) as progress:
+        found = store.verify(key, progress=progress)
     for problem in found.problems:
         click.echo(problem, err=True)
     click.echo(f"{found.vectors} vectors, {found.segments} segments, {len(found.problems)} problems.")

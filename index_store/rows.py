@@ -62,17 +62,25 @@ class StoredRows:
             codes=self.codes[mask],
         )
 
+    def take(self, order: npt.NDArray[np.intp]) -> "StoredRows":
+        """The rows of these positions."""
+        return StoredRows(
+            ids=self.ids[order],
+            generations=self.generations[order],
+            labels=tuple(self.labels[position] for position in order),
+            codes=self.codes[order],
+        )
+
     def joined(self, later: "StoredRows") -> "StoredRows":
         """Both, ascending by id."""
-        ids = np.concatenate([self.ids, later.ids])
-        labels = self.labels + later.labels
-        generations = np.concatenate([self.generations, later.generations])
-        codes = np.concatenate([self.codes, later.codes])
-        if len(self) and len(later) and later.ids[0] < self.ids[-1]:
-            order = np.argsort(ids)
-            ids, generations, codes = ids[order], generations[order], codes[order]
-            labels = tuple(labels[position] for position in order)
-        return StoredRows(ids=ids, generations=generations, labels=labels, codes=codes)
+        both = StoredRows(
+            ids=np.concatenate([self.ids, later.ids]),
+            generations=np.concatenate([self.generations, later.generations]),
+            labels=self.labels + later.labels,
+            codes=np.concatenate([self.codes, later.codes]),
+        )
+        overlap = len(self) and len(later) and later.ids[0] < self.ids[-1]
+        return both.take(np.argsort(both.ids)) if overlap else both
 
 
 def copy_in(
@@ -162,10 +170,7 @@ def _parse(data: memoryview, size: int) -> StoredRows:
         offset = end + 4 + size
     found_ids = np.array(ids, np.int64)
     codes = np.frombuffer(b"".join(embeddings), np.uint8).reshape(len(ids), size)
-    order = np.argsort(found_ids)
-    return StoredRows(
-        ids=found_ids[order],
-        generations=np.array(generations, np.int64)[order],
-        labels=tuple(labels[position] for position in order),
-        codes=codes[order],
+    rows = StoredRows(
+        ids=found_ids, generations=np.array(generations, np.int64), labels=tuple(labels), codes=codes
     )
+    return rows if (np.diff(found_ids) > 0).all() else rows.take(np.argsort(found_ids))

@@ -15,6 +15,7 @@ from index_store.gallery import (
     Appended,
     Deleted,
     Description,
+    Embeddings,
     Gallery,
     GallerySpec,
     Hit,
@@ -242,9 +243,13 @@ class GalleryStore:
         self._readers.forget(key)
         return self._log.delete(key)
 
-    def verify(self, key: str) -> Verification:
+    def verify(self, key: str, *, progress: Progress = silent) -> Verification:
         """Read every file and compare it with the rows; damaged ones are marked to be written anew."""
-        return verify(self._database, self._files, key, lambda queries: self.search(key, queries, top_k=1))
+
+        def search(queries: Embeddings) -> tuple[tuple[Hit, ...], ...]:
+            return self.search(key, queries, top_k=1)
+
+        return verify(self._database, self._files, key, search, progress)
 
     def compact(
         self,

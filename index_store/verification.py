@@ -9,6 +9,7 @@ from api_client.errors import GalleryNotFound, SegmentCorrupt
 from index_store.database import Database
 from index_store.gallery import Embeddings, Gallery, Hit, Segment
 from index_store.log import FIND_GALLERY, gallery_from
+from index_store.progress import Progress, silent
 from index_store.reader import find_segments
 from index_store.rows import StoredRows, copy_out
 from index_store.segment_file import SegmentFile
@@ -44,7 +45,9 @@ class Verification:
     problems: tuple[str, ...]
 
 
-def verify(database: Database, files: SegmentFiles, key: str, search: Search) -> Verification:
+def verify(
+    database: Database, files: SegmentFiles, key: str, search: Search, progress: Progress = silent
+) -> Verification:
     """Read every file of the gallery and compare it with the rows; mark damaged ones to be written anew.
 
     Searches stay right meanwhile: a process that opens a damaged file takes its rows from Postgres.
@@ -64,13 +67,18 @@ def verify(database: Database, files: SegmentFiles, key: str, search: Search) ->
     if live != counted:
         problems.append(f"The gallery counts {live} live vectors, but has {counted}.")
     problems += _gaps(gallery, segments)
+    rows = sum(segment.rows for segment in segments)
+    checked = 0
     for segment in segments:
+        progress("check", checked, rows)
+        checked += segment.rows
         found = _segment_problems(database, files, gallery, segment)
         if found and not _is_live(database, segment):
             continue  # written anew meanwhile, by which its tombstones and its file may be gone
         if found:
             damaged.append(segment.id)
         problems += found
+    progress("check", rows, rows)
     with database.cursor() as cursor:
         cursor.execute(_MARK_DAMAGED, (damaged,))
     problems += _search_problems(database, gallery, search)
