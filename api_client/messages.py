@@ -100,7 +100,7 @@ class TaskMessage:
             "stamps": {},
             DEADLINE_HEADER: self.deadline,
             ENQUEUED_AT_HEADER: self.enqueued_at,
-            REQUEST_ID_HEADER: self.request_id,
+            **({REQUEST_ID_HEADER: self.request_id} if self.request_id else {}),
         }
 
     def _properties(self) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from api_client.async_client import (
 from api_client.blob_memory import MemoryBlobStore
 from api_client.client import Client, Pending
 from api_client.contracts import ImageRef, Priority, Request, TaskSpec
-from api_client.errors import ResultTimeout
+from api_client.errors import ResultTimeout, TaskNotFound
 from api_client.in_memory import Handlers, InMemoryBroker
 from api_client.messages import TaskMessage
 from api_client.pending import AsyncPending
@@ -141,15 +141,26 @@ class AsyncInMemoryClient(AsyncClient):
         """Take a waiting task out of the queue."""
         self.broker.cancel(task_id)
 
+    async def records(self, task_ids: Sequence[str]) -> list[TaskRecord | None]:
+        """What is known of each task."""
+        return [self._known(task_id) for task_id in task_ids]
+
     async def _record(self, task_id: str) -> TaskRecord:
         return self.broker.record(task_id)
+
+    def _known(self, task_id: str) -> TaskRecord | None:
+        try:
+            return self.broker.record(task_id)
+        except TaskNotFound:
+            return None
 
     async def _put_missing(
         self, images: Iterable[ImageSource | ImageRef | RequestT]
     ) -> "Sequence[ImageRef | RequestT]":
         return store_missing(self.blobs, images)
 
-    async def _publish(self, messages: Sequence[TaskMessage]) -> None:
+    async def publish(self, messages: Sequence[TaskMessage]) -> None:
+        """Enqueue messages that were built elsewhere."""
         for message in messages:
             self.broker.publish(message)
 
