@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def altered_files(directory: Path) -> tuple[str, ...] | None:
     missing = [name for name in recorded if not (directory / name).is_file()]
     if missing:
         return None
-    return tuple(n for n, digest in recorded.items() if _digest((directory / n).read_bytes()) != digest)
+    return tuple(name for name, digest in recorded.items() if _file_digest(directory / name) != digest)
 
 
 def _read_record(directory: Path) -> dict[str, Any]:
@@ -143,6 +143,11 @@ def _dictionary(entry: CatalogEntry, weights: Mapping[str, bytes], archives: Pac
         text = onnx_metadata(weights[ONNX])["character"]
     # Not splitlines: a dictionary may hold a character that is a line separator elsewhere in Unicode.
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
 
 
 def _digest(content: bytes) -> str:

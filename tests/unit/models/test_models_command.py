@@ -152,6 +152,21 @@ def test_where_only_the_client_is_a_sentence_says_where_to_go(monkeypatch: pytes
     assert "where the server is" in refused.output
 
 
+def test_it_runs_as_a_module_where_no_script_is_installed(home: Path) -> None:
+    line = [
+        sys.executable,
+        "-m",
+        "api_client",
+        "models",
+        "list",
+        "--installed",
+        "--home",
+        str(home),
+        "--json",
+    ]
+    assert json.loads(subprocess.run(line, capture_output=True, check=True).stdout) == []
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from api_client.cli import main; main(['--help'], standalone_mode=False); "

@@ -21,7 +21,7 @@ from tests.model_archives import member, model_tar, tar
 from tests.model_host import ModelHost, serving
 from tests.unit.models.conftest import DETECTION, RECOGNITION
 from workers.models import pulling
-from workers.models.digests import SeenDigests
+from workers.models.digests import SeenDigests, locked
 from workers.models.download import DownloadLimits
 from workers.models.home import ModelHome
 from workers.models.installation import installation
@@ -192,6 +192,22 @@ def test_two_pulls_at_once_fetch_once(puller: Puller, host: ModelHost) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(pull, range(4)))) == 1
     assert len(host.asked) == 1
+
+
+def test_a_pull_that_waits_says_so(puller: Puller, lines: list[str]) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with locked(puller.home / ".pulling" / f"{NAME}.lock"):
+            pulling_there = pool.submit(puller.pull, NAME)
+            while not lines:
+                assert not pulling_there.done()
+        assert pulling_there.result(10).name == NAME
+    assert lines[0] == f"{NAME}: waiting for another pull of it"
+
+
+def test_a_home_that_cannot_be_written_is_a_typed_error(puller: Puller, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ModelUnavailable, match="cannot be used"):
+        replace(puller, home=tmp_path / "file" / "home").pull(NAME)
 
 
 def test_leftovers_of_a_pull_that_was_killed_are_cleared(puller: Puller) -> None:
