@@ -18,7 +18,9 @@ from api_client.errors import (
     ModelFailed,
     ModelTimeout,
     ModelUnavailable,
+    PaddlewheelError,
 )
+from job_store.letter_box import LetterBox
 from local.rendering import png
 from tests.acceptance.conftest import faulty_service, running_service
 
@@ -41,12 +43,17 @@ def faulty() -> Iterator[Client]:
     ids=["crash", "hang", "raise"],
 )
 def test_a_line_that_breaks_the_model_is_the_only_one_to_fail(
-    faulty: Client, good_line: bytes, line: bytes, expected: type[Exception]
+    faulty: Client, good_line: bytes, line: bytes, expected: type[PaddlewheelError]
 ) -> None:
     pendings = faulty.enqueue_many(RECOGNIZE_TEXT, [good_line, good_line, line, good_line])
     with pytest.raises(expected) as caught:
         pendings[2].result(120)
     assert type(caught.value) is expected
+    # What costs a model process is kept for an operator, without its neighbours.
+    with Redis.from_url(faulty._async._addresses.results) as redis:
+        letters = [each for each in LetterBox(redis).waiting() if each.task_id == pendings[2].task_id]
+    kept = [(each.error_code, len(each.request["items"])) for each in letters]
+    assert kept == ([] if expected is ModelFailed else [(expected.code, 1)])
     for i in (0, 1, 3):
         assert pendings[i].result(120).rec_text == "page 7731"
     with pytest.raises(expected):

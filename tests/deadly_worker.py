@@ -1,0 +1,45 @@
+"""A worker that loses its life as a test wants it to: `python -m tests.deadly_worker`.
+
+In the folder DEADLY_FOLDER, the file `mended` keeps black lines from killing it, and the file `armed` kills
+it once, in the moment in which it holds a message that it has told nobody of.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from workers import redis_transport
+from workers.__main__ import main
+from workers.models.text_recognition import TextRecognition
+
+FOLDER = Path(os.environ["DEADLY_FOLDER"])
+_prepare = TextRecognition.prepare
+_reply = redis_transport.Channel._reply
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def prepare(self: TextRecognition, image: Any) -> Any:
+    """As a decoder with a memory fault would."""
+    if image.max() == 0 and not (FOLDER / "mended").exists():
+        die()
+    return _prepare(self, image)
+
+
+def reply(self: Any, options: dict[str, Any]) -> Any:
+    """As somebody who trips over the cable at the wrong moment."""
+    found = _reply(self, options)
+    if found and not self._waiting and (FOLDER / "armed").exists():
+        (FOLDER / "armed").unlink()
+        die()
+    return found
+
+
+if __name__ == "__main__":
+    TextRecognition.prepare = prepare  # type: ignore[method-assign]
+    redis_transport.Channel._reply = reply  # type: ignore[method-assign]
+    sys.exit(main())
