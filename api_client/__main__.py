@@ -2,4 +2,5 @@
 
 from api_client.cli import main
 
-main(prog_name="paddlewheel")
+if __name__ == "__main__":
+    main(prog_name="paddlewheel")
