@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 PACKAGES := $(VENV)/.packages
 CLIENT := $(VENV)/.client
 MODELS := .paddlewheel/models/.installed
+PHOTOGRAPHS := .paddlewheel/photographs/.taken
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --quiet
 
@@ -19,7 +20,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 -
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(CLIENT) $(MODELS) ## Make the environment, install everything, take the default models
+setup: $(CLIENT) $(MODELS) $(PHOTOGRAPHS) ## Make the environment, install everything, take the default models
 
 demo: setup ## Start everything on this machine and run the demo
 	$(BIN)/python -m local demo
@@ -71,4 +72,9 @@ $(CLIENT): pyproject.toml $(PACKAGES)
 
 $(MODELS): workers/models/catalog.py workers/models/packages.py | $(CLIENT)
 	$(BIN)/python -m workers.models.install --home $(@D)
+	@touch $@
+
+$(PHOTOGRAPHS): local/photographs.py | $(CLIENT)
+	@echo "Taking the demo's photographs"
+	@$(BIN)/python -m local.photographs
 	@touch $@
