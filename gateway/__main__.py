@@ -8,6 +8,7 @@ import uvicorn
 from api_client.errors import PaddlewheelError
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
+from index_store.migration import migrate
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -16,6 +17,7 @@ def main() -> int:
     """Read the settings and serve until told to stop."""
     try:
         settings = GatewaySettings.from_environment()
+        migrate(settings.database_url)
     except PaddlewheelError as err:
         print(f"gateway: {err.message}", file=sys.stderr)
         return 2

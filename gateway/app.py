@@ -4,8 +4,9 @@ import importlib.metadata
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Annotated
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from gateway.body_limit import BodyLimit
 from gateway.envelope import Health
@@ -14,7 +15,7 @@ from gateway.images_api import images_router
 from gateway.problems import handle_errors
 from gateway.recognition import recognition_router
 from gateway.request_ids import RequestIds, request_id
-from gateway.services import open_gateway
+from gateway.services import Gateway, gateway, open_gateway
 from gateway.settings import GatewaySettings
 from gateway.tasks_api import tasks_router
 from gateway.vision import vision_router
@@ -45,6 +46,12 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     @app.get("/health", tags=["Operation"])
     async def health() -> Health:
         """Whether this process answers; it asks nobody else."""
+        return Health(logId=request_id())
+
+    @app.get("/ready", tags=["Operation"])
+    async def ready(service: Annotated[Gateway, Depends(gateway)]) -> Health:
+        """Whether requests can be answered: the broker and the database are asked."""
+        await service.check()
         return Health(logId=request_id())
 
     return app

@@ -74,6 +74,11 @@ class Gateway:
         found = await asyncio.to_thread(self._keys.find, digest)
         return Caller(key_id=found.id, scopes=frozenset(found.scopes)) if found else None
 
+    async def check(self) -> None:
+        """Raises BrokerUnavailable or DatabaseUnavailable."""
+        await self.admission.depths()
+        await self.find_key("")
+
     async def list_jobs(self, key_id: str, **wanted: Any) -> list[Job]:
         """A caller's jobs."""
         return await asyncio.to_thread(self._jobs.page, key_id, **wanted)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from api_client.errors import ConfigurationError
 from local.flower import Flower
+from local.gateway import Gateway
 from local.postgres import Postgres
 from local.servers import Servers
 from local.service import Service
@@ -13,7 +14,7 @@ from local.state import State
 from local.valkey import Valkey
 from local.worker import Worker
 
-SERVICES = ("valkey", "postgres", "flower", "worker")
+SERVICES = ("valkey", "postgres", "flower", "gateway", "worker")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +31,14 @@ class Wanted:
             raise ConfigurationError(f"No service is called {min(unknown)}: there are {', '.join(SERVICES)}.")
         if self.workers < 1:
             raise ConfigurationError("There has to be at least one worker; leave 'worker' out for none.")
-        if self.services & {"flower", "worker"} and not (self.runs_valkey or self.servers.broker_url):
+        if "gateway" in self.services and not (self.runs_postgres or self.servers.database_url):
             raise ConfigurationError(
-                "Workers and Flower need a broker: add valkey, or set PADDLEWHEEL_BROKER_URL."
+                "The gateway needs a database: add postgres, or set PADDLEWHEEL_DATABASE_URL."
+            )
+        users = self.services & {"flower", "gateway", "worker"}
+        if users and not (self.runs_valkey or self.servers.broker_url):
+            raise ConfigurationError(
+                "Workers, Flower and the gateway need a broker: add valkey, or set PADDLEWHEEL_BROKER_URL."
             )
 
     def names(self) -> list[str]:
@@ -40,7 +46,7 @@ class Wanted:
         names = ["valkey"] * self.runs_valkey + ["postgres"] * self.runs_postgres
         if "worker" in self.services:
             names += [f"worker-{number}" for number in range(1, self.workers + 1)]
-        return names + ["flower"] * ("flower" in self.services)
+        return names + [name for name in ("flower", "gateway") if name in self.services]
 
     @property
     def runs_valkey(self) -> bool:
@@ -77,6 +83,7 @@ def plan(folder: Path, state: State, wanted: Wanted, environment: Mapping[str, s
         database_url=postgres.url if postgres else wanted.servers.database_url,
     ).completed()
     page = _flower(state, servers, environment) if "flower" in wanted.services else None
+    door = _gateway(state, servers, environment) if "gateway" in wanted.services else None
     count = wanted.workers if "worker" in wanted.services else 0
     workers = [
         Worker(folder, number=number, share=count, servers=servers, inherited=environment)
@@ -84,9 +91,9 @@ def plan(folder: Path, state: State, wanted: Wanted, environment: Mapping[str, s
     ]
     return Plan(
         # Postgres first: making its cluster takes a second, which would count as Valkey's.
-        stages=(_present(postgres, valkey), _present(*workers, page)),
+        stages=(_present(postgres, valkey), _present(*workers, page, door)),
         servers=servers,
-        connection=servers.connection() | (page.connection() if page else {}),
+        connection=servers.connection() | _told(page, door),
         notes=(postgres.note,) if postgres and postgres.note else (),
     )
 
@@ -106,6 +113,14 @@ def _flower(state: State, servers: Servers, environment: Mapping[str, str]) -> F
         password=state.password("flower"),
         inherited=environment,
     )
+
+
+def _gateway(state: State, servers: Servers, environment: Mapping[str, str]) -> Gateway:
+    return Gateway(servers=servers, port=state.port("gateway"), inherited=environment)
+
+
+def _told(*services: Flower | Gateway | None) -> dict[str, str]:
+    return {name: value for service in services if service for name, value in service.connection().items()}
 
 
 def _present(*services: Service | None) -> tuple[Service, ...]:

@@ -36,7 +36,7 @@ def test_an_up_that_asks_for_more_than_runs_says_what_is_missing(tmp_path: Path)
         assert invoke(tmp_path, "up", "--only", "valkey") == (0, "Already running: valkey.\n")
         code, shown = invoke(tmp_path, "up", "--workers", "2", "--no-flower")
         assert code == 1
-        assert "without postgres, worker-1, worker-2 is running" in shown
+        assert "without postgres, worker-1, worker-2, gateway is running" in shown
 
 
 def test_choices_that_contradict_each_other_are_refused(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def names(made: Plan) -> list[list[str]]:
 
 def test_servers_start_before_those_who_need_them(tmp_path: Path) -> None:
     made = drawn(tmp_path, wanted(*SERVICES, workers=2))
-    assert names(made) == [["postgres", "valkey"], ["flower", "worker-1", "worker-2"]]
+    assert names(made) == [["postgres", "valkey"], ["flower", "gateway", "worker-1", "worker-2"]]
 
 
 def test_the_promised_names_are_those_of_the_plan(tmp_path: Path) -> None:
@@ -36,14 +36,14 @@ def test_the_promised_names_are_those_of_the_plan(tmp_path: Path) -> None:
 def test_the_connection_names_every_server_and_who_may_see_flower(tmp_path: Path) -> None:
     connection = drawn(tmp_path, wanted(*SERVICES)).connection
     servers = {"broker_url", "result_url", "blob_url", "database_url"}
-    assert set(connection) == servers | {"flower_url", "flower_user", "flower_password"}
+    assert set(connection) == servers | {"flower_url", "flower_user", "flower_password", "gateway_url"}
     assert connection["broker_url"] == connection["result_url"] == connection["blob_url"]
     assert connection["flower_password"] not in connection["flower_url"]
 
 
 def test_servers_of_the_operator_are_used_and_not_started(tmp_path: Path) -> None:
     made = drawn(tmp_path, wanted(*SERVICES, servers=OWN))
-    assert names(made) == [[], ["flower", "worker-1"]]
+    assert names(made) == [[], ["flower", "gateway", "worker-1"]]
     assert made.connection["broker_url"] == made.connection["blob_url"] == OWN.broker_url
     assert made.connection["database_url"] == OWN.database_url
 

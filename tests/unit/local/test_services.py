@@ -7,6 +7,7 @@ import pytest
 from api_client.errors import ConfigurationError
 from local.checkout import CHECKOUT
 from local.flower import Flower
+from local.gateway import Gateway
 from local.packages import program
 from local.postgres import Postgres
 from local.servers import Servers
@@ -29,6 +30,12 @@ def flower() -> Flower:
 
 
 @pytest.fixture
+def gateway() -> Gateway:
+    servers = Servers(broker_url=BROKER, database_url=f"postgresql://me:{PASSWORD}@127.0.0.1:1/db")
+    return Gateway(servers=servers.completed(), port=1, inherited={"PATH": os.defpath})
+
+
+@pytest.fixture
 def worker(tmp_path: Path) -> Worker:
     servers = Servers(broker_url=BROKER).completed()
     return Worker(tmp_path, number=2, share=2, servers=servers, inherited={"PADDLEWHEEL_LOG_LEVEL": "DEBUG"})
@@ -44,7 +51,7 @@ def postgres(tmp_path: Path) -> Postgres:
     return Postgres(tmp_path / ".paddlewheel", port=1, password=PASSWORD)
 
 
-@pytest.mark.parametrize("name", ["flower", "worker", "valkey", "postgres"])
+@pytest.mark.parametrize("name", ["flower", "gateway", "worker", "valkey", "postgres"])
 def test_no_password_is_ever_in_an_argument_or_in_the_address(
     name: str, request: pytest.FixtureRequest
 ) -> None:
@@ -54,7 +61,7 @@ def test_no_password_is_ever_in_an_argument_or_in_the_address(
     assert PASSWORD not in repr(service.launch())
 
 
-@pytest.mark.parametrize("name", ["flower", "valkey"])
+@pytest.mark.parametrize("name", ["flower", "gateway", "valkey"])
 def test_a_service_that_does_not_run_is_not_ready(name: str, request: pytest.FixtureRequest) -> None:
     service: Service = request.getfixturevalue(name)
     assert not service.ready(1)
