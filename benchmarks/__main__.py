@@ -7,7 +7,10 @@ from typing import Final
 BENCHMARKS: Final = {
     "parity": "answers and scores against PaddleX 3.7.2 on the same weights",
     "throughput": "lines per second through the queue, the bare engine loop, PaddleX's predict",
+    "queue": "latencies and lines per second through the queue, beside Celery alone, celery-batches, PaddleX",
     "neighbours": "whether a line's answer depends on the lines it is batched with",
+    "broker_restarts": "what a broker costs that is killed and restarted under load: answers, workers, seconds",
+    "crosstalk": "whether an answer ever reaches another caller, also while processes are killed",
     "galleries": "appends and searches beside raw FAISS, PaddleX's store, pgvector, usearch and hnswlib",
 }
 
