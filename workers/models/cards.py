@@ -8,7 +8,7 @@ from functools import cache
 from api_client.errors import ModelUnknown
 from workers.models.catalog import CATALOG
 from workers.models.directory import ModelFamily
-from workers.models.official import LICENCE, OfficialModel, official_catalog
+from workers.models.official import LICENCE, ModelFacts, OfficialModel, official_catalog
 from workers.models.package_archive import Package
 
 
@@ -21,6 +21,11 @@ class ModelCard:
     licence: str
     package: Package | None
     official: OfficialModel | None
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of it beside its figures."""
+        return self.official or official_catalog().packaged.get(self.name, ModelFacts())
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import Any
 from workers.models.cards import ModelCard
 from workers.models.engine_choice import EngineChoice, read_choice
 from workers.models.installation import Installation
-from workers.models.official import Figures, official_catalog
+from workers.models.official import Figures, ModelFacts, official_catalog
 from workers.models.pulling import OpenProgress
 
 
@@ -42,7 +42,7 @@ class Known:
             "family": self.family,
             "licence": self.card.licence if self.card else None,
             "package": str(self.card.package) if self.card and self.card.package else None,
-            **_official_object(self.card),
+            **_facts_object(self.card),
             "installed": _installed_object(self.installed),
         }
 
@@ -95,21 +95,20 @@ def _facts(known: Known, home: Path) -> Iterator[tuple[str, str]]:
 def _catalog_facts(card: ModelCard) -> Iterator[tuple[str, str]]:
     if card.package:
         yield "package", str(card.package)
-    model = card.official
-    if model is None:
-        return
-    facts = {
-        "terms": model.terms,
-        "finds": model.finds,
-        "input": "x".join(map(str, model.input)) if model.input else None,
-        "dimension": str(model.dimension) if model.dimension else None,
-        "languages": ", ".join(model.languages),
-        "thresholds": ", ".join(f"{name} {value:g}" for name, value in model.thresholds.items()),
+    facts = card.facts
+    lines = {
+        "terms": facts.terms,
+        "finds": facts.finds,
+        "input": "x".join(map(str, facts.input)) if facts.input else None,
+        "dimension": str(facts.dimension) if facts.dimension else None,
+        "languages": ", ".join(facts.languages),
+        "thresholds": ", ".join(f"{name} {value:g}" for name, value in facts.thresholds.items()),
     }
-    yield from ((what, value) for what, value in facts.items() if value)
-    for figures in model.figures:
-        yield from _published(figures)
-    yield from (("archive", url) for url in model.archive_urls())
+    yield from ((what, value) for what, value in lines.items() if value)
+    if card.official:
+        for figures in card.official.figures:
+            yield from _published(figures)
+        yield from (("archive", url) for url in card.official.archive_urls())
 
 
 def _published(figures: Figures) -> Iterator[tuple[str, str]]:
@@ -128,22 +127,26 @@ def _published(figures: Figures) -> Iterator[tuple[str, str]]:
 
 
 def _engine(choice: EngineChoice) -> str:
+    batches = " / ".join(map(str, choice.conditions.batch_sizes))
     times = ", ".join(
-        f"{each.engine} {each.refused or ' / '.join(f'{ms:.1f} ms' for ms in each.milliseconds.values())}"
+        f"{each.engine} {each.refused or ' / '.join(f'{ms:.1f}' for ms in each.milliseconds.values())}"
         for each in choice.figures
     )
-    return f"{choice.engine}, measured {choice.measured_at:%Y-%m-%d} ({times})"
+    when = f"measured {choice.measured_at:%Y-%m-%d}"
+    return f"{choice.engine}, {when}: ms an item in batches of {batches}: {times}"
 
 
-def _official_object(card: ModelCard | None) -> dict[str, Any]:
-    model = card.official if card else None
-    if model is None:
-        return {"official": None}
-    described = model.model_dump(mode="json", exclude={"name", "family"})
+def _facts_object(card: ModelCard | None) -> dict[str, Any]:
+    facts = card.facts if card else ModelFacts()
+    described = {name: getattr(facts, name) for name in ModelFacts.model_fields}
+    official = card.official if card else None
     environments = official_catalog().environments
-    for figures in described["figures"]:
-        figures["environment"] = environments[figures["environment"]].model_dump()
-    return {"official": {**described, "archives": list(model.archive_urls())}}
+    figures = [
+        {**each.model_dump(mode="json"), "environment": environments[each.environment].model_dump()}
+        for each in (official.figures if official else ())
+    ]
+    archives = official.archive_urls() if official else ()
+    return {**described, "figures": figures, "archives": archives}
 
 
 def _installed_object(installed: Installation | None) -> dict[str, Any] | None:

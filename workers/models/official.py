@@ -56,24 +56,32 @@ class FamilyDefaults(_Frozen):
     thresholds: Mapping[str, float] = {}
 
 
-class OfficialModel(_Frozen):
-    """One model. `input` is (channels, height, width); of text recognizers the width grows with the line.
+class ModelFacts(_Frozen):
+    """What is known of a model, wherever it comes from; None or empty where no document states it.
 
-    `dimension` is the length of its embeddings; None where no document states it. `editions` are the folders
-    of the archive host that have it, the preferred one first; `on_hub` says that PaddleX fetches it from
-    model hubs too. `thresholds` have PaddleX's names.
+    `input` is (channels, height, width); of text recognizers the width grows with the line. `dimension` is
+    the length of its embeddings. `thresholds` have PaddleX's names.
     """
 
-    name: str
-    family: ModelFamily
-    editions: Annotated[tuple[str, ...], Field(min_length=1)]
-    on_hub: bool = False
     input: tuple[int, int, int] | None = None
     dimension: int | None = None
     thresholds: Mapping[str, float] = {}
     languages: tuple[str, ...] = ()
     finds: str | None = None
     terms: str | None = None
+
+
+class OfficialModel(ModelFacts):
+    """One of PaddleX's models.
+
+    `editions` are the folders of the archive host that have it, the preferred one first; `on_hub` says that
+    PaddleX fetches it from model hubs too.
+    """
+
+    name: str
+    family: ModelFamily
+    editions: Annotated[tuple[str, ...], Field(min_length=1)]
+    on_hub: bool = False
     figures: tuple[Figures, ...] = ()
 
     def archive_urls(self, host: str = ARCHIVE_HOST) -> tuple[str, ...]:
@@ -82,11 +90,15 @@ class OfficialModel(_Frozen):
 
 
 class OfficialCatalog(_Frozen):
-    """The whole table. `environments` and `metrics` are what `Figures` refer to."""
+    """The whole table. `environments` and `metrics` are what `Figures` refer to.
+
+    `packaged` are facts of models that are not PaddleX's, and come out of packages.
+    """
 
     environments: Mapping[str, Environment]
     metrics: Mapping[str, str]
     families: Mapping[ModelFamily, FamilyDefaults]
+    packaged: Mapping[str, ModelFacts]
     models: tuple[OfficialModel, ...]
 
     @model_validator(mode="before")

@@ -79,8 +79,8 @@ def test_showing_a_model_tells_all_that_is_known() -> None:
         assert fact in shown
     assert "models pull PP-OCRv4_server_rec" in shown
     as_object = json.loads(models("show", "MobileFaceNet", "--json").output)
-    assert as_object["official"]["dimension"] == 128
-    assert as_object["official"]["figures"][0]["environment"]["gpu"] == "NVIDIA Tesla T4, FP32"
+    assert as_object["dimension"] == 128
+    assert as_object["figures"][0]["environment"]["gpu"] == "NVIDIA Tesla T4, FP32"
     assert (as_object["installed"], as_object["engine"]) == (None, None)
 
 

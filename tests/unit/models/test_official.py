@@ -6,10 +6,11 @@ from typing import get_args
 
 import pytest
 
-from workers.models.cards import model_cards
+from workers.models.cards import ModelCard, model_cards
 from workers.models.catalog import CATALOG
 from workers.models.directory import ModelFamily
 from workers.models.official import OfficialCatalog, OfficialModel, official_catalog
+from workers.thresholds import default_thresholds
 
 MODELS = {model.name: model for model in official_catalog().models}
 GUIDE = Path(__file__).parents[3] / "docs" / "models.md"
@@ -70,6 +71,15 @@ def test_addresses_follow_paddlex() -> None:
     )
 
 
+def test_the_default_models_are_described_too() -> None:
+    packaged = official_catalog().packaged
+    assert set(packaged) == set(CATALOG) - set(MODELS)
+    assert packaged["DlibFaceResNet"].dimension == 128
+    assert packaged["EfficientNet-Lite0_feature"].dimension == 1280
+    measured = packaged["DlibFaceResNet"].thresholds["rec_threshold"]
+    assert default_thresholds(["DlibFaceResNet"]) == {"DlibFaceResNet": measured}
+
+
 def test_one_list_has_every_name_and_packages_come_first() -> None:
     cards = model_cards()
     assert set(cards) == {*CATALOG, *MODELS}
@@ -105,6 +115,15 @@ def described(model: OfficialModel) -> str:
     return f"| `{model.name}` | {what} | {shape} | {model.dimension or ''} | {hub} |"
 
 
+def packaged(card: ModelCard) -> str:
+    """A default model's line in the guide."""
+    shape = "x".join(map(str, card.facts.input)) if card.facts.input else ""
+    return (
+        f"| `{card.name}` | {card.family} | {shape} | {card.facts.dimension or ''} | `{card.package}` "
+        f"| {card.licence} |"
+    )
+
+
 def published(model: OfficialModel) -> Iterator[str]:
     """Its figures' lines: a line for each document."""
     for each in model.figures:
@@ -128,9 +147,8 @@ def test_the_guide_has_every_model_as_the_tables_have_it() -> None:
     assert [line for line in lines if line.startswith("| `") and line.count("|") == 8] == [
         line for model in models for line in published(model)
     ]
-    assert [line for line in lines if line.startswith("| `") and line.count("|") == 5] == [
-        f"| `{entry.name}` | {entry.family} | `{entry.package}` | {entry.licence} |"
-        for entry in CATALOG.values()
+    assert [line for line in lines if line.startswith("| `") and line.count("|") == 7] == [
+        packaged(model_cards()[name]) for name in CATALOG
     ]
 
 
