@@ -39,7 +39,7 @@ _APPEND_ROWS = 10_000
 )
 @click.option(
     "--segments",
-    envvar="PADDLEWHEEL_SEGMENTS",
+    envvar="PADDLEWHEEL_SEGMENT_URL",
     default=".paddlewheel/segments",
     show_default=True,
     help="Folder or fsspec URL of the segment files.",

@@ -1,5 +1,6 @@
-"""The `paddlewheel` command line: put images, read pages, recognize lines, look after tasks."""
+"""The `paddlewheel` command line: read, recognize, look at pictures, keep galleries, look after tasks."""
 
+from api_client.cli import galleries, pictures  # noqa: F401  they add their commands
 from api_client.cli.commands import main
 
 __all__ = ["main"]

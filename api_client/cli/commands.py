@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.metadata
-import importlib.util
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -35,7 +34,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
-    """Read the text of images and PDFs on Paddlewheel's workers.
+    """Read text, find and know faces, classify and search pictures, on Paddlewheel's workers.
 
     Images are stored once, tasks go to the workers through the broker, and results are printed in the order
     of the images. One image that fails does not stop the others: its error is one line on stderr,
@@ -47,11 +46,14 @@ def main() -> None:
       paddlewheel read invoices/ --json > all.jsonl  a folder, one JSON object a page
       paddlewheel recognize line1.png line2.png      images of one text line each
       paddlewheel recognize lines/ --timings         and where the time went
+      paddlewheel classify photos/                   what each picture shows
+      paddlewheel gallery build staff portraits/ --kind faces
+      paddlewheel faces identify party.jpg --gallery staff
     """
 
 
 def run_options(command: _Command) -> _Command:
-    """What `read` and `recognize` have in common."""
+    """What the commands that send images have in common."""
     command = connection_options(command)
     for option in reversed(_RUN_OPTIONS):
         command = option(command)
@@ -127,7 +129,7 @@ def read(
         "min_score": min_score,
         "orientation": False if no_orientation else None,
     }
-    _run(READ_PAGES, pdf=True, options=options, **shared)
+    run_images(READ_PAGES, pdf=True, options=options, **shared)
 
 
 @main.command()
@@ -146,7 +148,7 @@ def recognize(model: str | None, **shared: Any) -> None:
       paddlewheel recognize lines/ --model PP-OCRv4_server_rec --table
       paddlewheel recognize lines/ --json | jq -r .res.rec_text
     """
-    _run(RECOGNIZE_TEXT, pdf=False, options={"model": model}, **shared)
+    run_images(RECOGNIZE_TEXT, pdf=False, options={"model": model}, **shared)
 
 
 @main.command()
@@ -231,10 +233,10 @@ def version() -> None:
     click.echo(f"paddlewheel {found}")
 
 
-def _run(
+def run_images(
     spec: TaskSpec[Any, Any],
     *,
-    pdf: bool,
+    pdf: bool = False,
     options: dict[str, Any],
     paths: Sequence[str],
     as_json: bool,
@@ -247,6 +249,7 @@ def _run(
     timeout: float,
     **urls: Any,
 ) -> None:
+    """Enqueue the images that the paths name, show each result, and end the command."""
     if as_json and (as_table or timings):
         raise click.UsageError(
             "--json goes with neither --table nor --timings: its lines hold the times anyway."
@@ -347,25 +350,6 @@ def models(arguments: tuple[str, ...]) -> None:
 
 @main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
 @click.argument("arguments", metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED)
-def gallery(arguments: tuple[str, ...]) -> None:
-    """Manage galleries of embeddings, where the server is.
-
-    The client is installed without the server; in the server's checkout or image this is the command line of
-    its galleries.
-
-    \b
-    Examples:
-      paddlewheel gallery --help
-      paddlewheel gallery list
-    """
-    if not _server_is_here():
-        raise click.UsageError("Galleries are managed where the server is: in its checkout or its image.")
-    # Found at run time: the client knows nothing of the server, and most commands do without its weight.
-    importlib.import_module("index_store.cli").gallery.main(arguments, prog_name="paddlewheel gallery")
-
-
-@main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
-@click.argument("arguments", metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED)
 def dead(arguments: tuple[str, ...]) -> None:
     """Look after tasks that cost workers their lives, where the server is.
 
@@ -380,7 +364,3 @@ def dead(arguments: tuple[str, ...]) -> None:
         where = "Dead letters are looked after where the server is: in its checkout or its image"
         raise click.UsageError(f"{where} ({err}).") from err
     server.dead.main(arguments, prog_name="paddlewheel dead")
-
-
-def _server_is_here() -> bool:
-    return all(importlib.util.find_spec(name) is not None for name in ("index_store", "sqlalchemy", "faiss"))

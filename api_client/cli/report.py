@@ -11,14 +11,15 @@ import click
 
 from api_client.cli.connection import show_error
 from api_client.cli.run import Outcome
+from api_client.cli.words import nothing, told_lines, told_rows
 from api_client.errors import PaddlewheelError
-from api_client.results import Page, ReadDocument, RecognizedText, Served
+from api_client.results import ReadDocument, Result, Served
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 Form: TypeAlias = Literal["text", "json", "table"]
-Answer: TypeAlias = ReadDocument | RecognizedText
+Answer: TypeAlias = ReadDocument | Result
 
 _WIDEST = 10_000
 _TIMINGS = ("queue ms", "batch wait ms", "batch size", "model ms", "total ms")
@@ -69,8 +70,9 @@ class Report:
         elif self.form == "table":
             for part in _parts(result):
                 self._rows += _rows(_title(name, part, result), part, timings=self.timings)
-        elif isinstance(result, RecognizedText):
-            click.echo(f"{name}\t{result.rec_text}" if self.named else result.rec_text)
+        elif not isinstance(result, ReadDocument):
+            for line in told_lines(result):
+                click.echo(f"{name}\t{line}" if self.named else line)
         else:
             for page in result.pages:
                 if self.named or len(result.pages) > 1:
@@ -97,25 +99,22 @@ class Report:
         return table
 
 
-def _parts(result: Answer) -> tuple[Page | RecognizedText, ...]:
+def _parts(result: Answer) -> tuple[Result, ...]:
     return result.pages if isinstance(result, ReadDocument) else (result,)
 
 
-def _title(name: str, part: Page | RecognizedText, result: Answer) -> str:
+def _title(name: str, part: Result, result: Answer) -> str:
     if part.page_index is None:
         return name
     count = f" of {result.page_count}" if isinstance(result, ReadDocument) else ""
     return f"{name}, page {part.page_index + 1}{count}"
 
 
-def _rows(title: str, part: Page | RecognizedText, *, timings: bool) -> list[Sequence[str]]:
-    """A row a line of text; a page's times stand in its first row."""
-    if isinstance(part, RecognizedText):
-        lines = [(part.rec_text, part.rec_score)]
-    else:
-        lines = list(zip(part.rec_texts, part.rec_scores, strict=True))
+def _rows(title: str, part: Result, *, timings: bool) -> list[Sequence[str]]:
+    """A row for each thing that was found; a part's times stand in its first row."""
+    lines = told_rows(part)
     times = _times(part.served) if timings else ()
-    rows: list[Sequence[str]] = [(title, "(no text)", "", *times)] if not lines else []
+    rows: list[Sequence[str]] = [(title, nothing(part), "", *times)] if not lines else []
     for index, (text, score) in enumerate(lines):
         own = (title, times) if index == 0 else ("", ("",) * len(times))
         rows.append((own[0], text, f"{score:.3f}", *own[1]))

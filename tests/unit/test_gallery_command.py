@@ -16,10 +16,13 @@ def test_where_the_server_is_galleries_can_be_managed() -> None:
 
 
 def test_where_only_the_client_is_a_sentence_says_where_to_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api_client.cli.commands._server_is_here", lambda: False)
+    monkeypatch.setattr("api_client.cli.galleries.server_is_here", lambda: False)
     refused = CliRunner().invoke(main, ["gallery", "list"])
     assert refused.exit_code == 2
     assert "where the server is" in refused.output
+    shown = CliRunner().invoke(main, ["gallery", "--help"])
+    assert {"build", "describe", "remove", "import"} <= set(shown.output.split())
+    assert "migrate" not in shown.output
 
 
 def test_without_a_database_it_says_what_to_give(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
