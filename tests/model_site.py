@@ -1,4 +1,4 @@
-"""A model host of a test: an HTTP server on this machine that can break in the ways that hosts do."""
+"""A site with models, of a test: an HTTP server on this machine that can break in the ways that sites do."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -12,11 +12,11 @@ Fault = Literal["break", "silence", "busy"]
 
 
 @dataclass(kw_only=True)
-class ModelHost:
+class ModelSite:
     """`files` are its contents by path. `faults` are what the next answers do, one each.
 
     "break" closes the connection after half of the bytes, "silence" sends half and then nothing until the
-    host closes, "busy" answers 503. Every request's path and Range are kept in `asked`.
+    site closes, "busy" answers 503. Every request's path and Range are kept in `asked`.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -77,23 +77,27 @@ def _empty(handler: BaseHTTPRequestHandler, status: int, headers: dict[str, str]
 
 
 @contextmanager
-def serving(host: ModelHost) -> Iterator[ModelHost]:
+def serving(site: ModelSite) -> Iterator[ModelSite]:
     """Serve until the end of the block."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            host.answer(self)
+            site.answer(self)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """A client that goes away is what some tests are about."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        host.url = f"http://127.0.0.1:{server.server_address[1]}"
+        site.url = f"http://127.0.0.1:{server.server_address[1]}"
         try:
-            yield host
+            yield site
         finally:
-            host.closing.set()
+            site.closing.set()
             server.shutdown()
             thread.join()
