@@ -1,13 +1,12 @@
 """A site with models, of a test: an HTTP server on this machine that can break in the ways that sites do."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
-Answer = Callable[[BaseHTTPRequestHandler], None]
 Fault = Literal["break", "silence", "busy"]
 
 

@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from api_client.errors import ConfigurationError, ModelDownloadFailed, ModelFilesRefused
-from tests.model_site import ModelSite, serving
+from tests.model_site import Fault, ModelSite, serving
 from workers.models.download import DownloadLimits, NotPublished, download
 
 CONTENT = bytes(range(256)) * 4000
@@ -46,6 +48,28 @@ def test_a_broken_download_is_continued_where_it_broke(site: ModelSite, tmp_path
         f"bytes={half}-",
         f"bytes={half + half // 2}-",
     ]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    faults=st.lists(st.sampled_from(["break", "busy"]), max_size=6),
+    ranges=st.booleans(),
+    etag=st.booleans(),
+    lengths=st.booleans(),
+)
+def test_whatever_breaks_the_file_is_whole_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, faults: list[Fault], ranges: bool, etag: bool, lengths: bool
+) -> None:
+    broken = ModelSite(files={"/m.tar": CONTENT[:50_000]}, faults=list(faults))
+    broken.ranges, broken.etag, broken.lengths = ranges, etag, lengths or "break" in faults
+    part = tmp_path_factory.mktemp("faults") / "part"
+    with serving(broken):
+        try:
+            download(f"{broken.url}/m.tar", part, HASTY)
+        except ModelDownloadFailed:
+            assert len(faults) >= HASTY.attempts
+        else:
+            assert part.read_bytes() == CONTENT[:50_000]
 
 
 def test_the_next_run_continues_what_the_last_one_left(site: ModelSite, tmp_path: Path) -> None:
