@@ -13,6 +13,7 @@ from api_client.contracts import Request, TaskSpec
 from api_client.errors import (
     BlobStoreUnavailable,
     CallerError,
+    DatabaseUnavailable,
     InternalError,
     InvalidRequest,
     PaddlewheelError,
@@ -56,7 +57,7 @@ def task(
                 context.check()
                 parsed = _parse(spec, request)
                 return _answer(body, parsed, context, _delivery(spec, self.request, parsed))
-            except BlobStoreUnavailable as err:
+            except (BlobStoreUnavailable, DatabaseUnavailable) as err:
                 pause = RETRY_SECONDS * 2**self.request.retries * random.uniform(0.5, 1.0)  # noqa: S311
                 raise self.retry(exc=err, countdown=pause) from err
             except PaddlewheelError as err:

@@ -6,17 +6,14 @@ faces and of boxes are not compared: `faces/MobileFaceNet@77c0.../aligned`.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
-from typing import Final, TypeVar
+from typing import Final
 
-from api_client.errors import FamilyNotServed, ModelMismatch, ModelUnknown
+from api_client.errors import ModelMismatch
 from api_client.galleries import GalleryKind
 from workers.models.directory import CONFIG, ModelDirectory
 from workers.models.image_feature import ImageFeature
-
-Model = TypeVar("Model")
 
 _DIGITS: Final = 16
 _FINGERPRINT: Final = re.compile(r"(faces|images)/([^/@]+)@[0-9a-f]+(?:/[a-z]+)?\Z")
@@ -84,14 +81,3 @@ def files_digest(directory: ModelDirectory) -> str:
             with path.open("rb") as file:
                 total.update(file_digest(file, "sha256").digest())
     return total.hexdigest()[:_DIGITS]
-
-
-def chosen(models: Mapping[str, Model], name: str | None, family: str) -> Model:
-    """The model of that name, or the default. Raises FamilyNotServed, ModelUnknown."""
-    if not models:
-        raise FamilyNotServed(f"This worker serves no model of {family}: its settings turn the family off.")
-    if name is None:
-        return next(iter(models.values()))
-    if name not in models:
-        raise ModelUnknown(f"This worker has no model {name!r} of {family}; it has {', '.join(models)}.")
-    return models[name]

@@ -17,9 +17,10 @@ from api_client.images import (
 )
 from tasks.context import TaskContext
 from workers.batching import Answer, DynamicBatcher
-from workers.embedders import Embedder, chosen
+from workers.embedders import Embedder
 from workers.gallery_search import GallerySearch
 from workers.images import Image, ImageLoader
+from workers.model_choice import chosen
 from workers.models.image_classification import ImageClassification
 from workers.serving import ServingNotes
 from workers.steps import Steps, outcomes, run

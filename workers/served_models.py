@@ -77,8 +77,8 @@ def open_models(settings: Settings) -> ServedModels:
         *settings.image_feature_models,
         *settings.classification_models,
     )
-    if bool(settings.face_feature_models) > bool(settings.face_detection_models):
-        raise ConfigurationError("Face embedders need a detector: name one in FACE_DETECTION_MODELS.")
+    if not directories:
+        raise ConfigurationError("The settings name no model at all: a worker serves at least one.")
     return ServedModels(
         directories=directories,
         recognition={

@@ -63,11 +63,10 @@ class Settings(BaseModel):
     )
     recognition_models: Names = Field(
         ("PP-OCRv4_mobile_rec",),
-        min_length=1,
-        description="Text recognizers served; the first is the default.",
+        description="Text recognizers served, the first is the default; or none.",
     )
     detection_models: Names = Field(
-        ("PP-OCRv4_mobile_det",), min_length=1, description="Text detectors served; the first is the default."
+        ("PP-OCRv4_mobile_det",), description="Text detectors served, the first is the default; or none."
     )
     orientation_model: Name = Field(
         "ch_ppocr_mobile_v2.0_cls", description="What turns lines that stand upside down; or none."

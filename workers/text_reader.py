@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -17,11 +17,12 @@ from api_client.contracts import (
     RecognizeText,
     RecognizeTexts,
 )
-from api_client.errors import InternalError, ModelUnknown, PaddlewheelError
+from api_client.errors import InternalError, PaddlewheelError
 from api_client.results import Page, ReadDocument, RecognizedText, Served
 from tasks.context import TaskContext
 from workers.batching import Answer, DynamicBatcher
 from workers.images import Image, ImageLoader, PageImage
+from workers.model_choice import chosen
 from workers.models.text_crops import crop_line, reading_order
 from workers.models.text_detection import Polygon, TextDetection
 from workers.models.text_orientation import TextOrientation
@@ -97,7 +98,7 @@ class BatchedTextReader:
     def _read_page(self, page: PageImage, request: ReadPages, task: TaskContext) -> Page:
         began = time.perf_counter()
         task.check()
-        recognizer = _chosen(self._models.recognition, request.recognition_model)
+        recognizer = chosen(self._models.recognition, request.recognition_model, "text recognition")
         found = self._detect(page.image, request.detection_model, task)
         crops = [crop_line(page.image, polygon) for polygon, _ in found]
         suspects = self._upside_down(crops, task) if request.orientation else []
@@ -125,7 +126,7 @@ class BatchedTextReader:
         )
 
     def _detect(self, image: Image, name: str | None, task: TaskContext) -> list[tuple[Polygon, float]]:
-        detector = _chosen(self._models.detection, name)
+        detector = chosen(self._models.detection, name, "text detection")
         answer = self._batcher.submit(detector.name, (detector.prepare(image),), task).result()
         height, width = image.shape[:2]
         found = [
@@ -155,7 +156,7 @@ class BatchedTextReader:
     ) -> _StartedLine:
         if isinstance(page, PaddlewheelError):
             raise page
-        model = _chosen(self._models.recognition, request.model)
+        model = chosen(self._models.recognition, request.model, "text recognition")
         waiting = self._submit(model, page.image, task)
         return _StartedLine(request=request, page_index=page.page_index, model=model, waiting=waiting)
 
@@ -209,18 +210,6 @@ def _outcome(result: RecognizedText | PaddlewheelError) -> Outcome[RecognizedTex
 def _line(model: TextRecognition, answer: Answer) -> _Line:
     text, score = model.interpret(answer.outputs)
     return _Line(text=text, score=score, answer=answer)
-
-
-def _chosen(models: Mapping[str, Model], name: str | None) -> Model:
-    if name is None:
-        return next(iter(models.values()))
-    if name not in models:
-        raise ModelUnknown(f"This worker has no model {name!r} for the task; it has {_listed(models)}.")
-    return models[name]
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
 
 
 def _corners(polygon: Polygon) -> tuple[tuple[float, float], ...]:

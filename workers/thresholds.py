@@ -1,22 +1,12 @@
 """From which score on two embeddings are of one person or thing, for the models where it is known."""
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Iterable
 
-from workers.models.official import official_catalog
-
-_OFFICIAL: Final = "rec_threshold"
-
-_MEASURED: Final[Mapping[str, float]] = {"DlibFaceResNet": 0.914}
-"""Inner products of aligned faces; benchmarks/README.md says how they were measured."""
+from workers.models.cards import model_cards
 
 
 def default_thresholds(names: Iterable[str]) -> dict[str, float]:
-    """By model: PaddleX's own for its official models, ours for the others."""
-    official = {
-        model.name: model.thresholds[_OFFICIAL]
-        for model in official_catalog().models
-        if _OFFICIAL in model.thresholds
-    }
-    known = {**official, **_MEASURED}
-    return {name: known[name] for name in names if name in known}
+    """By model, the catalog's `rec_threshold`; a model that is not in it, or has none there, is left out."""
+    cards = model_cards()
+    found = {name: cards[name].facts.thresholds for name in names if name in cards}
+    return {name: each["rec_threshold"] for name, each in found.items() if "rec_threshold" in each}

@@ -63,7 +63,7 @@ def align(image: Pixels, landmarks: NDArray[np.floating], template: FaceTemplate
     Raises ModelFailed when the landmarks are all one point.
     """
     transform = similarity(landmarks, template.points)
-    # A warp looks at four pixels only: a large face is first brought to a multiple of the side, then averaged.
+    # A warp looks at four pixels only: a large face is brought to a multiple of the side, then averaged.
     shrinking = 1 / float(np.hypot(transform[0, 0], transform[1, 0]))
     times = min(max(int(shrinking), 1), _LARGEST)
     transform = times * transform
