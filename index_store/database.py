@@ -14,7 +14,13 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from sqlalchemy import create_engine
 from sqlalchemy.pool import PoolProxiedConnection
 
-from api_client.errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
+from api_client.errors import (
+    ConfigurationError,
+    DatabaseUnavailable,
+    InternalError,
+    PaddlewheelError,
+    SchemaOutdated,
+)
 from index_store.asking import Asker, Question
 
 T = TypeVar("T")
@@ -70,8 +76,7 @@ class Database:
         try:
             yield self._asker.ask(statement, values)
         except psycopg2.Error as err:
-            self._raise_translated(err)
-            raise
+            raise self._translated(err) from err
 
     @contextmanager
     def cursor(self) -> Iterator[Cursor]:
@@ -100,8 +105,7 @@ class Database:
         except psycopg2.Error as err:
             if _is_lost(err):
                 pooled.invalidate()
-            self._raise_translated(err)
-            raise
+            raise self._translated(err) from err
         finally:
             pooled.close()
 
@@ -112,14 +116,15 @@ class Database:
         except DatabaseUnavailable:
             return work()
 
-    def _raise_translated(self, err: psycopg2.Error) -> None:
+    def _translated(self, err: psycopg2.Error) -> PaddlewheelError:
         if isinstance(err, psycopg2.errors.UndefinedTable):
-            raise SchemaOutdated(
+            return SchemaOutdated(
                 f"The database lacks this version's tables ({_first_line(err)}): run the migrations."
-            ) from err
-        if _is_lost(err):
-            self.close()
-            raise DatabaseUnavailable(_UNAVAILABLE.format(_first_line(err))) from err
+            )
+        if not _is_lost(err):
+            return InternalError(f"The database refused a statement: {_first_line(err)}.")
+        self.close()
+        return DatabaseUnavailable(_UNAVAILABLE.format(_first_line(err)))
 
     def _checkout(self) -> PoolProxiedConnection:
         if self._pid != os.getpid():

@@ -21,7 +21,7 @@ from api_client.errors import GalleryNotFound
 from index_store.database import Database, advisory_lock, transaction_on
 from index_store.gallery import Gallery, Segment
 from index_store.indexes import use_threads
-from index_store.log import find_gallery
+from index_store.log import FIND_GALLERY, find_gallery, gallery_from
 from index_store.planning import Reason, Rewrite, SealingPolicy, Unsealed, plan
 from index_store.reader import find_segments
 from index_store.rows import StoredRows, copy_out
@@ -146,8 +146,12 @@ class Sealer:
         )
 
     def _state(self, gallery: Gallery) -> tuple[tuple[Segment, ...], Unsealed, datetime]:
-        gallery = self._current(gallery)
-        with self.database.snapshot() as cursor:
+        with self.database.snapshot() as cursor:  # of one moment: a later append has a later generation
+            cursor.execute(FIND_GALLERY, (gallery.key,))
+            row = cursor.fetchone()
+            if row is None or row[0] != gallery.id:
+                raise _deleted_meanwhile(gallery)
+            gallery = gallery_from(row)
             segments = find_segments(cursor, gallery, count_dead=True)
             cursor.execute(_UNSEALED, {"gallery": gallery.id, "sealed": gallery.sealed_generation})
             appended, dead, oldest, now = cursor.fetchone() or (0, 0, None, None)
@@ -160,19 +164,13 @@ class Sealer:
         )
         return segments, unsealed, now
 
-    def _current(self, gallery: Gallery) -> Gallery:
-        current = find_gallery(self.database, gallery.key)
-        if current.id != gallery.id:
-            raise GalleryNotFound(f"The gallery {gallery.key!r} was deleted meanwhile.")
-        return current
-
     def _rewrite(self, gallery: Gallery, rewrite: Rewrite, lock: Connection) -> Sealed:
         segment = str(uuid.uuid4())
         self.on_step("announce")
         with self.database.transaction() as cursor:
             cursor.execute(_ANNOUNCE, (gallery.id, segment, rewrite.low, rewrite.high))
             if not cursor.rowcount:
-                raise GalleryNotFound(f"The gallery {gallery.key!r} was deleted meanwhile.")
+                raise _deleted_meanwhile(gallery)
         self.on_step("read")
         rows, seen = self._read(gallery, rewrite)
         file = self._write(gallery, segment, rows) if len(rows) else _File()
@@ -206,6 +204,10 @@ class Sealer:
         self.on_step("publish")
         self.files.publish(name)
         return _File(kind=built.kind, name=name, bytes=size, sha256=digest, recall=built.recall_at_1)
+
+
+def _deleted_meanwhile(gallery: Gallery) -> GalleryNotFound:
+    return GalleryNotFound(f"The gallery {gallery.key!r} was deleted meanwhile.")
 
 
 def _publish(

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from api_client.errors import DimensionMismatch, InvalidRequest
+from api_client.errors import DimensionMismatch, GalleryNotFound, InvalidRequest
 from index_store.database import Database
 from index_store.exchange import ForeignType, Imported, export_folder, read_folder
 from index_store.gallery import (
@@ -28,6 +28,7 @@ from index_store.gallery import (
 )
 from index_store.indexes import use_threads
 from index_store.log import (
+    FIND_GALLERY,
     LIST_GALLERIES,
     OperationLog,
     Selection,
@@ -225,8 +226,12 @@ class GalleryStore:
 
     def describe(self, key: str) -> Description:
         """What the gallery is made of, from Postgres alone."""
-        gallery = self.gallery(key)
         with self._database.snapshot() as cursor:
+            cursor.execute(FIND_GALLERY, (key,))
+            row = cursor.fetchone()
+            if row is None:
+                raise GalleryNotFound(f"There is no gallery {key!r}.")
+            gallery = gallery_from(row)
             segments = find_segments(cursor, gallery, count_dead=True)
             cursor.execute(_COUNTS, {"gallery": gallery.id, "sealed": gallery.sealed_generation})
             tombstones, appended, removed = cursor.fetchone() or (0, 0, 0)

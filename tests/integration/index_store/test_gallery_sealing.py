@@ -4,15 +4,17 @@ import threading
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from api_client.errors import GalleryNotFound
+from api_client.errors import GalleryNotFound, InternalError
 from index_store.database import Database, advisory_lock
-from index_store.gallery import GallerySpec, IndexType, Metric
+from index_store.gallery import Appended, Gallery, GallerySpec, IndexType, Metric, Segment
 from index_store.garbage import GarbageCollector
 from index_store.planning import SealingPolicy
+from index_store.reader import find_segments
 from index_store.sealing import LOCKS, Sealer
 from index_store.segment_folder import SegmentFolder
 from index_store.store import GalleryStore
@@ -298,6 +300,46 @@ def test_searches_stay_right_while_a_sealer_works(store: GalleryStore, sealer: S
     finally:
         stop.set()
         thread.join()
+
+
+def test_an_append_while_the_sealer_looks_is_sealed_in_the_next_round(
+    store: GalleryStore, sealer: Sealer, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create(key, SPEC)
+    appended: list[Appended] = []
+
+    def append_first(cursor: Any, gallery: Gallery, **options: bool) -> tuple[Segment, ...]:
+        if not appended:
+            appended.append(store.append(key, random_embeddings(10, 16), ["x"] * 10))
+        return find_segments(cursor, gallery, **options)
+
+    monkeypatch.setattr("index_store.sealing.find_segments", append_first)
+    assert sealer.run(key) == ()
+    assert [sealed.rows for sealed in sealer.run(key) or ()] == [10]
+
+
+def test_a_description_is_of_one_moment(
+    store: GalleryStore, sealer: Sealer, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.build(key, SPEC, random_embeddings(10, 16), ["x"] * 10)
+
+    def seal_first(cursor: Any, gallery: Gallery, **options: bool) -> tuple[Segment, ...]:
+        sealer.run(key)
+        return find_segments(cursor, gallery, **options)
+
+    monkeypatch.setattr("index_store.store.find_segments", seal_first)
+    found = store.describe(key)
+    assert (found.unsealed, found.segments) == (10, ())
+    found = store.describe(key)
+    assert (found.unsealed, [segment.rows for segment in found.segments]) == (0, [10])
+
+
+def test_a_statement_that_postgres_refuses_is_a_typed_error(database: Database) -> None:
+    with pytest.raises(InternalError, match="division by zero"), database.cursor() as cursor:
+        cursor.execute("SELECT 1 / 0")
+    with database.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone() == (1,)
 
 
 def test_files_that_no_row_names_are_told_and_swept_only_when_asked(
