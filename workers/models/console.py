@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workers.models.cards import ModelCard
-from workers.models.engine_choice import EngineChoice, read_choice
 from workers.models.installation import Installation
 from workers.models.official import Figures, ModelFacts, official_catalog
 from workers.models.pulling import OpenProgress
+
+if TYPE_CHECKING:
+    from workers.models.engine_choice import EngineChoice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,7 @@ def description(known: Known, home: Path) -> Iterator[str]:
 
 def engine_object(home: Path, name: str) -> dict[str, Any] | None:
     """The engine that was measured to be the best for it here, if one was."""
-    choice = read_choice(home, name)
+    choice = _engine_choice(home, name)
     return choice.model_dump(mode="json") if choice else None
 
 
@@ -86,7 +88,7 @@ def _facts(known: Known, home: Path) -> Iterator[tuple[str, str]]:
         yield "came from", known.installed.origin or "put there by hand"
         if known.installed.problem:
             yield "problem", known.installed.problem
-        choice = read_choice(home, known.name)
+        choice = _engine_choice(home, known.name)
         yield "engine", _engine(choice) if choice else "not measured here yet: a worker does at its start"
     else:
         yield "here", f"no: 'paddlewheel models pull {known.name}' brings it"
@@ -126,7 +128,13 @@ def _published(figures: Figures) -> Iterator[tuple[str, str]]:
             yield "", f"  {times[0]:g} ms{fast} on a {device}: {where}"
 
 
-def _engine(choice: EngineChoice) -> str:
+def _engine_choice(home: Path, name: str) -> "EngineChoice | None":
+    from workers.models.engine_choice import read_choice  # brings numpy, which the list does without
+
+    return read_choice(home, name)
+
+
+def _engine(choice: "EngineChoice") -> str:
     batches = " / ".join(map(str, choice.conditions.batch_sizes))
     times = ", ".join(
         f"{each.engine} {each.refused or ' / '.join(f'{ms:.1f}' for ms in each.milliseconds.values())}"
