@@ -9,8 +9,9 @@ BENCHMARKS: Final = {
     "throughput": "lines per second through the queue, the bare engine loop, PaddleX's predict",
     "queue": "latencies and lines per second through the queue, beside Celery alone, celery-batches, PaddleX",
     "neighbours": "whether a line's answer depends on the lines it is batched with",
-    "broker_restarts": "what a broker costs that is killed and restarted under load: answers, workers, seconds",
+    "broker_restarts": "what it costs when the broker is killed and restarted under load",
     "crosstalk": "whether an answer ever reaches another caller, also while processes are killed",
+    "faces": "whether people are told apart by their faces, aligned and cut out by their box",
     "galleries": "appends and searches beside raw FAISS, PaddleX's store, pgvector, usearch and hnswlib",
 }
 
