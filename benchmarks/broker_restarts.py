@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,27 +113,33 @@ class Callers:
                 self.tally.answered += 1
 
 
-def measure(stack: LocalStack, restarts: int, callers: int = 6, seed: int = 3) -> Tally:
-    """Kill the stack's Valkey that often under load. The worker's name in the stack is `worker-1`."""
-    members = {member.service.name: member for member in stack.members}
-    valkey, worker = members["valkey"], members["worker-1"]
-    url = stack.servers.broker_url
+def measure(
+    url: str,
+    images: list[bytes],
+    restart: Callable[[], None],
+    ended: Callable[[], bool],
+    *,
+    restarts: int,
+    callers: int = 6,
+    seed: int = 3,
+) -> Tally:
+    """Restart the broker that often under load; `ended` says whether the worker has."""
     chance = random.Random(seed)
     with Client(url) as client:
-        refs = client.put_many([line.png for line in render_lines(LINES, seed=seed, longest=4)])
+        refs = client.put_many(images)
         expected = [client.enqueue(RECOGNIZE_TEXT, ref).result(120).rec_text for ref in refs]
     load = Callers(url, refs, expected, callers, seed)
     tally = load.tally
     try:
         for _ in range(restarts):
             _progress(tally, 5 + chance.randrange(40))
+            time.sleep(chance.random() / 20)
             killed = time.monotonic()
-            valkey.kill()
             before = tally.answered
-            stack.launch(valkey)
+            restart()
             wait_until(lambda before=before: tally.answered > before, PATIENCE)  # type: ignore[misc]
             tally.recoveries.append(time.monotonic() - killed)
-            tally.exits += worker.exit_code() is not None
+            tally.exits += ended()
     finally:
         load.stop()
     return tally
@@ -168,7 +174,21 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=3)
     given = parser.parse_args()
     with _stack() as stack:
-        tally = measure(stack, given.restarts, given.callers, given.seed)
+        members = {member.service.name: member for member in stack.members}
+
+        def restart() -> None:
+            members["valkey"].kill()
+            stack.launch(members["valkey"])
+
+        tally = measure(
+            stack.servers.broker_url,
+            [line.png for line in render_lines(LINES, seed=given.seed, longest=4)],
+            restart,
+            lambda: members["worker-1"].exit_code() is not None,
+            restarts=given.restarts,
+            callers=given.callers,
+            seed=given.seed,
+        )
         print(tally)
         for each in tally.lost:
             print(each)

@@ -1,0 +1,84 @@
+"""Lines that break the process that reads them, several at once and among many good ones."""
+
+import time
+
+import pytest
+
+from api_client import RECOGNIZE_TEXT, Client
+from api_client.errors import ModelCrashed, ModelFailed, ModelTimeout, PaddlewheelError
+from local.processes import wait_until
+from tests.named_lines import Fault, draw_named
+from tests.named_service import named_service
+
+POISONS = {
+    20: (Fault.CRASH, ModelCrashed),
+    47: (Fault.KILLED, ModelCrashed),
+    48: (Fault.CRASH, ModelCrashed),
+    90: (Fault.HANG, ModelTimeout),
+    130: (Fault.RAISE, ModelFailed),
+    131: (Fault.NO_MEMORY, ModelFailed),
+}
+LINES = 200
+
+
+def test_each_of_several_poisons_fails_alone_and_every_neighbour_is_answered() -> None:
+    settings = {"PADDLEWHEEL_BATCH_TIMEOUT": "1", "FAULTY_PACE": "0.005"}
+    with named_service(1, **settings) as service, Client(service.url) as client:
+        faults = [POISONS[number][0] if number in POISONS else Fault.NONE for number in range(LINES)]
+        refs = client.put_many([draw_named(number, fault) for number, fault in enumerate(faults)])
+        began = time.monotonic()
+        pendings = [client.enqueue(RECOGNIZE_TEXT, ref) for ref in refs]
+        outcomes: list[str | type[PaddlewheelError]] = []
+        for pending in pendings:
+            try:
+                outcomes.append(pending.result(120).rec_text)
+            except PaddlewheelError as err:
+                outcomes.append(type(err))
+        assert outcomes == [
+            POISONS[number][1] if number in POISONS else str(number) for number in range(LINES)
+        ]
+        print(f"{LINES} lines with {len(POISONS)} poisons in {time.monotonic() - began:.1f} s")
+
+
+def test_one_of_two_devices_dies_and_a_leak_grows_while_the_other_serves_and_nothing_is_lost() -> None:
+    settings = {
+        "PADDLEWHEEL_DEVICE": "cpu,cpu",
+        "PADDLEWHEEL_MODEL_MEMORY_LIMIT": "150",
+        "PADDLEWHEEL_MAX_BATCH_SIZE": "2",
+        "FAULTY_PACE": "0.02",
+        "FAULTY_LOAD_SECONDS": "0.5",
+    }
+    with named_service(1, **settings) as service, Client(service.url) as client:
+        (worker,) = service.workers
+        first, second = worker.model_processes()
+        good = client.put_many([draw_named(number) for number in range(200)])
+        leaks = client.put_many([draw_named(number, Fault.LEAK) for number in range(10)])
+        pendings = [client.enqueue(RECOGNIZE_TEXT, ref) for ref in [*good, *leaks]]
+        completed = client.as_completed(pendings, timeout=120)
+        next(completed)
+        first.kill()
+        killed = time.monotonic()
+        answered = 0
+        while len(worker.model_processes()) < 2 or not answered:
+            next(completed)
+            answered += 1
+        gap = time.monotonic() - killed
+        answers = [pending.result(120).rec_text for pending in pendings]
+        assert answers == [str(number) for number in [*range(200), *range(10)]]
+        assert worker.ready
+        # Ten leaks of 32 MB went to two processes with a limit of 150 MB: one at least was replaced.
+        assert wait_until(lambda: len(worker.model_processes()) == 2, 20)
+        assert "was replaced without a pause" in worker.log.read_text()
+        assert not {first, second} <= set(worker.model_processes())
+        print(f"{answered} answers in the {gap:.1f} s until the killed process was started again")
+
+
+def test_a_hung_model_costs_its_neighbours_one_deadline() -> None:
+    with named_service(1, PADDLEWHEEL_BATCH_TIMEOUT="1") as service, Client(service.url) as client:
+        began = time.monotonic()
+        hung = client.enqueue(RECOGNIZE_TEXT, draw_named(1, Fault.HANG))
+        behind = [client.enqueue(RECOGNIZE_TEXT, draw_named(number)) for number in range(20)]
+        assert [pending.result(60).rec_text for pending in behind] == [str(number) for number in range(20)]
+        with pytest.raises(ModelTimeout):
+            hung.result(60)
+        print(f"answered {time.monotonic() - began:.1f} s after a model hung, with a deadline of 1 s")
