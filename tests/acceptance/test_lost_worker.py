@@ -24,8 +24,7 @@ def test_the_tasks_of_a_killed_worker_are_answered_by_another() -> None:
     ):
         expected = [p.result(120).rec_text for p in client.enqueue_many(RECOGNIZE_TEXT, lines)]
         pendings = [client.enqueue(RECOGNIZE_TEXT, line) for line in lines]
-        # Both have taken all there is: a message that is just being popped when its worker is killed is lost
-        # (docs/operating.md), and this test is about those that a worker has.
+        # Both have taken all there is, so that the killed one has its share.
         keys = [f"celery-task-meta-{pending.task_id}" for pending in pendings]
         with Redis.from_url(service.url) as redis:
             while redis.llen("gpu") or redis.hlen("unacked") + answered(redis, keys) < len(keys):
