@@ -7,6 +7,7 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from tasks import MODULES
+from workers.event_pacing import EventPacing
 from workers.readiness import Readiness
 from workers.redis_transport import use_for_redis
 from workers.settings import Settings
@@ -59,7 +60,7 @@ def make_app(settings: Settings) -> Celery:
         redis_backend_health_check_interval=25,
     )
     app.Task.resultrepr_maxsize = SHOWN_RESULT
-    for step in (VisibilityHeartbeat, Readiness, Drain):
+    for step in (VisibilityHeartbeat, EventPacing, Readiness, Drain):
         app.steps["consumer"].add(step)
     return app
 
