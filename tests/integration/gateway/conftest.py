@@ -1,0 +1,73 @@
+"""Gateways in this process, before the session's real Valkey and a database of the test's own; no worker."""
+
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import httpx
+import psycopg2
+import pytest
+from redis import Redis
+
+from gateway.app import create_app
+from gateway.settings import GatewaySettings
+from index_store.migration import migrate
+from job_store.database import Database
+from tests.conftest import RunningServer
+
+Opened = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.fixture(scope="module")
+def gateway_database(postgres: RunningServer) -> str:
+    """A migrated database."""
+    name = f"gateway_{uuid.uuid4().hex[:8]}"
+    connection = psycopg2.connect(postgres.url)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f'CREATE DATABASE "{name}"')
+    connection.close()
+    url = f"{postgres.url.rpartition('/')[0]}/{name}"
+    migrate(url)
+    return url
+
+
+@pytest.fixture
+def broker(valkey: RunningServer) -> Redis:
+    """The empty broker."""
+    redis = Redis.from_url(valkey.url)
+    redis.flushdb()
+    return redis
+
+
+@pytest.fixture
+def settings(valkey: RunningServer, gateway_database: str) -> dict[str, Any]:
+    """Everything allowed to everybody."""
+    return {
+        "broker_url": valkey.url,
+        "database_url": gateway_database,
+        "gateway_anonymous_scopes": "tasks,galleries:read,galleries:write,jobs,metrics",
+        "gateway_sweep_interval": 0.1,
+        "gateway_timeout": 5,
+    }
+
+
+@pytest.fixture
+def opened(settings: dict[str, Any], broker: Redis) -> Opened:
+    """Open a gateway whose settings differ by the arguments; what is yielded asks it."""
+    del broker
+    with Database(settings["database_url"]).session() as connection:
+        connection.exec_driver_sql("TRUNCATE jobs, http_indexes, webhook_deliveries")
+
+    @asynccontextmanager
+    async def open_one(**changes: Any) -> AsyncIterator[httpx.AsyncClient]:
+        app = create_app(GatewaySettings(**{**settings, **changes}))
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
+        ):
+            yield client
+
+    return open_one
