@@ -37,7 +37,7 @@ class FakeConsumer:
 
     def call_repeatedly(self, seconds: float, work: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         assert 0 < seconds <= 1
-        self.tick = lambda: work(*arguments)
+        self.tick: Callable[[], Any] = lambda: work(*arguments)
         return self
 
     def cancel(self) -> None:
