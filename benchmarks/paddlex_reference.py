@@ -84,7 +84,8 @@ def predict(*jobs: Job, threads: int | None = None) -> list[Outcome]:
             "PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK": "True",
         }
         environment.pop("PYTHONPATH", None)
-        line = [str(python), str(_CHILD), str(question), str(answer)]
+        # -P: the modules beside the child are not PaddleX's, whatever their names.
+        line = [str(python), "-P", str(_CHILD), str(question), str(answer)]
         done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(

@@ -8,6 +8,7 @@ it without PaddleX. `python -m benchmarks.parity` compares, here and in text.
 
 import json
 import math
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,17 +17,19 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
-from benchmarks.paddlex_reference import Job, predict
+from benchmarks.paddlex_reference import MODELS, Job, predict
 from local.checkout import CHECKOUT
 from tests.sample_pictures import sample_pictures
 from tests.tiny_networks import CONFIGS, make_networks
-from workers.models.directory import ModelDirectory
+from workers.models.directory import CONFIG, ModelDirectory
 from workers.models.image_classification import Classification, ImageClassification
 from workers.models.image_feature import ImageFeature
 from workers.models.network import Network
 from workers.models.object_detection import DetectedObject, ObjectDetection
+from workers.models.packages import install
 from workers.models.session import SessionOptions
 
 Pixels = NDArray[np.uint8]
@@ -35,7 +38,14 @@ Answer = dict[str, Any]
 RECORDED: Final = CHECKOUT / "tests" / "data" / "paddlex_answers.json"
 FLIPPED: Final = "face_feature, flipped"
 CASES: Final = (*CONFIGS, FLIPPED)
-"""What is compared: the directories of tests.tiny_networks, and one of them with `flip`."""
+"""What is recorded: the directories of tests.tiny_networks, and one of them with `flip`."""
+
+DEFAULTS: Final[Mapping[str, str]] = {
+    "EfficientNet-Lite0": "PP-LCNet_x1_0",
+    "EfficientNet-Lite0_feature": "PP-ShiTuV2_rec",
+    "DlibFaceResNet": "MobileFaceNet",
+}
+"""Default models, each with a name that PaddleX knows: it loads no other. CenterFace is no model of its."""
 
 TOLERANCE: Final = 1e-5
 """Of an embedding's numbers and of scores; of a corner, in pixels, a hundred times as much."""
@@ -67,25 +77,31 @@ def compare_pictures(pictures: Mapping[str, Pixels], options: SessionOptions) ->
     with tempfile.TemporaryDirectory(prefix="parity-") as folder:
         # OpenVINO reads no inference.json.
         make_networks(Path(folder, "networks"), old=options.engine == "openvino")
-        theirs = paddlex_answers(Path(folder), pictures)
-        return [_compare(case, Path(folder, "networks"), pictures, theirs[case], options) for case in CASES]
+        install(tuple(DEFAULTS), MODELS)
+        for name, known in DEFAULTS.items():
+            _copy_as(known, MODELS / name, Path(folder, "networks", name))
+        cases = (*CASES, *DEFAULTS)
+        theirs = paddlex_answers(cases, Path(folder), pictures)
+        return [_compare(case, Path(folder, "networks"), pictures, theirs[case], options) for case in cases]
 
 
-def paddlex_answers(folder: Path, pictures: Mapping[str, Pixels]) -> dict[str, list[Answer]]:
+def paddlex_answers(
+    cases: Sequence[str], folder: Path, pictures: Mapping[str, Pixels]
+) -> dict[str, list[Answer]]:
     """What PaddleX answers, case by case; the networks are in `networks` of the folder."""
     paths = [folder / f"{number:05d}.png" for number in range(len(pictures))]
     for path, picture in zip(paths, pictures.values(), strict=True):
         cv2.imwrite(str(path), picture)
     jobs = [
         Job(
-            model=CONFIGS[_network(case)]["Global"]["model_name"],
+            model=ModelDirectory.open(folder / "networks" / _network(case)).name,
             directory=folder / "networks" / _network(case),
             images=paths,
             options={"flip": True} if case == FLIPPED else {},
         )
-        for case in CASES
+        for case in cases
     ]
-    return {case: each.answers for case, each in zip(CASES, predict(*jobs), strict=True)}
+    return {case: each.answers for case, each in zip(cases, predict(*jobs), strict=True)}
 
 
 def our_answers(
@@ -155,6 +171,13 @@ def _compare(
     )
 
 
+def _copy_as(name: str, source: Path, target: Path) -> None:
+    shutil.copytree(source, target)
+    config = yaml.safe_load((source / CONFIG).read_text(encoding="utf-8"))
+    config["Global"]["model_name"] = name
+    (target / CONFIG).write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
+
+
 def _network(case: str) -> str:
     return case.partition(",")[0]
 
@@ -193,7 +216,7 @@ def main() -> None:
     pictures = sample_pictures()
     with tempfile.TemporaryDirectory(prefix="parity-") as folder:
         make_networks(Path(folder, "networks"))
-        answers = paddlex_answers(Path(folder), pictures)
+        answers = paddlex_answers(CASES, Path(folder), pictures)
     lines = [
         json.dumps({"case": case, "picture": picture, **_rounded(given)}, ensure_ascii=False)
         for case, each in answers.items()
