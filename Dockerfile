@@ -45,9 +45,11 @@ COPY workers workers
 ENV PATH=/opt/venv/bin:$PATH \
     HOME=/tmp \
     PADDLEWHEEL_MODEL_HOME=/opt/models \
-    PADDLEWHEEL_READY_FILE=/tmp/paddlewheel.ready
+    PADDLEWHEEL_READY_FILE=/tmp/paddlewheel.ready \
+    PADDLEWHEEL_LIVE_FILE=/tmp/paddlewheel.live
 USER 10001:10001
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=3s --start-period=300s --retries=3 \
-    CMD ["test", "-f", "/tmp/paddlewheel.ready"]
+# Ready and live; a Kubernetes probe asks for each by itself, with --ready and --live.
+HEALTHCHECK --interval=10s --timeout=10s --start-period=300s --retries=3 \
+    CMD ["python", "-m", "workers.health"]
 CMD ["python", "-m", "workers"]

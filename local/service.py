@@ -4,7 +4,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from local.account import Account
 
@@ -35,3 +35,11 @@ class Service(Protocol):
 
     def ready(self, pid: int) -> bool:
         """Whether the process of that number serves."""
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A service that can be stuck while its process lives."""
+
+    def live(self) -> bool:
+        """Whether it is not stuck. Asked of a service that was ready."""

@@ -7,6 +7,7 @@ from types import FrameType
 
 from api_client.errors import OperatorError
 from local.member import Member
+from local.service import Watched
 from local.stack import LocalStack
 
 LOOK_SECONDS = 0.1
@@ -44,6 +45,9 @@ class Supervisor:
             self._plan_restart(member, f"ended with {code}")
         elif member.phase != "ready":
             self._look_for_readiness(member)
+        elif isinstance(member.service, Watched) and not member.service.live():
+            self._log.error("%s is stuck, and is ended", member.service.name)
+            member.kill()
 
     def _plan_restart(self, member: Member, reason: str) -> None:
         delay = member.plan_restart()

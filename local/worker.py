@@ -1,14 +1,18 @@
-"""Celery workers of the checkout. A worker makes a file when its models are warm and it takes tasks."""
+"""Celery workers of the checkout. A worker makes a file when its models are warm and it takes tasks, and
+touches another one as long as it is not stuck."""
 
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from local.checkout import CHECKOUT
 from local.servers import Servers
 from local.service import Launch
+
+LIVENESS_SECONDS = 120.0
 
 
 class Worker:
@@ -24,6 +28,7 @@ class Worker:
         self.name = f"worker-{number}"
         self.address = self.name
         self._ready_file = folder / f"{self.name}.ready"
+        self._live_file = folder / f"{self.name}.live"
         self._share = share
         self._servers = servers
         self._inherited = inherited
@@ -37,8 +42,17 @@ class Worker:
             **self._inherited,
             **self._servers.environment(),
             "PADDLEWHEEL_READY_FILE": str(self._ready_file),
+            "PADDLEWHEEL_LIVE_FILE": str(self._live_file),
         }
         return Launch(argv=(sys.executable, "-m", "workers"), env=env, cwd=CHECKOUT)
 
     def ready(self, pid: int) -> bool:  # noqa: ARG002  the file is removed before every launch
         return self._ready_file.exists()
+
+    def live(self) -> bool:
+        """Whether its loop has turned lately, as `python -m workers.health --live` asks."""
+        timeout = float(self._inherited.get("PADDLEWHEEL_LIVENESS_TIMEOUT") or LIVENESS_SECONDS)
+        try:
+            return time.time() - self._live_file.stat().st_mtime <= timeout
+        except FileNotFoundError:
+            return True  # it ends by itself

@@ -64,10 +64,8 @@ class Shutdown:
 
     def ask(self, *, at_once: bool = False) -> None:
         """Stop in time, or at once. Asking again means at once."""
-        first = self._end is None
-        self._end = self._clock() if at_once or not first else self._clock() + self._timeout
-        if first:
-            threading.Thread(target=self._insist, name="shutdown", daemon=True).start()
+        again = self._end is not None
+        self._end = self._clock() if at_once or again else self._clock() + self._timeout
 
     def _on_gentle(self, signum: int, frame: FrameType | None) -> None:
         del signum, frame
@@ -78,6 +76,8 @@ class Shutdown:
         self._obey(at_once=True)
 
     def _obey(self, *, at_once: bool = False) -> None:
+        if not self.asked:
+            threading.Thread(target=self._insist, name="shutdown", daemon=True).start()
         self.ask(at_once=at_once)
         if self.loading:
             sys.exit(0)

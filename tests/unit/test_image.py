@@ -74,12 +74,13 @@ def test_the_image_does_not_run_as_root_and_is_asked_for_its_health() -> None:
     assert importlib.util.find_spec(runs_as_module(json.loads(command))) is not None
 
 
-def test_the_health_check_looks_at_the_file_that_a_ready_worker_makes() -> None:
+def test_the_health_check_asks_for_the_files_that_the_worker_keeps() -> None:
     stage = last_stage()
-    ready_file = re.search(r"PADDLEWHEEL_READY_FILE=(\S+)", " ".join(stage["ENV"]))
-    assert ready_file is not None
+    environment = " ".join(stage["ENV"])
+    assert "PADDLEWHEEL_READY_FILE=/tmp/" in environment
+    assert "PADDLEWHEEL_LIVE_FILE=/tmp/" in environment
     (check,) = stage["HEALTHCHECK"]
-    assert check.endswith(f'CMD ["test", "-f", "{ready_file[1]}"]')
+    assert check.endswith('CMD ["python", "-m", "workers.health"]')
 
 
 def test_the_image_holds_all_of_our_code_but_the_local_servers() -> None:

@@ -56,6 +56,38 @@ def test_a_service_that_was_killed_is_started_again_and_becomes_ready(
     assert "one is ready after" in caplog.text
 
 
+class Stuck(StandIn):
+    """Lives, is ready, and does nothing."""
+
+    stuck = False
+
+    def live(self) -> bool:
+        return not self.stuck
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.stuck = False
+
+
+def test_a_service_that_is_stuck_is_ended_and_started_again(
+    tmp_path: Path, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = Stuck(tmp_path, "one")
+    supervisor, member = run(service)
+    supervisor.tend(member)
+    assert member.phase == "ready"
+    service.stuck = True
+
+    def tended(phase: str) -> bool:
+        supervisor.tend(member)
+        return member.phase == phase
+
+    assert wait_until(lambda: tended("restarting"), 5)
+    assert wait_until(lambda: tended("ready"), 10)
+    assert service.launches == 2
+    assert "one is stuck, and is ended" in caplog.text
+
+
 def test_a_service_that_fails_too_often_is_given_up(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
