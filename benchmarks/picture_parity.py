@@ -47,8 +47,9 @@ DEFAULTS: Final[Mapping[str, str]] = {
 }
 """Default models, each with a name that PaddleX knows: it loads no other. CenterFace is no model of its."""
 
-TOLERANCE: Final = 1e-5
-"""Of an embedding's numbers and of scores; of a corner, in pixels, a hundred times as much."""
+TOLERANCE: Final = 2e-5
+"""Of an embedding's numbers and of scores, which PaddleX rounds to 1e-5; of a corner, in pixels, a hundred
+times as much."""
 CORNER_SCALE: Final = 1e-2
 
 
