@@ -1,7 +1,7 @@
 """A small network of every layer that conversions use, and the same layers in plain numpy.
 
-`python -m tests.integration.models.every_layer FOLDER` writes that network as a Paddle program, in a process of
-its own because of the flag that Paddle reads when it is imported.
+`python -m tests.integration.models.every_layer FOLDER` writes that network as a Paddle program, in a process
+of its own because of the flag that Paddle reads when it is imported.
 """
 
 import os

