@@ -178,7 +178,7 @@ def run_engine(name: str, data: Path) -> dict[str, Any]:
 def run_paddlex(python: Path, index_type: str, repeats: int, data: Path) -> dict[str, Any]:
     """PaddleX's figures from an environment of its own."""
     script = Path(__file__).with_name("galleries_paddlex.py")
-    command = [str(python), str(script), str(data), index_type, str(repeats)]
+    command = [str(python), "-P", str(script), str(data), index_type, str(repeats)]
     return _answer(command, {"OMP_NUM_THREADS": "1", "PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK": "True"})
 
 

@@ -113,10 +113,11 @@ def plot(results: Sequence[dict[str, Any]], dimension: int, path: Path) -> None:
             va="center",
             fontsize=10,
         )
-    axes.set(xscale="log", yscale="log", xlim=(7_000, 40_000_000), ylim=(0.3, 300_000))
+    sizes = sorted({int(result["size"]) for result in results if result["dimension"] == dimension})
+    axes.set(xscale="log", yscale="log", xlim=(sizes[0] * 0.7, sizes[-1] * 50), ylim=(0.3, 300_000))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{int(value):,}"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _time(value)))
-    axes.set_xticks([10_000, 100_000, 1_000_000])
+    axes.set_xticks(sizes)
     axes.minorticks_off()
     axes.set_xlabel("vectors in the gallery")
     axes.set_title(f"Adding one vector of {dimension}, durably (median)", loc="left", fontsize=12)
@@ -141,4 +142,4 @@ def _points(results: Sequence[dict[str, Any]], dimension: int, name: str) -> lis
 def _time(milliseconds: float) -> str:
     if milliseconds >= 1000:
         return f"{milliseconds / 1000:,.3g} s"
-    return f"{milliseconds:.2g} ms"
+    return f"{milliseconds:.0f} ms" if milliseconds >= 10 else f"{milliseconds:.2g} ms"
