@@ -20,22 +20,43 @@ from tests.conftest import RunningServer
 MakeLetter = Callable[..., DeadLetter]
 
 
+@pytest.fixture(scope="session")
+def make_database(postgres: RunningServer) -> Callable[[], str]:
+    """Makes databases without tables on the session's server; each call returns a URL."""
+
+    def make() -> str:
+        name = f"jobs_{uuid.uuid4().hex[:8]}"
+        connection = psycopg2.connect(postgres.url)
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f'CREATE DATABASE "{name}"')
+        connection.close()
+        return f"{postgres.url.rpartition('/')[0]}/{name}"
+
+    return make
+
+
 @pytest.fixture
-def empty_database(postgres: RunningServer) -> str:
+def empty_database(make_database: Callable[[], str]) -> str:
     """A database of the test's own, without tables."""
-    name = f"jobs_{uuid.uuid4().hex[:8]}"
-    connection = psycopg2.connect(postgres.url)
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute(f'CREATE DATABASE "{name}"')
-    connection.close()
-    return f"{postgres.url.rpartition('/')[0]}/{name}"
+    return make_database()
+
+
+@pytest.fixture(scope="session")
+def shared_database(make_database: Callable[[], str]) -> str:
+    """A migrated database."""
+    url = make_database()
+    migrate(url)
+    return url
 
 
 @pytest.fixture
-def database_url(empty_database: str) -> str:
-    migrate(empty_database)
-    return empty_database
+def database_url(shared_database: str) -> str:
+    """A migrated database without letters."""
+    with psycopg2.connect(shared_database) as connection, connection.cursor() as cursor:
+        cursor.execute("TRUNCATE dead_letters RESTART IDENTITY")
+    connection.close()
+    return shared_database
 
 
 @pytest.fixture

@@ -25,12 +25,15 @@ from job_store.schema import METADATA
 from tests.integration.job_store.conftest import MakeLetter
 
 
-def test_the_migrations_make_what_the_schema_says(database_url: str) -> None:
+def test_the_migrations_make_what_the_schema_says_and_can_be_taken_back(empty_database: str) -> None:
+    migrate(empty_database)
     ours = {"include_name": lambda name, kind, _: kind != "table" or name in METADATA.tables}
-    with Database(database_url).transaction() as connection:
+    database = Database(empty_database)
+    with database.transaction() as connection:
         assert compare_metadata(MigrationContext.configure(connection, opts=ours), METADATA) == []
-    migrate(database_url, "base")
-    migrate(database_url)
+    database.close()
+    migrate(empty_database, "base")
+    migrate(empty_database)
 
 
 def test_a_letter_comes_back_as_it_was_filed(letters: DeadLetters, letter: MakeLetter) -> None:
