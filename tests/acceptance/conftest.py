@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,17 @@ from local.rendering import draw_line, png
 from local.stack import LocalStack
 
 ROOT = Path(__file__).parents[2]
+
+TEXT_ALONE = {
+    f"PADDLEWHEEL_{family}_MODELS": "none"
+    for family in ("FACE_DETECTION", "FACE_FEATURE", "IMAGE_FEATURE", "CLASSIFICATION")
+}
+PICTURES_ALONE = {
+    "PADDLEWHEEL_RECOGNITION_MODELS": "none",
+    "PADDLEWHEEL_DETECTION_MODELS": "none",
+    "PADDLEWHEEL_ORIENTATION_MODEL": "none",
+}
+"""Every family costs seconds of a worker's start."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,21 +64,42 @@ class Service:
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[Service]:
-    """Started once for all acceptance tests that leave it as they found it."""
+    """Reads text. Started once for all acceptance tests that leave it as they found it."""
     with running_service() as service:
         yield service
 
 
-class running_service:  # noqa: N801  reads as a function where it is used
-    """A service of a test's own. `settings` are the worker's, such as PADDLEWHEEL_MAX_BATCH_SIZE."""
+@pytest.fixture(scope="session")
+def seeing() -> Iterator[Service]:
+    """Knows faces and pictures, and has galleries; otherwise as `service`."""
+    with running_service(families=PICTURES_ALONE, galleries=True) as service:
+        yield service
 
-    def __init__(self, *, workers: int = 1, **settings: str) -> None:
-        environment = {**os.environ, "PADDLEWHEEL_LOG_LEVEL": "WARNING", **settings}
-        environment.setdefault("PADDLEWHEEL_MODEL_HOME", str(ROOT / ".paddlewheel" / "models"))
+
+class running_service:  # noqa: N801  reads as a function where it is used
+    """A service of a test's own. `settings` are the worker's, such as PADDLEWHEEL_MAX_BATCH_SIZE.
+
+    `families` are those that turn models off; with `galleries` there is a database.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int = 1,
+        families: Mapping[str, str] = TEXT_ALONE,
+        galleries: bool = False,
+        **settings: str,
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="paddlewheel-")
+        places = {
+            f"PADDLEWHEEL_{place.upper()}_URL": str(Path(self._folder.name) / place)
+            for place in ("segment", "exchange")
+        }
+        environment = {**os.environ, "PADDLEWHEEL_LOG_LEVEL": "WARNING", **places, **families, **settings}
+        environment.setdefault("PADDLEWHEEL_MODEL_HOME", str(ROOT / ".paddlewheel" / "models"))
         self._stack = LocalStack(
             Path(self._folder.name),
-            services={"valkey", "worker"},
+            services={"valkey", "worker"} | ({"postgres"} if galleries else set()),
             workers=workers,
             environment=environment,
             ephemeral=True,
@@ -97,6 +129,7 @@ def faulty_service(loader: str, **settings: str) -> Iterator[Client]:
             "PADDLEWHEEL_READY_FILE": str(ready),
             "PADDLEWHEEL_LOG_LEVEL": "ERROR",
             "FAULTY_FLAG": str(Path(folder) / "flag"),
+            **TEXT_ALONE,
             **settings,
         }
         worker = subprocess.Popen(
@@ -117,6 +150,13 @@ def faulty_service(loader: str, **settings: str) -> Iterator[Client]:
 def client(service: Service) -> Iterator[Client]:
     """A client of the running service."""
     with Client(service.url) as client:
+        yield client
+
+
+@pytest.fixture
+def eyes(seeing: Service) -> Iterator[Client]:
+    """A client of the service that sees."""
+    with Client(seeing.url) as client:
         yield client
 
 
