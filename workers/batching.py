@@ -140,7 +140,10 @@ class DynamicBatcher:
             item = _Item(next(self._ids), model, tensors, task, self._clock(), future)
             self._queue_of(item).append(item)
             self._pending += 1
-            self._changed.notify_all()
+            # While every host works, only a full batch changes what comes next: waking the threads for
+            # each item cost an eighth of the worker's time.
+            if 0 in self._running or self._is_full(self._bucket_of(item)):
+                self._changed.notify_all()
         return future
 
     def close(self) -> None:
@@ -151,9 +154,14 @@ class DynamicBatcher:
         for thread in self._threads:
             thread.join()
 
+    def _bucket_of(self, item: _Item) -> _Bucket:
+        return item.model, tuple((each.shape, each.dtype.str) for each in item.tensors)
+
+    def _is_full(self, bucket: _Bucket) -> bool:
+        return sum(map(len, self._queues[bucket])) >= self._options.size(bucket[0])
+
     def _queue_of(self, item: _Item) -> deque[_Item]:
-        bucket = (item.model, tuple((each.shape, each.dtype.str) for each in item.tensors))
-        interactive, bulk = self._queues.setdefault(bucket, (deque(), deque()))
+        interactive, bulk = self._queues.setdefault(self._bucket_of(item), (deque(), deque()))
         return bulk if item.task.priority == "bulk" else interactive
 
     def _feed(self, number: int, host: Host, slot: int) -> None:
@@ -197,7 +205,7 @@ class DynamicBatcher:
         best_turn = pause = float("inf")
         for bucket, queues in self._queues.items():
             heads = [queue[0] for queue in queues if queue]
-            full = sum(map(len, queues)) >= self._options.size(bucket[0])
+            full = self._is_full(bucket)
             wait = min(head.arrived for head in heads) + self._options.max_wait_time - now
             if not full and not (idle and (wait <= 0 or self._closed)):
                 pause = min(pause, wait) if idle else pause

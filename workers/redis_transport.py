@@ -84,12 +84,21 @@ class Channel(_Channel):  # type: ignore[misc]
         self._empty = False  # whether the last claim found nothing
         self._script: str | None = None
         self._acknowledges = True
+        self._shared: Any = None
         super().__init__(*args, **kwargs)
 
     def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
         """Begin to take messages. Those that nobody will acknowledge, such as replies, are just popped."""
         self._acknowledges = not no_ack
         return super().basic_consume(queue, no_ack, *args, **kwargs)
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        """One client for the pool: kombu makes a new one for every acknowledgement, at 0.2 ms of CPU."""
+        if asynchronous:
+            return super()._create_client(asynchronous=True)
+        if self._shared is None or self._shared.connection_pool is not self.pool:
+            self._shared = super()._create_client()
+        return self._shared
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         if not self._acknowledges:
