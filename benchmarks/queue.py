@@ -1,6 +1,6 @@
 """Lines per second and latencies through the queue, beside Celery alone, celery-batches and PaddleX.
 
-    python -m benchmarks.queue [--seconds S] [--only real|fixed] [--no-paddlex] [--plot FILE] [--json FILE]
+    python -m benchmarks.queue [--seconds S] [--only real|fixed] [--plot FILE] [--markdown FILE]
 
 Everybody answers the same messages from the same client, Valkey and images, with the same decoding,
 preparation and network, one after the other on the same cores. `real` is PP-OCRv4_mobile_rec; `fixed` is a
@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--parties", default="", help="only those whose name contains this")
     parser.add_argument("--no-paddlex", action="store_true", help="leave PaddleX out")
     parser.add_argument("--plot", type=Path, help="an SVG of the fixed-time model's latencies")
+    parser.add_argument("--markdown", type=Path, help="the tables, as benchmarks/README.md has them")
     parser.add_argument("--json", type=Path, help="where the figures are kept")
     given = parser.parse_args()
     lines = [line.png for line in render_lines(given.lines, longest=given.longest)]
@@ -60,6 +61,8 @@ def main() -> None:
     show(report)
     if given.json:
         given.json.write_text(json.dumps(report, indent=1) + "\n")
+    if given.markdown:
+        given.markdown.write_text(as_markdown(report))
     if given.plot:
         from benchmarks.queue_plot import plot
 
@@ -169,6 +172,32 @@ def show(report: Report) -> None:
         console.print(f"PaddleX predict, batch {size}: {speed:.0f} lines/s")
     for name, ratio in report["ratios"].items():
         console.print(f"{name}: {ratio:.2f}")
+
+
+def as_markdown(report: Report) -> str:
+    """The same as tables of Markdown."""
+    lines: list[str] = []
+    for kind, title in (("real", MODEL), ("fixed", "20 ms a batch")):
+        if kind not in report:
+            continue
+        heads = [f"p50 / p99 ms at {rate:g}/s" for rate in RATES]
+        lines += [
+            f"| {' | '.join((title, 'lines/s at once', '16 lines a task', *heads))} |",
+            "|---|---|---|---|---|",
+        ]
+        for name, each in report[kind].items():
+            together = f"{each['together']:.0f}" if "together" in each else ""
+            cells = (name, f"{each['at_once']:.0f}", together, *map(latencies, each["rates"]))
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    for size, speeds in report.get("bare", {}).get("by_batch_size", {}).items():
+        network, loop = speeds["network"], speeds["loop"]
+        lines.append(f"- bare, batch {size}: network {network:.0f} lines/s, whole loop {loop:.0f}")
+    for size, speed in report.get("paddlex", {}).items():
+        lines.append(f"- PaddleX's `predict`, batch {size}: {speed:.0f} lines/s")
+    lines += ["", "| ratio | |", "|---|---|"]
+    lines += [f"| {name} | {ratio:.2f} |" for name, ratio in report["ratios"].items()]
+    return "\n".join(lines) + "\n"
 
 
 def latencies(load: Report) -> str:

@@ -10,10 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from local.checkout import CHECKOUT
-
 REQUIREMENTS: Final = ("matplotlib>=3.10",)
-ENVIRONMENT: Final = CHECKOUT / ".paddlewheel" / "plots"
+# Nothing of the project is imported: the other environment runs this file.
+ENVIRONMENT: Final = Path(__file__).parents[1] / ".paddlewheel" / "plots"
 
 
 def plot(report: dict[str, Any], picture: Path) -> None:
