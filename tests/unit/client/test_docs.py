@@ -3,15 +3,18 @@
 import importlib.util
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 import api_client
 from api_client import READ_PAGES, RECOGNIZE_TEXT, Page, ReadDocument, RecognizedText, Served
 from api_client.cli import main
-from api_client.contracts import ReadPages
+from api_client.cli.galleries import tasks as galleries
+from api_client.contracts import ReadPages, TaskSpec
 from api_client.errors import CallerError, OperatorError, PaddlewheelError
 from api_client.png import encode_png
 from api_client.testing import AsyncInMemoryClient, Handlers, InMemoryClient
@@ -19,6 +22,10 @@ from api_client.testing import AsyncInMemoryClient, Handlers, InMemoryClient
 GUIDE = Path(__file__).parents[3] / "docs" / "client.md"
 BLOCK = re.compile(r"(?:<!-- needs: (?P<needs>.*) -->\n)?```python\n(?P<code>.*?)```", re.DOTALL)
 BLOCKS = [(match["needs"], match["code"]) for match in BLOCK.finditer(GUIDE.read_text("utf-8"))]
+SPECS: dict[str, TaskSpec[Any, Any]] = {
+    name: spec for name, spec in vars(api_client).items() if isinstance(spec, TaskSpec)
+}
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
 SERVED = Served(model="m", engine="paddle", device="cpu")
 
 
@@ -36,7 +43,68 @@ def read(request: ReadPages) -> ReadDocument:
     return ReadDocument(input_path=request.image.input_path, page_count=1, pages=(page,))
 
 
+MATCH = api_client.Match(label="Ann Lee", score=0.97, id=7)
+FACE = api_client.faces.DetectedFace(bbox=(10, 5, 40, 35), score=0.9)
+
+
+def added(request: api_client.BuildGallery | api_client.AppendGallery) -> api_client.AddedImages:
+    outcomes = tuple(
+        api_client.ImageOutcome(status="indexed", label=item.label, ids=(number,))
+        for number, item in enumerate(request.items)
+    )
+    return api_client.AddedImages(gallery=request.gallery, operation_id="o", generation=1, outcomes=outcomes)
+
+
+SEEING: Handlers = {
+    api_client.DETECT_FACES: lambda _: api_client.DetectedFaces(width=60, height=40, faces=(FACE,)),
+    api_client.EMBED_FACES: lambda _: api_client.EmbeddedFaces(
+        width=60,
+        height=40,
+        model="m",
+        faces=(api_client.faces.EmbeddedFace(**FACE.model_dump(), feature=(1.0, 0.0)),),
+    ),
+    api_client.IDENTIFY_FACES: lambda _: api_client.IdentifiedFaces(
+        width=60,
+        height=40,
+        gallery="staff",
+        faces=(api_client.faces.IdentifiedFace(**FACE.model_dump(), rec_results=(MATCH,)),),
+    ),
+    api_client.EXTRACT_FEATURE: lambda _: api_client.ExtractedFeature(feature=(1.0,), dimension=1, model="m"),
+    api_client.CLASSIFY_IMAGE: lambda _: api_client.ClassifiedImage(
+        class_id=1, class_name="cat", class_probs={"cat": 0.9}
+    ),
+    api_client.SEARCH_IMAGE: lambda _: api_client.SimilarImages(gallery="drinks", rec_results=(MATCH,)),
+    api_client.BUILD_GALLERY: added,
+    api_client.APPEND_GALLERY: added,
+    api_client.REMOVE_GALLERY: lambda request: api_client.RemovedVectors(
+        gallery="staff",
+        operation_id=request.operation_id,
+        ids=(1,),
+        removed_at=NOW,
+        verified_at=NOW,
+        purge_by=NOW,
+        purged_at=None,
+    ),
+    api_client.DESCRIBE_GALLERY: lambda request: api_client.GalleryDescription(
+        gallery=request.gallery,
+        kind="faces",
+        model="m",
+        model_fingerprint=None,
+        dimension=2,
+        metric="IP",
+        index_type="auto",
+        precision="fp16",
+        vectors=1,
+        unsealed=1,
+        tombstones=0,
+        segments=0,
+        file_bytes=0,
+        generation=1,
+        created_at=NOW,
+    ),
+}
 HANDLERS: Handlers = {
+    **SEEING,
     READ_PAGES: read,
     RECOGNIZE_TEXT: lambda _: RecognizedText(rec_text="hello", rec_score=0.9, served=SERVED),
 }
@@ -48,8 +116,10 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     picture = encode_png(b"\xff" * 60 * 40, width=60, height=40, channels=1)
     Path("lines").mkdir()
-    for name in ("page.png", "line.png", "lines/1.png", "lines/2.png"):
+    Path("portraits").mkdir()
+    for name in ("page.png", "line.png", "lines/1.png", "lines/2.png", "photo.jpg", "portraits/ann.jpg"):
         Path(name).write_bytes(picture)
+    Path("portraits/gallery.txt").write_text("ann.jpg Ann Lee\n")
     monkeypatch.setattr(api_client, "Client", lambda *_, **__: InMemoryClient(HANDLERS))
     monkeypatch.setattr(api_client, "AsyncClient", lambda *_, **__: AsyncInMemoryClient(HANDLERS))
     yield
@@ -86,13 +156,27 @@ def test_the_commands_of_the_guide_exist_with_their_options() -> None:
     assert len(shown) >= 8
     for line in shown:
         name, *words = line.split()
-        options = {option for parameter in main.commands[name].params for option in parameter.opts}
+        command: click.Command = galleries if name == "gallery" else main.commands[name]
+        if isinstance(command, click.Group):
+            command = command.commands[words[0]]
+        options = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= options, line
 
 
 def test_every_task_and_its_options_are_listed() -> None:
     text = GUIDE.read_text("utf-8")
-    for name, spec in (("READ_PAGES", READ_PAGES), ("RECOGNIZE_TEXT", RECOGNIZE_TEXT)):
+    by_image = [name for name, spec in SPECS.items() if "image" in spec.request.model_fields]
+    assert {"READ_PAGES", "IDENTIFY_FACES", "CLASSIFY_IMAGE"} <= set(by_image)
+    for name in by_image:
+        spec = SPECS[name]
         (row,) = [line for line in text.splitlines() if line.startswith(f"| `{name}`")]
         listed = re.findall(r"`([a-z_]+)`", row.split("|")[4])
         assert listed == [field for field in spec.request.model_fields if field != "image"]
+    for name, spec in SPECS.items():
+        if "gallery" in spec.request.model_fields and name not in by_image:
+            (row,) = [line for line in text.splitlines() if line.startswith(f"| `{name}`")]
+            _, _, request, result, _ = row.split("|")
+            assert re.findall(r"`(\w+)`", result)[0] == spec.result.__name__
+            contract, *fields = re.findall(r"`(\w+)`", request)
+            assert contract == spec.request.__name__
+            assert set(fields) - {"LabelledImage"} <= set(spec.request.model_fields)
