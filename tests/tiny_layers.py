@@ -10,7 +10,7 @@ from paddle import nn
 from paddle.base.layer_helper import LayerHelper
 from paddle.nn.functional import adaptive_avg_pool2d, hardsigmoid, relu, softmax
 
-from tests.tiny_networks import CONFIGS
+from tests.tiny_networks import CONFIGS, HEADS, OTHERS
 
 
 def waves(*shape: int, phase: float, size: float) -> Any:
@@ -54,6 +54,23 @@ class Classifier(Embedder):
 
     def forward(self, x: Any) -> Any:
         return softmax(super().forward(x))
+
+
+class Heads(nn.Layer):
+    """BlazeFace's way of putting maps of two sizes together, which oneDNN at level 3 refuses (3.3.1)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = Trunk()
+        self.large, self.small = nn.Conv2D(8, 2, 1), nn.Conv2D(8, 6, 2, stride=2)
+        self.large.weight.set_value(waves(2, 8, 1, 1, phase=0.9, size=1))
+        self.small.weight.set_value(waves(6, 8, 2, 2, phase=1.0, size=1))
+
+    def forward(self, x: Any) -> Any:
+        maps = self.trunk(x)
+        large = self.large(maps).transpose([0, 2, 3, 1]).reshape([-1, 512, 1])
+        small = self.small(maps).transpose([0, 2, 3, 1]).reshape([-1, 384, 1])
+        return hardsigmoid(paddle.concat([large, small], axis=1))
 
 
 class Cells(nn.Layer):
@@ -119,8 +136,10 @@ def suppressed(boxes: Any, scores: Any) -> tuple[Any, Any]:
     return outputs["Out"], outputs["NmsRoisNum"]
 
 
-def layer(config: Any) -> tuple[nn.Layer, list[Any]]:
-    """The network that a config calls for, and what it takes."""
+def layer(name: str, config: Any) -> tuple[nn.Layer, list[Any]]:
+    """The network that a directory calls for, and what it takes."""
+    if name == HEADS:
+        return Heads(), [_spec("x", 3, 128, 128)]
     if "Preprocess" not in config:
         given = [_spec("x", 3, -1, -1)]
         return (Classifier(4) if "Topk" in config["PostProcess"] else Embedder(16)), given
@@ -136,8 +155,8 @@ def _spec(name: str, *shape: int) -> Any:
 
 def main() -> None:
     """Write the graph and the weights of each directory."""
-    for name, config in CONFIGS.items():
-        network, inputs = layer(config)
+    for name, config in {**CONFIGS, **OTHERS}.items():
+        network, inputs = layer(name, config)
         network.eval()
         static = paddle.jit.to_static(network, input_spec=inputs, full_graph=True)
         paddle.jit.save(static, str(Path(sys.argv[1], name, "inference")))

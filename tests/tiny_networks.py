@@ -113,6 +113,12 @@ CONFIGS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 """The `inference.yml` of each directory; PaddleX loads by the names in it."""
 
+HEADS: Final = "heads"
+OTHERS: Final[Mapping[str, Mapping[str, Any]]] = {
+    HEADS: _features("BlazeFace's heads", {"size": 128}, _CENTRED),
+}
+"""Directories that PaddleX's default engine cannot run: nothing to compare with."""
+
 
 def make_networks(folder: Path, *, old: bool = False) -> None:
     """Write every directory into the folder, in a process of its own: this one's Paddle stays as it is.
@@ -120,7 +126,7 @@ def make_networks(folder: Path, *, old: bool = False) -> None:
     `old` writes `inference.pdmodel`, as Paddle 2 did, instead of `inference.json`; Paddle decides which when
     it is imported.
     """
-    for name, config in CONFIGS.items():
+    for name, config in {**CONFIGS, **OTHERS}.items():
         (folder / name).mkdir(parents=True)
         text = yaml.safe_dump(dict(config), allow_unicode=True, sort_keys=False)
         (folder / name / "inference.yml").write_text(text, encoding="utf-8")

@@ -30,7 +30,8 @@ _TENSORRT_SHAPES: Mapping[ModelFamily, tuple[tuple[int, ...], ...]] = {
     "text_orientation": ((1, 3, 48, 192), (32, 3, 48, 192)),
 }
 
-_REFUSALS = (RuntimeError, ValueError, MemoryError)
+# Paddle gives each kind of its C++ errors a type of Python's.
+_REFUSALS = (RuntimeError, ValueError, MemoryError, IndexError, OSError, SystemError, TypeError)
 
 
 class PaddleSession:

@@ -4,6 +4,7 @@ The networks are small and made anew; `python -m benchmarks.picture_parity` reco
 """
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -15,7 +16,7 @@ from api_client.errors import ModelFailed, ModelUnavailable
 from benchmarks.picture_parity import CASES, RECORDED, TOLERANCE, Answer, answer, difference, open_model
 from tasks.context import TaskContext
 from tests.sample_pictures import Pixels, sample_pictures, waves
-from tests.tiny_networks import make_networks
+from tests.tiny_networks import HEADS, make_networks
 from workers.batching import BatchingOptions, DynamicBatcher
 from workers.model_host import HostConfig, HostedModel, ModelHost
 from workers.models.directory import ModelDirectory
@@ -164,6 +165,18 @@ def test_detections_come_back_from_the_model_process_to_their_own_callers(
             batcher.close()
     finally:
         host.close()
+
+
+def test_a_graph_that_onednn_refuses_at_first_is_run_at_a_lower_level(
+    open_case: OpenModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="workers.models.paddle_session"):
+        answers = open_case(HEADS, "json", "paddle").answers(PICTURES["cat"], PICTURES["cup"])
+    refusals = [message for message in caplog.messages if "does not run with" in message]
+    assert len(refusals) == 1
+    assert "does not run with oneDNN at level 3" in refusals[0]
+    for ours, other in zip(answers, (PICTURES["cat"], PICTURES["cup"]), strict=True):
+        assert difference(ours, *open_case(HEADS, "pdmodel", "openvino").answers(other)) <= TOLERANCE
 
 
 def test_openvino_does_not_read_the_new_graph(networks: dict[Graph, Path]) -> None:
