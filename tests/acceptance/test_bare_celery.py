@@ -6,6 +6,7 @@ import sys
 import textwrap
 
 from tests.acceptance.conftest import Service
+from tests.data.people import OBAMA, portraits
 
 BARE = """
 import hashlib, json, sys, time
@@ -129,3 +130,27 @@ def test_a_deadline_and_a_cancellation_need_no_client(service: Service, good_lin
         """,
     )
     assert result == ["DeadlineExceeded", "TaskCancelled"]
+
+
+def test_a_plain_producer_keeps_a_gallery_of_faces(seeing: Service) -> None:
+    result = run_bare(
+        seeing,
+        portraits(OBAMA)[0].read_bytes(),
+        """
+        def ask(name, queue, **request):
+            return app.send_task(name, args=[request], queue=queue).get(timeout=120)
+
+        item = {"image": image, "label": "Barack Obama"}
+        built = ask("gallery.build", "gpu", gallery="bare", kind="faces", items=[item])
+        known = ask("faces.identify", "gpu", image=image, gallery="bare")
+        removed = ask("gallery.remove", "index", gallery="bare", labels=["Barack Obama"])
+        told = ask("gallery.describe", "index", gallery="bare")
+        print(json.dumps([built["outcomes"], known["faces"], removed["ids"], told["vectors"]]))
+        """,
+    )
+    assert isinstance(result, list)
+    (outcome,), (face,), ids, left = result
+    assert outcome["status"] == "indexed"
+    assert outcome["ids"] == ids
+    assert face["recResults"][0]["label"] == OBAMA
+    assert left == 0

@@ -16,6 +16,7 @@ from api_client.cli import main
 from api_client.cli.galleries import tasks as galleries
 from api_client.contracts import ReadPages, TaskSpec
 from api_client.errors import CallerError, OperatorError, PaddlewheelError
+from api_client.known_tasks import TASKS
 from api_client.png import encode_png
 from api_client.testing import AsyncInMemoryClient, Handlers, InMemoryClient
 
@@ -180,3 +181,12 @@ def test_every_task_and_its_options_are_listed() -> None:
             contract, *fields = re.findall(r"`(\w+)`", request)
             assert contract == spec.request.__name__
             assert set(fields) - {"LabelledImage"} <= set(spec.request.model_fields)
+
+
+def test_the_page_for_other_producers_names_every_task_and_its_fields() -> None:
+    page = (GUIDE.parent / "bare-celery.md").read_text("utf-8")
+    named = set(re.findall(r"`([a-z_.]+)`", page))
+    for spec in TASKS:
+        assert spec.name in named
+        fields = set(spec.request.model_fields) - {"items"}
+        assert fields <= named, spec.name
