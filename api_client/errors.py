@@ -38,6 +38,14 @@ PaddlewheelError
 │   ├── FaceError
 │   │   ├── NoFace               no_face
 │   │   └── SeveralFaces         several_faces
+│   ├── BatchError
+│   │   ├── BatchJobNotFound     batch_job_not_found
+│   │   ├── BatchJobState        batch_job_state
+│   │   ├── AddressRefused       address_refused
+│   │   ├── AddressNotFound      address_not_found
+│   │   ├── ManifestInvalid      manifest_invalid
+│   │   ├── ManifestChanged      manifest_changed
+│   │   └── SinkExists           sink_exists
 │   └── GalleryError
 │       ├── GalleryNotFound      gallery_not_found
 │       ├── GalleryExists        gallery_exists
@@ -66,6 +74,7 @@ PaddlewheelError
     ├── SchemaOutdated           schema_outdated
     ├── SegmentCorrupt           segment_corrupt
     ├── SegmentStoreUnavailable  segment_store_unavailable
+    ├── PlaceUnavailable         place_unavailable
     └── InternalError            internal_error
 
 A message is the only constructor argument, so that an error survives the queue: the result store keeps
@@ -311,6 +320,54 @@ class SeveralFaces(FaceError):
     code = "several_faces"
 
 
+class BatchError(CallerError):
+    """The batch job cannot be done as it was asked for."""
+
+    code = "batch_error"
+
+
+class BatchJobNotFound(BatchError):
+    """No batch job has that id."""
+
+    code = "batch_job_not_found"
+
+
+class BatchJobState(BatchError):
+    """The batch job is in a state in which this cannot be done."""
+
+    code = "batch_job_state"
+
+
+class AddressRefused(BatchError):
+    """The address is under none of the roots that batch jobs may use, or is no file."""
+
+    code = "address_refused"
+
+
+class AddressNotFound(BatchError):
+    """Nothing is stored at the address."""
+
+    code = "address_not_found"
+
+
+class ManifestInvalid(BatchError):
+    """The manifest is not a list of addresses, one a line."""
+
+    code = "manifest_invalid"
+
+
+class ManifestChanged(BatchError):
+    """The manifest has been changed since the job was planned: submit it as a new job."""
+
+    code = "manifest_changed"
+
+
+class SinkExists(BatchError):
+    """There is a file where the result would be written: name another, or allow to overwrite it."""
+
+    code = "sink_exists"
+
+
 class GalleryError(CallerError):
     """The gallery or what it was given cannot be used."""
 
@@ -477,6 +534,12 @@ class SegmentStoreUnavailable(OperatorError):
     """The folder or object store of the segment files cannot be used."""
 
     code = "segment_store_unavailable"
+
+
+class PlaceUnavailable(OperatorError):
+    """A folder or object store that a batch job reads or writes cannot be used."""
+
+    code = "place_unavailable"
 
 
 class InternalError(OperatorError):
