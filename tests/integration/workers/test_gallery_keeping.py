@@ -1,0 +1,73 @@
+"""A worker's galleries beside a real Postgres that comes late, and with files that are kept in order."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from api_client.errors import ConfigurationError, DatabaseUnavailable, PaddlewheelError
+from index_store.gallery import GallerySpec
+from index_store.planning import SealingPolicy
+from tests.postgres import PostgresServer
+from workers import gallery_keeping
+from workers.gallery_keeping import GalleryKeeper
+
+SPEC = GallerySpec(dimension=4)
+ROWS = np.eye(4, dtype=np.float32)
+AT_ONCE = SealingPolicy(idle=timedelta(0))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    server = PostgresServer()
+    yield server
+    server.close()
+
+
+def wait_for(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_database_that_comes_late_is_waited_for(
+    server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery_keeping, "MIGRATION_SECONDS", 0.05)
+    server.stop()
+    keeper = GalleryKeeper(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=False)
+    keeper.start()
+    with pytest.raises(DatabaseUnavailable):
+        keeper.store.create("late", SPEC)
+    server.start()
+
+    def created() -> bool:
+        try:
+            keeper.store.create("late", SPEC)
+        except PaddlewheelError:
+            return False
+        return True
+
+    wait_for(created)
+    keeper.close()
+
+
+def test_galleries_are_sealed_in_the_background(server: PostgresServer, tmp_path: Path) -> None:
+    keeper = GalleryKeeper(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=False)
+    keeper.start()
+    keeper.store.build("kept", SPEC, ROWS, list("abcd"))
+    keeper.close()
+    maintaining = GalleryKeeper(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=True)
+    maintaining.start()
+    wait_for(lambda: maintaining.store.describe("kept").unsealed == 0)
+    assert len(list(tmp_path.iterdir())) == 1
+    maintaining.close()
+
+
+def test_files_need_a_place(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="place"):
+        GalleryKeeper("postgresql://nobody@127.0.0.1:1/none", "", tmp_path, policy=AT_ONCE, maintain=True)
