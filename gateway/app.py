@@ -12,7 +12,7 @@ from gateway.body_limit import BodyLimit
 from gateway.envelope import Health
 from gateway.galleries_api import galleries_router
 from gateway.images_api import images_router
-from gateway.problems import handle_errors
+from gateway.problems import FAILED_ENVELOPES, handle_errors
 from gateway.recognition import recognition_router
 from gateway.request_ids import RequestIds, request_id
 from gateway.services import Gateway, gateway, open_gateway
@@ -48,7 +48,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         """Whether this process answers; it asks nobody else."""
         return Health(logId=request_id())
 
-    @app.get("/ready", tags=["Operation"])
+    @app.get("/ready", tags=["Operation"], responses=FAILED_ENVELOPES)
     async def ready(service: Annotated[Gateway, Depends(gateway)]) -> Health:
         """Whether requests can be answered: the broker and the database are asked."""
         await service.check()

@@ -164,11 +164,23 @@ _TITLES: Final = {
 }
 
 
-def _described(status: int) -> dict[str, Any]:
-    return {"model": Problem, "description": _TITLES[status]}
+def _documented(kind: str, schema: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    return {
+        status: {"description": _TITLES[status], "content": {kind: {"schema": schema}}}
+        for status in (400, 401, 403, 404, 409, 410, 413, 415, 422, 429, 500, 503, 504)
+    }
 
 
-PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
-    status: _described(status) for status in (400, 401, 403, 404, 409, 410, 413, 422, 429, 500, 503, 504)
-}
+class FailedEnvelope(BaseModel):
+    """PaddleX's envelope of a request that failed: `errorCode` is the HTTP status."""
+
+    logId: str  # noqa: N815 - PaddleX's names
+    errorCode: int  # noqa: N815
+    errorMsg: str  # noqa: N815
+
+
+PROBLEMS: Final = _documented("application/problem+json", Problem.model_json_schema())
 """What any answer under /v1 may be instead, for the OpenAPI document."""
+
+FAILED_ENVELOPES: Final = _documented("application/json", FailedEnvelope.model_json_schema())
+"""The same of PaddleX's services."""

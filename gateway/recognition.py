@@ -34,6 +34,7 @@ from api_client.matches import MAX_TOP_K
 from gateway.drawing import jpeg
 from gateway.envelope import Envelope, PaddleXRequest, enveloped
 from gateway.keys import allowed
+from gateway.problems import FAILED_ENVELOPES
 from gateway.services import Gateway, gateway
 
 ID_MAP_LIMIT: Final = 10_000
@@ -222,7 +223,7 @@ def _told(
 
 def recognition_router(kind: GalleryKind, prefix: Literal["face-recognition", "shitu"]) -> APIRouter:
     """The four operations under PaddleX's names."""
-    router = APIRouter(tags=[f"PaddleX: {prefix}"])
+    router = APIRouter(tags=[f"PaddleX: {prefix}"], responses=FAILED_ENVELOPES)
     Service = Annotated[Gateway, Depends(gateway)]  # noqa: N806 - a type
 
     @router.post(f"/{prefix}-index-build", dependencies=[Depends(allowed("galleries:write"))])

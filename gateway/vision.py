@@ -11,6 +11,7 @@ from api_client.images import CLASSIFY_IMAGE, EXTRACT_FEATURE, ClassifyImage, Ex
 from gateway.drawing import jpeg
 from gateway.envelope import Envelope, PaddleXRequest, enveloped
 from gateway.keys import allowed
+from gateway.problems import FAILED_ENVELOPES
 from gateway.services import Gateway, gateway
 
 Service = Annotated[Gateway, Depends(gateway)]
@@ -84,7 +85,7 @@ class Categories(BaseModel):
 def vision_router() -> APIRouter:
     """The services, in PaddleX's envelope."""
     may = [Depends(allowed("tasks"))]
-    router = APIRouter(tags=["PaddleX: one model"], dependencies=may)
+    router = APIRouter(tags=["PaddleX: one model"], dependencies=may, responses=FAILED_ENVELOPES)
 
     @router.post("/ocr", response_model_exclude_none=True)
     async def ocr(request: OcrRequest, service: Service) -> Envelope[OcrResult]:

@@ -9,7 +9,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-LISTS = ("gpu", "gpu\x06\x166")
+LISTS = ("gpu", "index", "gpu\x06\x166", "index\x06\x166")
 
 
 class Answerer:
