@@ -33,7 +33,8 @@ COPY workers workers
 RUN /opt/venv/bin/python -m workers.models.install --home /opt/models
 
 FROM base
-RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent paddlewheel
+RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent paddlewheel \
+    && install --directory --owner=10001 --group=10001 /galleries
 COPY --from=packages /opt/venv /opt/venv
 COPY --from=models /opt/models /opt/models
 WORKDIR /app
@@ -45,6 +46,9 @@ COPY workers workers
 ENV PATH=/opt/venv/bin:$PATH \
     HOME=/tmp \
     PADDLEWHEEL_MODEL_HOME=/opt/models \
+    PADDLEWHEEL_SEGMENT_URL=/galleries/segments \
+    PADDLEWHEEL_SEGMENT_COPIES=/galleries/copies \
+    PADDLEWHEEL_EXCHANGE_URL=/galleries/exchange \
     PADDLEWHEEL_READY_FILE=/tmp/paddlewheel.ready \
     PADDLEWHEEL_LIVE_FILE=/tmp/paddlewheel.live
 USER 10001:10001

@@ -181,7 +181,7 @@ def test_flower_runs_the_workers_app() -> None:
 
 def test_data_lives_in_volumes_that_are_declared() -> None:
     mounted = {each.split(":")[0] for service in SERVICES.values() for each in service.get("volumes", [])}
-    assert mounted == set(COMPOSE["volumes"]) == {"valkey-data", "postgres-data"}
+    assert mounted == set(COMPOSE["volumes"]) == {"valkey-data", "postgres-data", "gallery-data"}
 
 
 def test_valkey_keeps_everything_and_evicts_nothing() -> None:
