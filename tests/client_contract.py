@@ -1,18 +1,39 @@
 """What every client has to do, whatever is behind it. Each client's tests inherit these.
 
-A backend's `client` answers RECOGNIZE_TEXT by `recognize` below and READ_PAGES by `read`.
+A backend's `client` answers the tasks of HANDLERS by their functions below.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from api_client import READ_PAGES, RECOGNIZE_TEXT, RECOGNIZE_TEXTS, Client, ImageRef, RecognizedText
+from api_client import (
+    DESCRIBE_GALLERY,
+    EXTRACT_FEATURE,
+    READ_PAGES,
+    RECOGNIZE_TEXT,
+    RECOGNIZE_TEXTS,
+    Client,
+    DescribeGallery,
+    ExtractedFeature,
+    ExtractFeature,
+    GalleryDescription,
+    ImageRef,
+    RecognizedText,
+)
 from api_client.contracts import ReadPages, RecognizeText, RecognizeTexts
-from api_client.errors import BlobNotFound, InvalidRequest, ModelUnknown, TaskNotFound, UnsupportedSource
+from api_client.errors import (
+    BlobNotFound,
+    GalleryNotFound,
+    InvalidRequest,
+    ModelUnknown,
+    TaskNotFound,
+    UnsupportedSource,
+)
+from api_client.in_memory import Handlers
 from api_client.results import Page, ReadDocument
 
 UNKNOWN_MODEL = "no-such-model"
@@ -41,6 +62,45 @@ def read(request: ReadPages) -> ReadDocument:
         for index in request.pages or (0,)
     ]
     return ReadDocument(page_count=len(pages), pages=tuple(pages))
+
+
+def extract(request: ExtractFeature) -> ExtractedFeature:
+    """The image's own address as its feature."""
+    if request.model == UNKNOWN_MODEL:
+        raise ModelUnknown(f"There is no model {request.model}.")
+    feature = tuple(float(each) for each in bytes.fromhex(request.image.blob[7:]))
+    return ExtractedFeature(feature=feature, dimension=len(feature), model="m")
+
+
+def describe(request: DescribeGallery) -> GalleryDescription:
+    """A gallery whose vectors are the letters of its key."""
+    if request.gallery == "nobody":
+        raise GalleryNotFound("There is no gallery 'nobody'.")
+    return GalleryDescription(
+        gallery=request.gallery,
+        kind="faces",
+        model="m",
+        model_fingerprint=None,
+        dimension=2,
+        metric="IP",
+        index_type="auto",
+        precision="fp16",
+        vectors=len(request.gallery),
+        unsealed=0,
+        tombstones=0,
+        segments=0,
+        file_bytes=0,
+        generation=1,
+        created_at=datetime(2026, 11, 21, tzinfo=UTC),
+    )
+
+
+HANDLERS: Handlers = {
+    READ_PAGES: read,
+    RECOGNIZE_TEXT: recognize,
+    EXTRACT_FEATURE: extract,
+    DESCRIBE_GALLERY: describe,
+}
 
 
 class ClientContract:
@@ -103,6 +163,26 @@ class ClientContract:
         assert first.result is not None
         assert second.error is not None
         assert second.error.code == "model_unknown"
+
+    def test_pictures_travel_together_as_lines_do(self, client: Client) -> None:
+        requests = [ExtractFeature(image=client.put(b"%d" % at)) for at in range(20)]
+        requests[7] = requests[7].model_copy(update={"model": UNKNOWN_MODEL})
+        pendings = client.enqueue_many(EXTRACT_FEATURE, requests)
+        assert len({pending.task_id for pending in pendings}) == 2
+        for at, pending in enumerate(pendings):
+            if at == 7:
+                with pytest.raises(ModelUnknown):
+                    pending.result(30)
+            else:
+                assert pending.result(30) == extract(requests[at])
+
+    def test_a_task_without_an_image_is_enqueued_as_its_request(self, client: Client) -> None:
+        found = client.enqueue(DESCRIBE_GALLERY, DescribeGallery(gallery="staff")).result(30)
+        assert (found.gallery, found.vectors) == ("staff", 5)
+        with pytest.raises(GalleryNotFound):
+            client.enqueue(DESCRIBE_GALLERY, DescribeGallery(gallery="nobody")).result(30)
+        with pytest.raises(InvalidRequest, match="DescribeGallery"):
+            client.enqueue(DESCRIBE_GALLERY, RecognizeText(image=client.put(b"x")))  # type: ignore[misc]
 
     def test_a_typed_error_reaches_the_caller_and_the_status(self, client: Client) -> None:
         pending = client.enqueue(RECOGNIZE_TEXT, b"x", model=UNKNOWN_MODEL)

@@ -6,17 +6,18 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from api_client import READ_PAGES, RECOGNIZE_TEXT, RECOGNIZE_TEXTS, Client
+from api_client import Client
 from api_client.blobs import BlobStore, open_blob_store
 from api_client.contracts import ImageRef
 from api_client.errors import PaddlewheelError
-from api_client.known_tasks import TASKS
-from tests.client_contract import ClientContract, read, recognize
+from api_client.known_tasks import BULK_SPECS, TASKS
+from tests.client_contract import HANDLERS, ClientContract
 from tests.conftest import RunningServer
 from tests.integration.client.answering import Answerer
 
 SPECS = {spec.name: spec for spec in TASKS}
-HANDLERS = {READ_PAGES.name: read, RECOGNIZE_TEXT.name: recognize}
+ANSWERS = {spec.name: handler for spec, handler in HANDLERS.items()}
+CARRIED = {carrier.name: name for name, carrier in BULK_SPECS.items()}
 
 
 class Handling(Answerer):
@@ -31,19 +32,20 @@ class Handling(Answerer):
         super()._reply(message)
 
     def _handle(self, request: dict[str, Any]) -> dict[str, Any]:
-        if self._name == RECOGNIZE_TEXTS.name:
-            return {"items": [self._item(item) for item in request["items"]]}
+        if self._name in CARRIED:
+            return {"items": [self._item(CARRIED[self._name], item) for item in request["items"]]}
         return self._one(self._name, request)
 
-    def _item(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _item(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
         try:
-            return {"result": self._one(RECOGNIZE_TEXT.name, request)}
+            return {"result": self._one(name, request)}
         except PaddlewheelError as err:
             return {"error": {"code": err.code, "message": err.message}}
 
     def _one(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
-        self._blobs.get(ImageRef.model_validate(request["image"]))
-        handler: Any = HANDLERS[name]
+        if "image" in request:
+            self._blobs.get(ImageRef.model_validate(request["image"]))
+        handler: Any = ANSWERS[name]
         result: dict[str, Any] = handler(SPECS[name].request.model_validate(request)).model_dump(mode="json")
         return result
 

@@ -21,10 +21,8 @@ from api_client.errors import (
     TaskCancelled,
     TaskNotFound,
 )
-from api_client.testing import AsyncInMemoryClient, Handlers, InMemoryClient
-from tests.client_contract import UNKNOWN_MODEL, ClientContract, read, recognize
-
-HANDLERS: Handlers = {RECOGNIZE_TEXT: recognize, READ_PAGES: read}
+from api_client.testing import AsyncInMemoryClient, InMemoryClient
+from tests.client_contract import HANDLERS, UNKNOWN_MODEL, ClientContract, recognize
 
 
 class TestInMemoryClient(ClientContract):
