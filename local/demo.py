@@ -1,4 +1,4 @@
-"""The demo: a printed page, text lines and a PDF read through the queue, and what the batcher is worth.
+"""The demo: a page, text lines and a PDF read, faces and pictures known, and what the batcher is worth.
 
 Real pictures, real models, real servers. Pictures and JSON files are written to a folder to look at.
 """
@@ -19,6 +19,7 @@ from skimage import data
 
 from api_client import READ_PAGES, RECOGNIZE_TEXT, Client, Pending, ReadDocument, RecognizedText
 from local.checkout import CHECKOUT
+from local.demo_pictures import know_faces, know_pictures
 from local.rendering import draw_line, draw_page, png
 from local.stack import LocalStack
 
@@ -63,6 +64,8 @@ def run(console: Console, output: Path) -> None:
         read_a_page(client, console, output)
         read_lines(client, console, output)
         read_a_pdf(client, console, output)
+        know_faces(client, console, output)
+        know_pictures(client, console, output)
         compare_throughput(client, console)
     pictures = sorted(path.name for path in output.glob("*_img.png"))
     console.print(f"\n[bold]Look at[/] {output}/: {', '.join(pictures)}, and the JSON files beside them.")
@@ -140,9 +143,11 @@ def compare_throughput(client: Client, console: Console) -> None:
 
 
 def without_batches() -> dict[str, str]:
-    """The environment of a worker that runs every item alone."""
+    """The environment of a worker that reads text and runs every item alone."""
+    families = ("FACE_DETECTION", "FACE_FEATURE", "IMAGE_FEATURE", "CLASSIFICATION")
+    others = {f"PADDLEWHEEL_{family}_MODELS": "none" for family in families}
     home = os.environ.get("PADDLEWHEEL_MODEL_HOME", str(CHECKOUT / ".paddlewheel" / "models"))
-    return {**os.environ, "PADDLEWHEEL_MAX_BATCH_SIZE": "1", "PADDLEWHEEL_MODEL_HOME": home}
+    return {**os.environ, **others, "PADDLEWHEEL_MAX_BATCH_SIZE": "1", "PADDLEWHEEL_MODEL_HOME": home}
 
 
 def throughput(client: Client, images: Sequence[bytes]) -> tuple[float, float, float]:
