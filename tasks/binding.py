@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from celery import shared_task
+from celery.exceptions import Reject
 from pydantic import BaseModel, ValidationError
 
 from api_client.contracts import Request, TaskSpec
@@ -58,8 +59,7 @@ def task(
                 parsed = _parse(spec, request)
                 return _answer(body, parsed, context, _delivery(spec, self.request, parsed))
             except (BlobStoreUnavailable, DatabaseUnavailable) as err:
-                pause = RETRY_SECONDS * 2**self.request.retries * random.uniform(0.5, 1.0)  # noqa: S311
-                raise self.retry(exc=err, countdown=pause) from err
+                raise _again(self, err) from err
             except PaddlewheelError as err:
                 log.info("%s[%s] error[%s]: %s", spec.name, self.request.id, err.code, err.message)
                 raise
@@ -74,6 +74,17 @@ def task(
         return body
 
     return register
+
+
+def _again(task: Any, err: PaddlewheelError) -> Exception:
+    """What to raise so that the task is tried later; raises the error itself when it was tried enough."""
+    pause = RETRY_SECONDS * 2**task.request.retries * random.uniform(0.5, 1.0)  # noqa: S311
+    try:
+        later: Exception = task.retry(exc=err, countdown=pause, throw=False)
+    except Reject as unsent:
+        # The broker is away too. Celery would drop the message unanswered: it has to come again.
+        return Reject(unsent.reason, requeue=True)
+    return later
 
 
 def _answer(
