@@ -1,6 +1,5 @@
 """The commands. Each says what it takes, runs it, and ends with 0, or with 1 if any image failed."""
 
-import importlib
 import importlib.metadata
 import json
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from api_client.cli.page_ranges import page_indices
 from api_client.cli.progress import progress_bar
 from api_client.cli.report import Form, Report
 from api_client.cli.run import Run, Settings
+from api_client.cli.server_commands import DEAD, KEYS, MODELS
 from api_client.client import Client
 from api_client.contracts import READ_PAGES, RECOGNIZE_TEXT, ImageRef, Priority, TaskSpec
 from api_client.errors import CallerError, PaddlewheelError
@@ -330,37 +330,5 @@ def _as_text(status: TaskStatus) -> str:
     return "\n".join(lines)
 
 
-@main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
-@click.argument("arguments", metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED)
-def models(arguments: tuple[str, ...]) -> None:
-    """List the models, show what is known of one, pull more, where the server is.
-
-    \b
-    Examples:
-      paddlewheel models list
-      paddlewheel models pull PP-OCRv5_server_rec
-    """
-    try:
-        server = importlib.import_module("workers.models.cli")
-    except ModuleNotFoundError as err:
-        where = "Models are managed where the server is: in its checkout or its image"
-        raise click.UsageError(f"{where} ({err}).") from err
-    server.models.main(arguments, prog_name="paddlewheel models")
-
-
-@main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
-@click.argument("arguments", metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED)
-def dead(arguments: tuple[str, ...]) -> None:
-    """Look after tasks that cost workers their lives, where the server is.
-
-    \b
-    Examples:
-      paddlewheel dead list
-      paddlewheel dead replay 12
-    """
-    try:
-        server = importlib.import_module("job_store.cli")
-    except ModuleNotFoundError as err:
-        where = "Dead letters are looked after where the server is: in its checkout or its image"
-        raise click.UsageError(f"{where} ({err}).") from err
-    server.dead.main(arguments, prog_name="paddlewheel dead")
+for _each in (MODELS, DEAD, KEYS):
+    main.add_command(_each)
