@@ -68,7 +68,8 @@ class NewBatchJob(Request):
     def checked_options(self) -> dict[str, Any]:
         """The options as the task takes them. Raises InvalidRequest for one that it does not know."""
         request = build_item(self.task, self.options, _NO_IMAGE)
-        return request.model_dump(mode="json", exclude={"image"}, exclude_defaults=True)
+        options: dict[str, Any] = request.model_dump(mode="json", exclude={"image"}, exclude_defaults=True)
+        return options
 
 
 class BatchStatus(BaseModel):

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from api_client.batch_jobs import RUN_SHARD
 from api_client.contracts import READ_PAGES, RECOGNIZE_TEXT, RECOGNIZE_TEXTS, TaskSpec
 from api_client.faces import (
     DETECT_FACES,
@@ -60,4 +61,7 @@ TASKS: Final[tuple[TaskSpec[Any, Any], ...]] = (
     EXPORT_GALLERY,
     IMPORT_GALLERY,
 )
-"""Every task that a worker knows."""
+"""Every task that callers enqueue."""
+
+SERVICE_TASKS: Final[tuple[TaskSpec[Any, Any], ...]] = (RUN_SHARD,)
+"""Those that a worker knows beside them, which the service enqueues for itself."""

@@ -1,4 +1,4 @@
-"""Batch jobs in Postgres: accepted, planned, run, finished; cancelled, resumed, and their failed lines again."""
+"""Batch jobs in Postgres: accepted, planned, run and finished, or stopped and taken up again."""
 
 import uuid
 from dataclasses import dataclass
@@ -70,12 +70,12 @@ class BatchJobs:
     ) -> list[BatchStatus]:
         """Jobs from the newest on, everybody's without `key_id`."""
         query = select(BATCH_JOBS).order_by(_J.created_at.desc()).limit(limit)
-        for condition, value in (
-            (_J.key_id == key_id, key_id),
-            (_J.state == state, state),
-            (_J.created_at < before, before),
-        ):
-            query = query.where(condition) if value is not None else query
+        if key_id is not None:
+            query = query.where(_J.key_id == key_id)
+        if state is not None:
+            query = query.where(_J.state == state)
+        if before is not None:
+            query = query.where(_J.created_at < before)
         with self._database.transaction() as connection:
             return [_status(connection, row) for row in connection.execute(query)]
 
@@ -108,8 +108,8 @@ class BatchJobs:
             row = _found(connection, job_id, key_id, lock=True)
             if row.state != "succeeded" or not row.failed_lines:
                 raise BatchJobState(
-                    f"Batch job {row.id} is {row.state} with {row.failed_lines} failed lines: only those of a "
-                    "finished job are done again."
+                    f"Batch job {row.id} is {row.state} with {row.failed_lines} failed lines: only those of "
+                    "a finished job are done again."
                 )
             self._reopen(connection, row, _S.failed_lines > 0)
             return _status(connection, _found(connection, job_id, key_id))
@@ -120,7 +120,7 @@ class BatchJobs:
         connection.execute(
             update(BATCH_SHARDS)
             .where(_S.job_id == row.id, shards)
-            .values(state="waiting", losses=0, failures=0, retry_at=None, task_id=None, finished_at=None)
+            .values(state="waiting", losses=0, failures=0, retry_at=None, error_code=None, task_id=None)
         )
         values = {"state": "running" if row.planned_at else "planning", "finished_at": None}
         cleared = {"error_code": None, "error_message": None}
@@ -163,9 +163,7 @@ class BatchJobs:
         """Forget the shards, whose parts are gone; the job's own row stays."""
         with self._database.transaction() as connection:
             connection.execute(delete(BATCH_SHARDS).where(_S.job_id == job_id))
-            connection.execute(
-                update(BATCH_JOBS).where(_J.id == job_id).values(parts_removed_at=func.now())
-            )
+            connection.execute(update(BATCH_JOBS).where(_J.id == job_id).values(parts_removed_at=func.now()))
 
 
 def _found(connection: Connection, job_id: str, key_id: str | None, *, lock: bool = False) -> Row[Any]:
@@ -228,4 +226,3 @@ def _pace(row: Row[Any], counts: Row[Any]) -> dict[str, float]:
 
 def _job(row: Row[Any]) -> BatchJob:
     return BatchJob(**{name: row._mapping[name] for name in BatchJob.__dataclass_fields__})
-

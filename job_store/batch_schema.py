@@ -82,4 +82,7 @@ BATCH_SHARDS = Table(
     CheckConstraint("state IN ('waiting', 'queued', 'running', 'done')", name="state"),
     CheckConstraint("state <> 'done' OR part IS NOT NULL", name="part"),
 )
-Index("batch_shards_job_id_state_first_line_idx", *(BATCH_SHARDS.c[n] for n in ("job_id", "state", "first_line")))
+Index(
+    "batch_shards_job_id_state_first_line_idx",
+    *(BATCH_SHARDS.c[n] for n in ("job_id", "state", "first_line")),
+)

@@ -82,7 +82,9 @@ class BatchShards:
         with self._database.transaction() as connection:
             wanted = _locked(connection, job_id) == "planning"
             if wanted and shards:
-                connection.execute(insert(BATCH_SHARDS), [{"job_id": job_id, **vars(each)} for each in shards])
+                connection.execute(
+                    insert(BATCH_SHARDS), [{"job_id": job_id, **vars(each)} for each in shards]
+                )
             return wanted
 
     def planned(self, job_id: str, lines: int) -> None:
@@ -92,7 +94,7 @@ class BatchShards:
             connection.execute(change.values(state="running", lines=lines, planned_at=func.now()))
 
     def next_for_queue(self, job_id: str, window: int) -> list[tuple[int, str]]:
-        """First line and new task id of as many waiting shards as the window has room for, noted as queued."""
+        """First lines and new task ids of waiting shards, as many as the window has room for, now queued."""
         busy = select(func.count()).where(_S.job_id == job_id, _S.state.in_(("queued", "running")))
         ready = (_S.state == "waiting") & (_S.retry_at.is_(None) | (_S.retry_at <= func.now()))
         with self._database.transaction() as connection:
@@ -144,12 +146,14 @@ class BatchShards:
                 _count_redone(connection, job_id, sum(lost))
             return len(lost)
 
-    def failure(self, job_id: str, most: int) -> PaddlewheelError | None:
-        """The error of a shard that has failed more often than this, if there is one."""
-        query = select(_S.error_code, _S.error_message).where(_S.job_id == job_id, _S.failures > most)
+    def worst_failure(self, job_id: str) -> tuple[int, PaddlewheelError] | None:
+        """How often the shard that failed most often did so, and its last error."""
+        query = select(_S.failures, _S.error_code, _S.error_message).where(
+            _S.job_id == job_id, _S.state != "done", _S.error_code.is_not(None)
+        )
         with self._database.transaction() as connection:
-            row = connection.execute(query.limit(1)).first()
-        return error_from(row.error_code, row.error_message) if row else None
+            row = connection.execute(query.order_by(_S.failures.desc()).limit(1)).first()
+        return (row.failures, error_from(row.error_code, row.error_message)) if row else None
 
     def all_done(self, job_id: str) -> bool:
         """Whether no shard is left."""
@@ -247,7 +251,9 @@ class BatchShards:
         mine = (_S.job_id == job_id, _S.first_line == claimed.plan.first_line, _S.state == "running")
         with self._database.transaction() as connection:
             if connection.execute(delete(BATCH_SHARDS).where(*mine)).rowcount:
-                connection.execute(insert(BATCH_SHARDS), [{"job_id": job_id, **vars(each)} for each in pieces])
+                connection.execute(
+                    insert(BATCH_SHARDS), [{"job_id": job_id, **vars(each)} for each in pieces]
+                )
 
 
 def _mine(claimed: ClaimedShard) -> Any:
@@ -269,9 +275,7 @@ def _count_redone(connection: Connection, job_id: str, lines: int) -> None:
 
 
 def _part_of(row: Row[Any]) -> Part:
-    return Part(
-        name=row.part, bytes=row.part_bytes, digest=row.part_digest, failed_lines=row.failed_lines
-    )
+    return Part(name=row.part, bytes=row.part_bytes, digest=row.part_digest, failed_lines=row.failed_lines)
 
 
 def _from_now(seconds: float) -> Any:

@@ -2,5 +2,5 @@
 
 from typing import Final
 
-MODULES: Final = ("tasks.faces", "tasks.galleries", "tasks.images", "tasks.text")
+MODULES: Final = ("tasks.batch_jobs", "tasks.faces", "tasks.galleries", "tasks.images", "tasks.text")
 """The modules that a worker loads."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from api_client.batch_jobs import RanShard, RunShard
 from api_client.contracts import Outcome, ReadPages, RecognizedTexts, RecognizeText, RecognizeTexts
 from api_client.errors import PaddlewheelError
 from api_client.faces import (
@@ -141,6 +142,13 @@ class Galleries(Protocol):
         """A new gallery out of PaddleX's folder."""
 
 
+class BatchJobs(Protocol):
+    """Does the shards of batch jobs."""
+
+    def run(self, request: RunShard, task: TaskContext) -> RanShard:
+        """One shard, unless it is done or somebody else's."""
+
+
 class Cancellations(Protocol):
     """Which tasks are no longer wanted."""
 
@@ -182,6 +190,10 @@ class Resources(Protocol):
     @property
     def galleries(self) -> Galleries:
         """Galleries of faces and of pictures."""
+
+    @property
+    def batch_jobs(self) -> BatchJobs:
+        """Batch jobs."""
 
     @property
     def cancellations(self) -> Cancellations:

@@ -15,6 +15,9 @@ from index_store.store import GalleryStore
 from job_store.database import Database
 from job_store.dead_letters import DeadLetters
 from job_store.letter_box import LetterBox
+from workers.batch_jobs.keeping import BatchKeeper, NoBatchJobs
+from workers.batch_jobs.lent_blobs import LentBlobs
+from workers.batch_jobs.models import BatchModels
 from workers.batching import BatchingOptions, DynamicBatcher
 from workers.cancellations import RedisCancellations
 from workers.deliveries import CountedDeliveries
@@ -47,6 +50,7 @@ class WorkerResources:
         faces: BatchedFaces,
         pictures: BatchedPictures,
         galleries: StoredGalleries,
+        batch_jobs: BatchKeeper | NoBatchJobs,
         cancellations: RedisCancellations,
         deliveries: CountedDeliveries,
         hosts: Sequence[ModelHost],
@@ -56,6 +60,7 @@ class WorkerResources:
         self.faces = faces
         self.pictures = pictures
         self.galleries = galleries
+        self.batch_jobs = batch_jobs
         self.cancellations = cancellations
         self.deliveries = deliveries
         self._hosts = hosts
@@ -92,7 +97,9 @@ def _build(settings: Settings, loader: str, stack: ExitStack) -> WorkerResources
     ]
     batcher = DynamicBatcher(hosts, batching)
     stack.callback(batcher.close)
-    blobs = open_blob_store(settings.blob_url, ttl=settings.blob_ttl, max_bytes=settings.max_blob_bytes)
+    blobs = LentBlobs(
+        open_blob_store(settings.blob_url, ttl=settings.blob_ttl, max_bytes=settings.max_blob_bytes)
+    )
     stack.callback(blobs.close)
     cancellations = RedisCancellations(connect(settings.result_url))
     stack.callback(cancellations.close)
@@ -112,7 +119,10 @@ def _build(settings: Settings, loader: str, stack: ExitStack) -> WorkerResources
     )
     reader = BatchedTextReader(text, batcher, lines, pages)
     faces, pictures, galleries = _seeing(settings, models, batcher, pages, ServingNotes(served), stack)
-    return WorkerResources(reader, faces, pictures, galleries, cancellations, deliveries, hosts, stack)
+    batch_jobs = _batch_jobs(settings, BatchModels(reader, faces, pictures), blobs, stack)
+    return WorkerResources(
+        reader, faces, pictures, galleries, batch_jobs, cancellations, deliveries, hosts, stack
+    )
 
 
 def _seeing(
@@ -163,6 +173,17 @@ def _galleries(settings: Settings, policy: SealingPolicy, stack: ExitStack) -> G
     stack.callback(keeper.close)
     keeper.start()
     return keeper.store
+
+
+def _batch_jobs(
+    settings: Settings, models: BatchModels, blobs: LentBlobs, stack: ExitStack
+) -> BatchKeeper | NoBatchJobs:
+    """The batch jobs of the worker's database, if it has one."""
+    if not settings.database_url:
+        return NoBatchJobs()
+    keeper = BatchKeeper(settings, models, blobs)
+    stack.callback(keeper.close)
+    return keeper
 
 
 def host_config(

@@ -4,6 +4,7 @@ A field `max_batch_size` is the variable PADDLEWHEEL_MAX_BATCH_SIZE; lists are s
 docs/settings.md is written from the descriptions below.
 """
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from api_client.addresses import Addresses
-from api_client.environment import Name, Names, read_settings
+from api_client.environment import Name, Names, read_settings, split
 from workers.models.home import named_directories
 
+Networks = Annotated[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], BeforeValidator(split)]
 Directories = Annotated[Mapping[str, Path], BeforeValidator(named_directories)]
 
 _ROOT: Final = Path(__file__).parents[1]
@@ -96,6 +98,28 @@ class Settings(BaseModel):
         str(_ROOT / ".paddlewheel" / "exchange"),
         description="Folder or fsspec URL that galleries are imported from and exported to.",
     )
+    batch_roots: Names = Field(
+        (),
+        description="Folders and fsspec URLs that batch jobs read and write below; none for no such place.",
+    )
+    batch_shard_size: int = Field(100, ge=1, le=10_000, description="Lines of a batch job that are one task.")
+    batch_window: int = Field(
+        8, ge=1, le=1000, description="Tasks of a batch job that are under way at a time."
+    )
+    batch_keep: float = Field(
+        7 * 86_400,
+        gt=0,
+        description="Seconds that the parts of a stopped batch job, or one with failed lines, are kept.",
+    )
+    batch_url_inputs: bool = Field(
+        False, description="Whether the images of batch jobs may be fetched by their https address."
+    )
+    batch_url_hosts: Names = Field(
+        (), description="Hosts that they may come from; empty for all public ones."
+    )
+    batch_url_networks: Networks = Field((), description="Private networks that they may come from.")
+    batch_url_allow_http: bool = Field(False, description="Whether plain http addresses are fetched too.")
+
     device: Names = Field(("cpu",), min_length=1, description="cpu, gpu:0, or gpu:0,1 for a process on each.")
     engine: Literal["auto", "paddle", "openvino", "onnxruntime"] = Field(
         "auto",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from celery.exceptions import Reject
 
 from api_client.contracts import RECOGNIZE_TEXT, RECOGNIZE_TEXTS, RecognizedTexts
 from api_client.errors import (
@@ -22,7 +23,7 @@ from api_client.errors import (
     TaskCancelled,
     WorkerLost,
 )
-from api_client.known_tasks import TASKS
+from api_client.known_tasks import SERVICE_TASKS, TASKS
 from api_client.results import RecognizedText
 from tasks import MODULES
 from tasks import resources as installed
@@ -117,7 +118,9 @@ def run(app: Celery, request: object, **options: Any) -> Any:
 def test_every_contract_has_a_task_and_no_task_lacks_one() -> None:
     app = Celery("tasks", set_as_current=False, include=list(MODULES))
     app.loader.import_default_modules()
-    assert {spec.name for spec in TASKS} == {name for name in app.tasks if not name.startswith("celery.")}
+    assert {spec.name for spec in (*TASKS, *SERVICE_TASKS)} == {
+        name for name in app.tasks if not name.startswith("celery.")
+    }
 
 
 def test_a_body_is_an_ordinary_function(fakes: FakeResources) -> None:
@@ -220,6 +223,20 @@ def test_a_lost_connection_is_tried_again_and_in_the_end_told(
     assert isinstance(answer, PaddlewheelError)
     assert answer.code == "blob_store_unavailable"
     assert len(tries) == 6
+
+
+def test_a_task_that_cannot_be_sent_again_is_not_dropped(
+    app: Celery, fakes: FakeResources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsent(*_: object, **__: object) -> None:
+        raise Reject(ConnectionError("the broker is away too"), requeue=False)
+
+    fakes.text.error = BlobStoreUnavailable("away")
+    monkeypatch.setattr(app.tasks[RECOGNIZE_TEXT.name], "retry", unsent)
+    refused = app.tasks[RECOGNIZE_TEXT.name].apply(args=(REQUEST,))
+    assert refused.state == "REJECTED"
+    assert isinstance(refused.result, Reject)
+    assert refused.result.requeue
 
 
 @pytest.mark.parametrize("error", [ModelCrashed("dead"), ModelTimeout("late")])

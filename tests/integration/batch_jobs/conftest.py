@@ -1,0 +1,180 @@
+"""Batch jobs on a real Postgres and Valkey; the test itself is the worker that takes their messages."""
+
+import base64
+import json
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from redis import Redis
+
+from api_client import Client
+from api_client.batch_jobs import BatchStatus, NewBatchJob, RanShard, RunShard
+from api_client.blobs import open_blob_store
+from api_client.contracts import ItemError, Outcome
+from api_client.errors import PaddlewheelError
+from api_client.images import ClassifiedImage
+from index_store.migration import migrate
+from job_store.batch_jobs import BatchJobs
+from job_store.batch_shards import BatchShards
+from job_store.database import Database
+from job_store.locks import Lock
+from tasks.context import TaskContext
+from tests.conftest import RunningServer
+from workers.batch_jobs.conductor import Conductor
+from workers.batch_jobs.inputs import Inputs
+from workers.batch_jobs.leases import Leases
+from workers.batch_jobs.lent_blobs import LentBlobs
+from workers.batch_jobs.models import BatchModels
+from workers.batch_jobs.places import Roots
+from workers.batch_jobs.shards import ShardRunner
+
+LIST = "batch\x06\x166"
+Message = tuple[RunShard, str]
+
+
+class Pictures:
+    """Says of a picture what its bytes are, as the class's name; counts how often it was asked."""
+
+    def __init__(self, blobs: LentBlobs) -> None:
+        self._blobs = blobs
+        self.seen: Counter[str] = Counter()
+        self.error: PaddlewheelError | None = None
+
+    def classify_many(self, requests: Sequence[Any], task: TaskContext) -> tuple[Outcome[Any], ...]:
+        del task
+        return tuple(self._classify(request) for request in requests)
+
+    def _classify(self, request: Any) -> Outcome[Any]:
+        try:
+            if self.error is not None:
+                raise self.error
+            name = self._blobs.get(request.image).decode()
+        except PaddlewheelError as err:
+            return Outcome(error=ItemError(code=err.code, message=err.message))
+        self.seen[name] += 1
+        return Outcome(
+            result=ClassifiedImage(class_id=1, class_name=name, class_probs={name: request.top_k / 100_000})
+        )
+
+    extract_many = search_many = detect_many = embed_many = identify_many = classify_many
+
+
+class Bench:
+    """A conductor and a worker over the test's own database, driven step by step."""
+
+    def __init__(self, database_url: str, valkey: RunningServer, folder: Path) -> None:
+        self.folder = folder
+        self.redis = Redis.from_url(valkey.url)
+        self.redis.delete(LIST)
+        self.database = Database(database_url, max_connections=12)
+        self.jobs = BatchJobs(self.database)
+        self.shards = BatchShards(self.database)
+        self.client = Client(valkey.url)
+        self.blobs = LentBlobs(open_blob_store(valkey.url, ttl=600, max_bytes=1 << 20))
+        self.pictures = Pictures(self.blobs)
+        self.roots = Roots([str(folder), f"memory://{folder.name}"])
+        self.conductor = self.another_conductor()
+        self.leases = Leases(self.shards, 30.0)
+        service: Any = self.pictures
+        inputs = Inputs(self.roots, self.blobs, None, 1 << 20)
+        self.runner = ShardRunner(
+            self.shards,
+            self.leases,
+            BatchModels(service, service, service),
+            inputs,
+            self.roots,
+            self.blobs,
+        )
+
+    def another_conductor(self) -> Conductor:
+        lock = Lock(self.database, 7)
+        numbers = {"shard_size": 4, "window": 3, "keep": 3600.0}
+        return Conductor(self.jobs, self.shards, self.client, self.roots, lock, **numbers)  # type: ignore[arg-type]
+
+    def submit(self, *addresses: str, sink: str | None = None, **fields: Any) -> str:
+        """A job of a manifest in the folder; its id."""
+        manifest = self.folder / f"{uuid.uuid4().hex}.txt"
+        manifest.write_text("".join(f"{address}\n" for address in addresses))
+        job = NewBatchJob(manifest=str(manifest), sink=sink or str(self.folder / "result.txt"), **fields)
+        return self.jobs.submit(job).id
+
+    def images(self, count: int) -> list[str]:
+        """Addresses of so many images, whose bytes are `0`, `1` and so on."""
+        paths = [self.folder / f"image {number}.png" for number in range(count)]
+        for number, path in enumerate(paths):
+            path.write_text(str(number))
+        return [str(path) for path in paths]
+
+    def round(self) -> None:
+        """The conductor looks once, and what it began is done."""
+        assert self.conductor.round() in (True, False)
+        self.conductor.settle()
+
+    def messages(self) -> list[Message]:
+        """What has been enqueued since, taken out of the broker."""
+        found = []
+        while (raw := self.redis.rpop(LIST)) is not None:
+            envelope = json.loads(raw)  # type: ignore[arg-type]
+            ((request,), _, _) = json.loads(base64.b64decode(envelope["body"]))
+            found.append((RunShard.model_validate(request), envelope["headers"]["id"]))
+        return found
+
+    def work(self, message: Message) -> RanShard:
+        """Do what a worker does with a message."""
+        request, task_id = message
+        return self.runner.run(request, TaskContext(task_id=task_id, priority="bulk"))
+
+    def finish(self, job_id: str, rounds: int = 40) -> BatchStatus:
+        """Conduct and work until the job has ended."""
+        for _ in range(rounds):
+            self.round()
+            for message in self.messages():
+                self.work(message)
+            if (status := self.jobs.status(job_id)).ended:
+                return status
+        raise AssertionError(f"it did not end: {status}")
+
+    def result(self, name: str = "result.txt") -> list[str]:
+        return (self.folder / name).read_text().splitlines()
+
+    def close(self) -> None:
+        self.conductor.close()
+        self.redis.delete(LIST)
+        self.redis.close()
+        self.client.close()
+        self.blobs.close()
+        self.database.close()
+
+
+@pytest.fixture(scope="session")
+def batch_database(postgres: RunningServer) -> str:
+    name = f"batch_{uuid.uuid4().hex[:8]}"
+    connection = psycopg2.connect(postgres.url)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f'CREATE DATABASE "{name}"')
+    connection.close()
+    url = f"{postgres.url.rpartition('/')[0]}/{name}"
+    migrate(url)
+    return url
+
+
+@pytest.fixture
+def bench(batch_database: str, valkey: RunningServer, tmp_path: Path) -> Iterator[Bench]:
+    connection = psycopg2.connect(batch_database)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("DELETE FROM batch_jobs")
+    connection.close()
+    made = Bench(batch_database, valkey, tmp_path)
+    yield made
+    made.close()
+
+
+def fields(line: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(line.partition(", {")[2].join(("{", "")))
+    return found

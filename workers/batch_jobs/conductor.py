@@ -1,0 +1,181 @@
+"""Conducts all batch jobs: plans their shards, keeps a window of them with the broker, writes their sinks.
+
+However many workers run one, a lock in Postgres lets one at a time work; what it knows is in the database,
+so that the next goes on where it was killed.
+"""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import Final
+
+from api_client.batch_jobs import RUN_SHARD, RunShard
+from api_client.client import Client
+from api_client.errors import AddressRefused, CallerError, PaddlewheelError, SinkExists
+from api_client.requests import make_message
+from job_store.batch_jobs import BatchJob, BatchJobs
+from job_store.batch_shards import BatchShards
+from job_store.locks import Lock
+from workers.batch_jobs.manifest import plan_shards
+from workers.batch_jobs.places import Roots
+from workers.batch_jobs.shards import parts_folder
+from workers.batch_jobs.sink import write_sink
+
+LOST_AFTER: Final = 3.0
+"""Seconds that a queued shard may be unknown to the broker, or known as ended: it may be on its way."""
+
+PATIENCE: Final = 600.0
+"""Seconds after which a shard is queued once more whatever the result store says; a delivery too many does
+nothing."""
+
+TRIES: Final = 5
+"""How often a shard, a plan or a sink may fail by a fault of the service before its job does."""
+
+CHUNK: Final = 1 << 20
+PLANNED_AT_ONCE: Final = 500
+
+log = logging.getLogger(__name__)
+
+
+class Conductor:
+    """`shard_size` and `window` are for jobs that name none; parts are kept for `keep` seconds."""
+
+    def __init__(
+        self,
+        jobs: BatchJobs,
+        shards: BatchShards,
+        client: Client,
+        roots: Roots,
+        lock: Lock,
+        *,
+        shard_size: int,
+        window: int,
+        keep: float,
+    ) -> None:
+        self._jobs = jobs
+        self._shards = shards
+        self._client = client
+        self._roots = roots
+        self._lock = lock
+        self._shard_size = shard_size
+        self._window = window
+        self._keep = keep
+        # A long manifest or result of one job must not stop the others.
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="batch-files")
+        self._working: dict[str, Future[None]] = {}
+        self._tries: dict[str, int] = {}
+
+    def round(self) -> bool:
+        """Look at every job once; whether there is one. False where another process conducts."""
+        if not self._lock.take():
+            return False
+        active = self._jobs.active()
+        for job in active:
+            if job.state == "running":
+                self._run(job)
+            else:
+                self._in_background(job, self._plan if job.state == "planning" else self._finish)
+        for job in self._jobs.without_use(self._keep):
+            self._in_background(job, self._remove_parts)
+        return bool(active)
+
+    def close(self) -> None:
+        """Let another process conduct. A plan or a sink that is being written is left behind."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._lock.release()
+
+    def settle(self) -> None:
+        """Wait for what goes on in the background."""
+        for each in list(self._working.values()):
+            each.result()
+
+    def _run(self, job: BatchJob) -> None:
+        expired = self._shards.expired(job.id)
+        if expired:
+            log.warning("%d shards of batch job %s were lost with their worker", expired, job.id)
+        self._look_for_lost(job)
+        worst = self._shards.worst_failure(job.id)
+        if worst is not None and (isinstance(worst[1], CallerError) or worst[0] > TRIES):
+            self._fail(job, worst[1])
+        elif self._shards.all_done(job.id):
+            self._jobs.advance(job.id, "running", "finishing")
+        else:
+            self._enqueue(job)
+
+    def _enqueue(self, job: BatchJob) -> None:
+        due = self._shards.next_for_queue(job.id, job.window or self._window)
+        messages = [
+            make_message(RUN_SHARD, task_id, RunShard(job=job.id, shard=first), "bulk", None)
+            for first, task_id in due
+        ]
+        if messages:
+            self._client.run(self._client.as_async().publish(messages))
+
+    def _look_for_lost(self, job: BatchJob) -> None:
+        """Queued shards that the broker has forgotten, or whose task ended without taking them."""
+        queued = self._shards.queued_for(job.id, LOST_AFTER)
+        if not queued:
+            return
+        records = self._client.run(self._client.as_async().records([task_id for _, task_id, _ in queued]))
+        lost = [
+            (first, task_id)
+            for (first, task_id, seconds), record in zip(queued, records, strict=True)
+            if record is None or record.finished or seconds > PATIENCE
+        ]
+        if lost:
+            count = self._shards.not_queued(job.id, lost)
+            log.warning("%d shards of batch job %s were lost by the broker", count, job.id)
+
+    def _plan(self, job: BatchJob) -> None:
+        sink = self._roots.place(job.sink)
+        if not job.overwrite and sink.exists():
+            raise SinkExists(f"There is a file at {job.sink} already, which the job must not overwrite.")
+        if not self._shards.begin_plan(job.id):
+            return
+        shards = plan_shards(
+            self._roots.place(job.manifest).chunks(CHUNK), job.shard_size or self._shard_size
+        )
+        lines = 0
+        while some := list(islice(shards, PLANNED_AT_ONCE)):
+            if not self._shards.add(job.id, some):
+                return
+            lines = some[-1].first_line + some[-1].lines
+        self._shards.planned(job.id, lines)
+
+    def _finish(self, job: BatchJob) -> None:
+        self._jobs.succeed(job.id, write_sink(job, self._roots.place(job.sink), self._shards))
+
+    def _remove_parts(self, job: BatchJob) -> None:
+        try:
+            sink = self._roots.place(job.sink)
+        except AddressRefused:
+            # The roots are others now: what is left there is the operator's.
+            pass
+        else:
+            parts_folder(sink, job).remove()
+        self._jobs.parts_removed(job.id)
+
+    def _in_background(self, job: BatchJob, work: Callable[[BatchJob], None]) -> None:
+        going_on = self._working.get(job.id)
+        if going_on is None or going_on.done():
+            self._working = {key: each for key, each in self._working.items() if not each.done()}
+            self._working[job.id] = self._pool.submit(self._attempt, job, work)
+
+    def _attempt(self, job: BatchJob, work: Callable[[BatchJob], None]) -> None:
+        tries = self._tries.pop(job.id, 0) + 1
+        try:
+            work(job)
+        except PaddlewheelError as err:
+            log.warning("batch job %s: %s", job.id, err.message)
+            if isinstance(err, CallerError) or tries > TRIES:
+                self._fail(job, err)
+            else:
+                self._tries[job.id] = tries
+        except Exception:
+            log.exception("batch job %s failed unexpectedly", job.id)
+            self._tries[job.id] = tries
+
+    def _fail(self, job: BatchJob, err: PaddlewheelError) -> None:
+        if self._jobs.fail(job.id, err):
+            log.warning("batch job %s has failed: %s", job.id, err.message)

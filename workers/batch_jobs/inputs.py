@@ -1,0 +1,39 @@
+"""From the addresses of a manifest to what fetches their images."""
+
+import re
+from functools import partial
+from os import fsdecode
+from typing import Final
+
+from api_client.blobs import BlobStore
+from api_client.contracts import ImageRef
+from api_client.errors import AddressRefused
+from api_client.url_images import UrlFetcher
+from workers.batch_jobs.lent_blobs import Source
+from workers.batch_jobs.places import WEB, Place, Roots
+
+BLOB: Final = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class Inputs:
+    """`most` is how many bytes an image may have; without `urls` web addresses are refused."""
+
+    def __init__(self, roots: Roots, blobs: BlobStore, urls: UrlFetcher | None, most: int) -> None:
+        self._roots = roots
+        self._blobs = blobs
+        self._urls = urls
+        self._most = most
+
+    def source(self, address: bytes, manifest: Place) -> Source:
+        """What fetches the image of an address; it is looked at when it is fetched."""
+        return partial(self._fetch, fsdecode(address), manifest)
+
+    def _fetch(self, address: str, manifest: Place) -> bytes:
+        if BLOB.fullmatch(address):
+            return self._blobs.get(ImageRef(blob=address))
+        if address.partition("://")[0].lower() in WEB:
+            if self._urls is None:
+                raise AddressRefused("Web addresses are not fetched here: an operator has to allow them.")
+            return self._urls.fetch(address)
+        # One byte more than may be: the limits of images refuse it with the right words.
+        return self._roots.place(address, manifest).read(self._most)

@@ -1,0 +1,177 @@
+"""One shard of a batch job: its lines through the models, and what they became into a part file."""
+
+import hashlib
+import logging
+import secrets
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final
+
+from api_client.batch_jobs import RanShard, RunShard, build_item
+from api_client.contracts import ItemError
+from api_client.errors import (
+    AddressNotFound,
+    DatabaseUnavailable,
+    InternalError,
+    ManifestChanged,
+    PaddlewheelError,
+    TaskCancelled,
+    WorkerLost,
+)
+from job_store.batch_jobs import BatchJob
+from job_store.batch_shards import BatchShards, ClaimedShard, Part
+from tasks.context import TaskContext
+from workers.batch_jobs.inputs import Inputs
+from workers.batch_jobs.leases import Leases
+from workers.batch_jobs.lent_blobs import LentBlobs
+from workers.batch_jobs.lines import error_line, is_error, result_line
+from workers.batch_jobs.manifest import ManifestLine, digest_of, read_lines, split_shard
+from workers.batch_jobs.models import BatchModels
+from workers.batch_jobs.places import Place, Roots
+
+PORTION: Final = 32
+"""Images that wait for the models together."""
+
+LOSSES_BEFORE_SPLIT: Final = 2
+"""So many workers may be lost with a shard by bad luck; then its lines are tried in smaller company."""
+
+LOSSES_OF_A_LINE: Final = 3
+"""So many workers may be lost with one line alone; then it is given up."""
+
+PIECES: Final = 10
+
+log = logging.getLogger(__name__)
+
+
+def parts_folder(sink: Place, job: BatchJob) -> Place:
+    """Where the parts of a job are until its sink is written: beside it."""
+    return sink.beside(f".parts-{job.id}")
+
+
+class ShardRunner:
+    """Runs shards. A delivery too many costs a look into the database."""
+
+    def __init__(
+        self,
+        shards: BatchShards,
+        leases: Leases,
+        models: BatchModels,
+        inputs: Inputs,
+        roots: Roots,
+        blobs: LentBlobs,
+    ) -> None:
+        self._shards = shards
+        self._leases = leases
+        self._models = models
+        self._inputs = inputs
+        self._roots = roots
+        self._blobs = blobs
+
+    def run(self, request: RunShard, task: TaskContext) -> RanShard:
+        """Do a shard, unless it is done, somebody else's or unwanted. Raises DatabaseUnavailable."""
+        claimed = self._shards.claim(request.job, request.shard, task.task_id, self._leases.seconds)
+        if claimed is None:
+            return RanShard(state="skipped")
+        with self._leases.held(claimed):
+            try:
+                return self._ran(claimed, task)
+            except TaskCancelled:
+                self._shards.give_back(claimed, None)
+                return RanShard(state="skipped")
+            except DatabaseUnavailable:
+                raise
+            except PaddlewheelError as err:
+                log.warning("shard %d of batch job %s failed: %s", request.shard, request.job, err.message)
+                self._shards.give_back(claimed, err)
+                return RanShard(state="failed")
+            except Exception:
+                log.exception("shard %d of batch job %s failed unexpectedly", request.shard, request.job)
+                self._shards.give_back(claimed, InternalError("An unexpected error; a worker's log has it."))
+                return RanShard(state="failed")
+
+    def _ran(self, claimed: ClaimedShard, task: TaskContext) -> RanShard:
+        sink = self._roots.place(claimed.job.sink)
+        folder = parts_folder(sink, claimed.job)
+        if claimed.part is not None and claimed.losses >= LOSSES_BEFORE_SPLIT:
+            # Its failed lines cost workers: they stay failed.
+            self._shards.complete(claimed, claimed.part)
+            return RanShard(state="skipped")
+        manifest = self._roots.place(claimed.job.manifest)
+        lines = self._lines(claimed, manifest)
+        if claimed.part is None and len(lines) > 1 and claimed.losses >= LOSSES_BEFORE_SPLIT:
+            self._shards.split(claimed, split_shard(claimed.plan, lines, PIECES))
+            return RanShard(state="split")
+        addresses = [line.address for line in lines]
+        made = self._made(claimed, addresses, manifest, folder, task)
+        return self._completed(claimed, folder, made)
+
+    def _lines(self, claimed: ClaimedShard, manifest: Place) -> list[ManifestLine]:
+        plan = claimed.plan
+        data = manifest.read_range(plan.begin_byte, plan.end_byte)
+        lines = list(read_lines([data], plan.begin_byte))
+        if digest_of(line.address for line in lines) != plan.digest:
+            raise ManifestChanged(f"The manifest of batch job {claimed.job.id} is not what it was.")
+        return lines
+
+    def _made(
+        self,
+        claimed: ClaimedShard,
+        addresses: Sequence[bytes],
+        manifest: Place,
+        folder: Place,
+        task: TaskContext,
+    ) -> list[bytes]:
+        """The result lines of all addresses; those that did not fail before are taken over."""
+        made = self._made_before(claimed, folder) or [b""] * len(addresses)
+        if claimed.part is None and claimed.losses >= LOSSES_OF_A_LINE:
+            lost = WorkerLost(f"{claimed.losses} workers were lost while they worked on this image.")
+            return [error_line(each, ItemError(code=lost.code, message=lost.message)) for each in addresses]
+        rest = iter([place for place, line in enumerate(made) if not line])
+        while portion := list(islice(rest, PORTION)):
+            self._leases.check(claimed)
+            task.check()
+            chosen = [addresses[place] for place in portion]
+            for place, line in zip(portion, self._portion(claimed, chosen, manifest, task), strict=True):
+                made[place] = line
+        return made
+
+    def _made_before(self, claimed: ClaimedShard, folder: Place) -> list[bytes] | None:
+        if claimed.part is None:
+            return None
+        data = folder.beside(f"/{claimed.part.name}").read(claimed.part.bytes)
+        if hashlib.sha256(data).hexdigest() != claimed.part.digest:
+            raise AddressNotFound(
+                f"A part of batch job {claimed.job.id} is not what it was: submit it again."
+            )
+        return [b"" if is_error(line) else line for line in data.splitlines(keepends=True)]
+
+    def _portion(
+        self, claimed: ClaimedShard, addresses: Sequence[bytes], manifest: Place, task: TaskContext
+    ) -> list[bytes]:
+        job = claimed.job
+        with self._blobs.lent([self._inputs.source(each, manifest) for each in addresses]) as images:
+            requests = [build_item(job.task, job.options, image) for image in images]
+            answers = self._models.answers(job.task, requests, task)
+        return [
+            error_line(address, answer) if isinstance(answer, ItemError) else result_line(address, answer)
+            for address, answer in zip(addresses, answers, strict=True)
+        ]
+
+    def _completed(self, claimed: ClaimedShard, folder: Place, made: Sequence[bytes]) -> RanShard:
+        data = b"".join(made)
+        failed = sum(map(is_error, made))
+        part = Part(
+            # A name of its own: who comes second must not write over what the first has told of.
+            name=f"{claimed.plan.first_line:012d}-{secrets.token_hex(4)}.part",
+            bytes=len(data),
+            digest=hashlib.sha256(data).hexdigest(),
+            failed_lines=failed,
+        )
+        self._leases.check(claimed)
+        folder.beside(f"/{part.name}").write(data)
+        if not self._shards.complete(claimed, part):
+            folder.beside(f"/{part.name}").remove()
+            return RanShard(state="skipped")
+        if claimed.part is not None:
+            folder.beside(f"/{claimed.part.name}").remove()
+        return RanShard(state="done", lines=len(made), failed_lines=failed)

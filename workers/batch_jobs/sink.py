@@ -1,0 +1,69 @@
+"""The result file of a finished batch job: its parts in the order of the manifest, written once and whole."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from api_client.errors import AddressNotFound, PlaceUnavailable, SinkExists
+from job_store.batch_jobs import BatchJob
+from job_store.batch_shards import BatchShards, Part
+from workers.batch_jobs.places import Place
+from workers.batch_jobs.shards import parts_folder
+
+CHUNK: Final = 1 << 20
+
+
+def write_sink(job: BatchJob, sink: Place, shards: BatchShards) -> str:
+    """Put the parts together; the result's SHA-256 (hex). A writing that was cut short can be repeated.
+
+    Raises SinkExists, AddressNotFound for a part that is gone or damaged, PlaceUnavailable.
+    """
+    try:
+        with tempfile.TemporaryDirectory(dir=sink.scratch(), prefix=f".batch-{job.id}-") as scratch:
+            whole = Path(scratch) / "result"
+            digest = _joined(whole, parts_folder(sink, job), _parts(job, shards))
+            _publish(job, sink, whole, digest)
+    except OSError as err:
+        raise PlaceUnavailable(f"The result cannot be put together: {err.strerror or err}.") from err
+    return digest
+
+
+def _publish(job: BatchJob, sink: Place, whole: Path, digest: str) -> None:
+    # What the job itself wrote before its failed lines were done again may be replaced.
+    own = job.sink_digest is not None and _digest(sink) == job.sink_digest
+    if not sink.publish(whole, replace=job.overwrite or own) and _digest(sink) != digest:
+        raise SinkExists(f"There is a file at {job.sink} already, which the job must not overwrite.")
+
+
+def _joined(whole: Path, folder: Place, parts: Iterable[Part]) -> str:
+    digest = hashlib.sha256()
+    with whole.open("xb") as file:
+        for part in parts:
+            data = folder.beside(f"/{part.name}").read(part.bytes)
+            if hashlib.sha256(data).hexdigest() != part.digest:
+                raise AddressNotFound(f"The part {part.name} of the result is damaged: submit the job again.")
+            digest.update(data)
+            file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return digest.hexdigest()
+
+
+def _parts(job: BatchJob, shards: BatchShards) -> Iterator[Part]:
+    after = -1
+    while page := shards.parts(job.id, after):
+        yield from (part for _, part in page)
+        after = page[-1][0]
+
+
+def _digest(sink: Place) -> str | None:
+    digest = hashlib.sha256()
+    try:
+        for chunk in sink.chunks(CHUNK):
+            digest.update(chunk)
+    except AddressNotFound:
+        return None
+    return digest.hexdigest()
