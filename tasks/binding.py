@@ -83,7 +83,7 @@ def _again(task: Any, err: PaddlewheelError) -> Exception:
         later: Exception = task.retry(exc=err, countdown=pause, throw=False)
     except Reject as unsent:
         # The broker is away too. Celery would drop the message unanswered: it has to come again.
-        return Reject(unsent.reason, requeue=True)
+        return Reject(unsent, requeue=True)
     return later
 
 
