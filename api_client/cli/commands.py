@@ -16,7 +16,7 @@ from api_client.cli.page_ranges import page_indices
 from api_client.cli.progress import progress_bar
 from api_client.cli.report import Form, Report
 from api_client.cli.run import Run, Settings
-from api_client.cli.server_commands import DEAD, KEYS, MODELS
+from api_client.cli.server_commands import BATCH, DEAD, KEYS, MODELS
 from api_client.client import Client
 from api_client.contracts import READ_PAGES, RECOGNIZE_TEXT, ImageRef, Priority, TaskSpec
 from api_client.errors import CallerError, PaddlewheelError
@@ -330,5 +330,5 @@ def _as_text(status: TaskStatus) -> str:
     return "\n".join(lines)
 
 
-for _each in (MODELS, DEAD, KEYS):
+for _each in (MODELS, DEAD, KEYS, BATCH):
     main.add_command(_each)

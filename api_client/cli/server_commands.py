@@ -63,3 +63,16 @@ KEYS = server_command(
       paddlewheel keys revoke 3f2a9c81d0e4
     """,
 )
+
+BATCH = server_command(
+    "batch",
+    "job_store.batch_cli",
+    "Batch jobs are submitted",
+    """Run a task over a list of images and write the answers to a file, where the server is.
+
+    \b
+    Examples:
+      paddlewheel batch submit /data/filelist.txt /data/result.txt --watch
+      paddlewheel batch status 3f2a9c81d0e4b75a
+    """,
+)

@@ -38,6 +38,11 @@ class Service:
     url: str = field(repr=False)
     _stack: LocalStack = field(repr=False)
 
+    @property
+    def database_url(self) -> str:
+        """The database, where there is one."""
+        return self._stack.servers.database_url
+
     def workers(self) -> list[psutil.Process]:
         """The processes of this service's workers that live."""
         pids = [
