@@ -1,4 +1,4 @@
-# The image of a worker and of Flower. Build it with `docker compose build`; docker-compose.yml runs it.
+# The image of workers, the gateway and Flower. Build it with `docker compose build`; docker-compose.yml runs it.
 # VARIANT=gpu takes Paddle for CUDA from the index in PADDLE_GPU_INDEX, which the Paddle project publishes
 # for each CUDA version; every other package comes from the same lock file.
 ARG VARIANT=cpu
@@ -34,11 +34,12 @@ RUN /opt/venv/bin/python -m workers.models.install --home /opt/models
 
 FROM base
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent paddlewheel \
-    && install --directory --owner=10001 --group=10001 /galleries
+    && install --directory --owner=10001 --group=10001 /galleries /batch
 COPY --from=packages /opt/venv /opt/venv
 COPY --from=models /opt/models /opt/models
 WORKDIR /app
 COPY api_client api_client
+COPY gateway gateway
 COPY index_store index_store
 COPY job_store job_store
 COPY tasks tasks
@@ -49,6 +50,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PADDLEWHEEL_SEGMENT_URL=/galleries/segments \
     PADDLEWHEEL_SEGMENT_COPIES=/galleries/copies \
     PADDLEWHEEL_EXCHANGE_URL=/galleries/exchange \
+    PADDLEWHEEL_BATCH_ROOTS=/batch \
     PADDLEWHEEL_READY_FILE=/tmp/paddlewheel.ready \
     PADDLEWHEEL_LIVE_FILE=/tmp/paddlewheel.live
 USER 10001:10001

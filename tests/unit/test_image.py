@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from gateway.settings import GatewaySettings
 from local.servers import Servers
 from workers.settings import Settings
 
@@ -22,6 +23,9 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+SERVERS = ("valkey", "postgres")
+OURS = ("worker", "worker-index", "worker-gpu", "gateway", "flower")
+QUEUES = Settings.model_fields["queues"].default
 SECRETS = {"VALKEY_PASSWORD": "a1", "POSTGRES_PASSWORD": "b2", "FLOWER_PASSWORD": "c3"}
 KNOWN_KEYS = {
     "build", "cap_drop", "command", "depends_on", "deploy", "environment", "healthcheck", "image", "ports",
@@ -45,7 +49,11 @@ def last_stage() -> dict[str, list[str]]:
 
 
 def known_variables() -> set[str]:
-    names = {*Settings.model_fields, *(each.name for each in fields(Servers))}
+    names = {
+        *Settings.model_fields,
+        *GatewaySettings.model_fields,
+        *(each.name for each in fields(Servers)),
+    }
     return {f"PADDLEWHEEL_{name.upper()}" for name in names}
 
 
@@ -112,11 +120,24 @@ def test_every_variable_that_image_and_compose_set_is_a_setting() -> None:
     assert named <= known_variables()
 
 
-def test_the_stack_is_a_broker_a_database_workers_and_flower() -> None:
-    assert set(SERVICES) == {"valkey", "postgres", "worker", "worker-gpu", "flower"}
-    assert SERVICES["worker-gpu"]["profiles"] == ["gpu"]
+def test_the_stack_is_the_whole_system() -> None:
+    assert set(SERVICES) == {*SERVERS, *OURS}
     assert [name for name, service in SERVICES.items() if "profiles" in service] == ["worker-gpu"]
+    assert SERVICES["worker-gpu"]["profiles"] == ["gpu"]
     assert {key for service in SERVICES.values() for key in service} <= KNOWN_KEYS
+
+
+def test_every_queue_has_a_worker_on_the_cpu_and_models_may_have_a_gpu() -> None:
+    served = {
+        name: tuple(service["environment"]["PADDLEWHEEL_QUEUES"].split(","))
+        for name, service in SERVICES.items()
+        if name.startswith("worker")
+    }
+    assert served == {"worker": ("gpu",), "worker-gpu": ("gpu",), "worker-index": ("index", "batch")}
+    assert sorted({*served["worker"], *served["worker-index"]}) == sorted(QUEUES)
+    assert Settings.model_validate(
+        {"broker_url": "redis://valkey", "queues": served["worker-index"]}
+    ).queues == ("index", "batch")
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -131,14 +152,14 @@ def test_a_service_is_guarded_and_comes_back(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["valkey", "postgres", "flower"])
+@pytest.mark.parametrize("name", ["valkey", "postgres", "gateway", "flower"])
 def test_a_server_is_asked_for_its_health(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
     assert check["test"][0] in ("CMD", "CMD-SHELL")
     assert check["retries"] > 0
 
 
-@pytest.mark.parametrize("name", ["worker", "worker-gpu", "flower"])
+@pytest.mark.parametrize("name", OURS)
 def test_whoever_needs_a_server_waits_for_its_health(name: str) -> None:
     needed = SERVICES[name]["depends_on"]
     assert {server: each["condition"] for server, each in needed.items()} == {
@@ -148,10 +169,29 @@ def test_whoever_needs_a_server_waits_for_its_health(name: str) -> None:
     assert all("healthcheck" in SERVICES[server] for server in needed)
 
 
-def test_only_the_broker_and_flower_are_published_and_only_to_this_machine() -> None:
+def test_only_the_gateway_and_flower_are_reached_from_outside() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert set(published) == {"valkey", "flower"}
-    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+    assert published == {
+        "valkey": ["127.0.0.1:6379:6379"],
+        "gateway": ["${OUTSIDE_ADDRESS:-0.0.0.0}:8080:8080"],
+        "flower": ["${OUTSIDE_ADDRESS:-0.0.0.0}:5555:5555"],
+    }
+    assert not any("network_mode" in service for service in SERVICES.values())
+
+
+def test_nobody_asks_the_gateway_without_a_key() -> None:
+    named = SERVICES["gateway"]["environment"]
+    assert "PADDLEWHEEL_GATEWAY_ANONYMOUS_SCOPES" not in named
+    assert GatewaySettings.model_fields["gateway_anonymous_scopes"].default == ()
+    assert named["PADDLEWHEEL_GATEWAY_HOST"] == "0.0.0.0"  # noqa: S104 - within its container
+
+
+def test_the_gateway_counts_as_healthy_when_it_could_answer_requests() -> None:
+    command = SERVICES["gateway"]["healthcheck"]["test"]
+    address = re.search(r"http://127\.0\.0\.1:(\d+)(/\w+)", command[-1])
+    assert address is not None
+    port = GatewaySettings.model_fields["gateway_port"].default
+    assert (int(address[1]), address[2]) == (port, "/ready")
 
 
 def test_no_password_is_written_down_and_none_is_optional() -> None:
@@ -162,7 +202,7 @@ def test_no_password_is_written_down_and_none_is_optional() -> None:
     required = set(re.findall(r"\$\{(\w+):\?[^}]+\}", COMPOSE_TEXT))
     assert required == set(SECRETS)
     asked_for = set(re.findall(r"\$\{(\w+)", COMPOSE_TEXT))
-    assert asked_for == required | {"PADDLE_GPU_INDEX"}
+    assert asked_for == required | {"PADDLE_GPU_INDEX", "OUTSIDE_ADDRESS", "WEBHOOK_SECRET"}
     example = (ROOT / ".env.example").read_text()
     assert set(re.findall(r"^(\w+)=$", example, re.MULTILINE)) == asked_for
 
@@ -170,6 +210,10 @@ def test_no_password_is_written_down_and_none_is_optional() -> None:
 def test_no_password_becomes_an_argument() -> None:
     for service in SERVICES.values():
         assert "${" not in json.dumps([service.get("command"), service.get("healthcheck")])
+
+
+def test_the_gateway_runs_its_module() -> None:
+    assert importlib.util.find_spec(runs_as_module(SERVICES["gateway"]["command"])) is not None
 
 
 def test_flower_runs_the_workers_app() -> None:
@@ -181,7 +225,17 @@ def test_flower_runs_the_workers_app() -> None:
 
 def test_data_lives_in_volumes_that_are_declared() -> None:
     mounted = {each.split(":")[0] for service in SERVICES.values() for each in service.get("volumes", [])}
-    assert mounted == set(COMPOSE["volumes"]) == {"valkey-data", "postgres-data", "gallery-data"}
+    assert (
+        mounted
+        == set(COMPOSE["volumes"])
+        == {
+            "valkey-data",
+            "postgres-data",
+            "gallery-data",
+            "batch-data",
+        }
+    )
+    assert not any(SERVICES[name]["volumes"] for name in ("gateway", "flower"))
 
 
 def test_valkey_keeps_everything_and_evicts_nothing() -> None:
