@@ -8,7 +8,7 @@ is being made anew, so outstanding records are also read again from time to time
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from api_client.connection import broker_errors
@@ -23,6 +23,7 @@ RE_READ_INTERVAL: Final = 5.0
 
 RECONNECT_PAUSE: Final = 0.2
 _CHUNK: Final = 500
+_TRIES: Final = 5
 
 
 class ResultReader:
@@ -77,9 +78,9 @@ class ResultReader:
                 future.cancel()
             unwanted.append(RESULT_KEY.format(task_id))
         if unwanted and self._pubsub is not None:
-            with contextlib.suppress(BrokerUnavailable), broker_errors():
+            with contextlib.suppress(BrokerUnavailable):
                 async with self._lock:
-                    await self._pubsub.unsubscribe(*unwanted)
+                    await self._tell(self._pubsub.unsubscribe, *unwanted)
 
     async def close(self) -> None:
         """Stop reading; waiters are cancelled."""
@@ -98,16 +99,29 @@ class ResultReader:
     async def _subscribe(self, ids: list[str]) -> None:
         if not ids:
             return
-        with broker_errors():
-            async with self._lock:
-                if self._pubsub is None:
-                    self._pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
-                    # A channel of our own keeps the connection subscribed while nobody waits.
-                    await self._pubsub.subscribe(f"paddlewheel:client:{uuid.uuid4()}")
-                for keys in _portions(ids):
-                    await self._pubsub.subscribe(*keys)
+        async with self._lock:
+            if self._pubsub is None:
+                self._pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
+                # A channel of our own keeps the connection subscribed while nobody waits.
+                await self._tell(self._pubsub.subscribe, f"paddlewheel:client:{uuid.uuid4()}")
+            for keys in _portions(ids):
+                await self._tell(self._pubsub.subscribe, *keys)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._listen())
+
+    async def _tell(self, command: Callable[..., Awaitable[Any]], *channels: str) -> None:
+        """Subscribe or unsubscribe beside the listener, which may be connecting anew at that moment."""
+        for left in reversed(range(_TRIES)):
+            try:
+                with broker_errors():
+                    await command(*channels)
+            except AttributeError as err:
+                # redis-py takes the connection's writer away before it has another one.
+                if not left:
+                    raise BrokerUnavailable("The connection to the broker was lost.") from err
+                await asyncio.sleep(RECONNECT_PAUSE)
+            else:
+                return
 
     async def _listen(self) -> None:
         while not self._closed:
