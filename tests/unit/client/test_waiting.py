@@ -29,6 +29,7 @@ class LostPubSub:
 
     async def get_message(self, timeout: float) -> Any:
         del timeout
+        self._lose()
         return await self.messages.get()
 
     async def aclose(self) -> None:
