@@ -132,7 +132,7 @@ class ResultReader:
                     await self._read(self._outstanding())
                 elif isinstance(message.get("data"), bytes):
                     self._resolve(message["data"])
-            except (BrokerUnavailable, AttributeError):  # as in _tell: nobody must wait for a reader that died
+            except (BrokerUnavailable, AttributeError):  # the latter as in `_tell`
                 await asyncio.sleep(RECONNECT_PAUSE)
                 await self._reconnect()
 
