@@ -2,8 +2,9 @@
 
 import logging
 import random
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from celery import shared_task
@@ -19,7 +20,7 @@ from api_client.errors import (
     InvalidRequest,
     PaddlewheelError,
 )
-from api_client.messages import DEADLINE_HEADER, ENQUEUED_AT_HEADER, PRIORITIES
+from api_client.messages import DEADLINE_HEADER, ENQUEUED_AT_HEADER, PRIORITIES, REQUEST_ID_HEADER
 from api_client.requests import explain
 from tasks.context import TaskContext
 from tasks.delivery import FATAL, Delivery, fatal_items
@@ -31,6 +32,8 @@ ResultT = TypeVar("ResultT", bound=BaseModel)
 RETRIES: Final = 5
 RETRY_SECONDS: Final = 0.5
 """A lost connection is tried again after about 0.5, 1, 2, 4 and 8 seconds; bad input never."""
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +64,10 @@ def task(
             except (BlobStoreUnavailable, DatabaseUnavailable) as err:
                 raise _again(self, err) from err
             except PaddlewheelError as err:
-                log.info("%s[%s] error[%s]: %s", spec.name, self.request.id, err.code, err.message)
+                log.info("%s[%s] error[%s]: %s", spec.name, _named(self.request), err.code, err.message)
                 raise
             except Exception as err:
-                log.exception("task %s[%s] failed unexpectedly", spec.name, self.request.id)
+                log.exception("task %s[%s] failed unexpectedly", spec.name, _named(self.request))
                 raise InternalError(
                     f"An unexpected error; the worker's log has it under task {self.request.id}."
                 ) from err
@@ -110,7 +113,8 @@ def _answer(
             context.check()
         taken = (time.perf_counter() - began) * 1000
         waited = context.queue_ms or 0.0
-        log.info("%s[%s] %.0f ms, %.0f ms in the queue", delivery.name, context.task_id, taken, waited)
+        named = _with_request(context.task_id, context.request_id)
+        log.info("%s[%s] %.0f ms, %.0f ms in the queue", delivery.name, named, taken, waited)
         return answer.model_dump(mode="json")
 
 
@@ -144,11 +148,27 @@ def _context(request: Any, is_cancelled: Callable[[str], bool]) -> TaskContext:
     priority = (request.delivery_info or {}).get("priority") or 0
     return TaskContext(
         task_id=request.id,
+        request_id=_request_id(headers),
         priority="bulk" if priority >= PRIORITIES["bulk"] else "interactive",
         deadline=_number(headers.get(DEADLINE_HEADER)),
         queue_ms=None if enqueued_at is None else max(0.0, (time.time() - enqueued_at) * 1000),
         is_cancelled=is_cancelled,
     )
+
+
+def _named(request: Any) -> str:
+    """A delivery in the log: the task, and the request that it came of."""
+    return _with_request(request.id, _request_id(request.headers or {}))
+
+
+def _with_request(task_id: str, request_id: str) -> str:
+    return f"{task_id} of request {request_id}" if request_id else task_id
+
+
+def _request_id(headers: Mapping[str, Any]) -> str:
+    """What the producer wrote, unless it could deceive whoever reads the log."""
+    given = headers.get(REQUEST_ID_HEADER)
+    return given if isinstance(given, str) and _REQUEST_ID.fullmatch(given) else ""
 
 
 def _number(value: object) -> float | None:

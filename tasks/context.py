@@ -10,9 +10,13 @@ from api_client.errors import DeadlineExceeded, TaskCancelled
 
 @dataclass(frozen=True, kw_only=True)
 class TaskContext:
-    """One delivery of one task. `deadline` is seconds since the epoch, `queue_ms` the wait in the queue."""
+    """One delivery of one task. `deadline` is seconds since the epoch, `queue_ms` the wait in the queue.
+
+    `request_id` names the request that it came of, where its producer said so.
+    """
 
     task_id: str
+    request_id: str = ""
     priority: Priority = "interactive"
     deadline: float | None = None
     queue_ms: float | None = None

@@ -91,6 +91,7 @@ class FakeResources:
         self.faces: Any = None
         self.pictures: Any = None
         self.galleries: Any = None
+        self.batch_jobs: Any = None
         self.cancellations = FakeCancellations()
 
 
@@ -291,3 +292,28 @@ def test_of_many_items_only_those_that_kill_a_model_are_kept() -> None:
     assert fatal_items(delivery, request, answer(None, None, None, "image_corrupt")) is None
     single = RECOGNIZE_TEXT.request.model_validate(images[0])
     assert fatal_items(delivery, single, RecognizedText(rec_text="a", rec_score=1.0)) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "logged"),
+    [
+        ("order-7731-a", "ocr.recognize[t of request order-7731-a] "),
+        ("x\nERROR all is lost", "ocr.recognize[t] "),
+        (7, "ocr.recognize[t] "),
+        (None, "ocr.recognize[t] "),
+    ],
+)
+@pytest.mark.parametrize("error", [None, InvalidRequest("Wrong."), RuntimeError("broken")])
+def test_the_log_names_the_request_that_a_task_came_of(
+    app: Celery,
+    fakes: FakeResources,
+    caplog: pytest.LogCaptureFixture,
+    given: object,
+    logged: str,
+    error: Exception | None,
+) -> None:
+    fakes.text.error = error
+    caplog.set_level("INFO", logger="tasks.binding")
+    run(app, REQUEST, task_id="t", headers={"request_id": given})
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "tasks.binding"]
+    assert logged in line
