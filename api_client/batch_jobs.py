@@ -18,6 +18,8 @@ BatchJobId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 BatchState = Literal["planning", "running", "finishing", "succeeded", "failed", "cancelled"]
 Address = Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
+OptionName = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")]
+
 BATCH_TASKS: Final[dict[str, TaskSpec[Any, Any]]] = {
     spec.name: spec
     for spec in (
@@ -50,7 +52,7 @@ class NewBatchJob(Request):
     task: str = CLASSIFY_IMAGE.name
     manifest: Address
     sink: Address
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[OptionName, Any] = Field(default_factory=dict)
     shard_size: int | None = Field(default=None, ge=1, le=10_000)
     window: int | None = Field(default=None, ge=1, le=1000)
     overwrite: bool = False
@@ -68,7 +70,7 @@ class NewBatchJob(Request):
     def checked_options(self) -> dict[str, Any]:
         """The options as the task takes them. Raises InvalidRequest for one that it does not know."""
         request = build_item(self.task, self.options, _NO_IMAGE)
-        options: dict[str, Any] = request.model_dump(mode="json", exclude={"image"}, exclude_defaults=True)
+        options: dict[str, Any] = request.model_dump(mode="json", include=set(self.options))
         return options
 
 

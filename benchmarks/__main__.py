@@ -12,6 +12,7 @@ BENCHMARKS: Final = {
     "broker_restarts": "what it costs when the broker is killed and restarted under load",
     "crosstalk": "whether an answer ever reaches another caller, also while processes are killed",
     "faces": "whether people are told apart by their faces, aligned and cut out by their box",
+    "batch": "whether a long batch job's result is whole and in order, whatever is killed on the way",
     "galleries": "appends and searches beside raw FAISS, PaddleX's store, pgvector, usearch and hnswlib",
 }
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI
 
+from gateway.batch_api import batch_router
 from gateway.body_limit import BodyLimit
 from gateway.envelope import Health
 from gateway.galleries_api import galleries_router
@@ -42,6 +43,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.include_router(tasks_router())
     app.include_router(images_router())
     app.include_router(galleries_router())
+    app.include_router(batch_router())
 
     @app.get("/health", tags=["Operation"])
     async def health() -> Health:

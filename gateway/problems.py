@@ -12,6 +12,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from api_client.errors import (
+    BatchJobNotFound,
+    BatchJobState,
     BlobExpired,
     BlobNotFound,
     BlobTooLarge,
@@ -39,12 +41,14 @@ VERSIONED: Final = "/v1/"
 
 _STATUS: Final[Mapping[type[PaddlewheelError], int]] = {
     TaskNotFound: 404,
+    BatchJobNotFound: 404,
     GalleryNotFound: 404,
     OperationNotFound: 404,
     BlobNotFound: 404,
     BlobExpired: 410,
     BlobTooLarge: 413,
     GalleryExists: 409,
+    BatchJobState: 409,
     IdempotencyMismatch: 409,
     OperationMismatch: 409,
     TaskCancelled: 409,

@@ -27,6 +27,7 @@ from gateway.settings import GatewaySettings
 from gateway.sweeper import Sweeper
 from gateway.webhooks import WebhookSender
 from job_store.api_keys import ApiKeys
+from job_store.batch_jobs import BatchJobs
 from job_store.database import Database as JobDatabase
 from job_store.jobs import Job, Jobs
 from job_store.locks import Lock
@@ -53,6 +54,7 @@ class Gateway:
         keys: ApiKeys,
         indexes: IndexBook,
         jobs: Jobs,
+        batches: BatchJobs,
         hooks: WebhookSender,
     ) -> None:
         self.settings = settings
@@ -60,6 +62,7 @@ class Gateway:
         self.admission = admission
         self.rates = rates
         self.indexes = indexes
+        self.batches = batches
         self.desk = JobDesk(client, jobs)
         self._jobs = jobs
         self._hooks = hooks
@@ -143,6 +146,7 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
             settings,
             client,
             jobs=jobs,
+            batches=BatchJobs(database),
             hooks=hooks,
             admission=Admission(redis, settings.gateway_max_queue_age),
             rates=Rates(redis, settings.gateway_rate, settings.gateway_burst),

@@ -1,14 +1,16 @@
 """Batch jobs in Postgres: accepted, planned, run and finished, or stopped and taken up again."""
 
+import hashlib
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from api_client.batch_jobs import BatchState, BatchStatus, NewBatchJob
-from api_client.errors import BatchJobNotFound, BatchJobState, PaddlewheelError
+from api_client.errors import BatchJobNotFound, BatchJobState, IdempotencyMismatch, PaddlewheelError
 from job_store.batch_schema import BATCH_JOBS, BATCH_SHARDS
 from job_store.database import Database
 
@@ -43,17 +45,21 @@ class BatchJobs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def submit(self, job: NewBatchJob, key_id: str = "") -> BatchStatus:
-        """Accept a job; `key_id` is its owner's, empty for the operator's own. Raises InvalidRequest."""
-        values = {
-            **job.model_dump(exclude={"options"}),
-            "options": job.checked_options(),
-            "id": uuid.uuid4().hex[:16],
-            "key_id": key_id,
-        }
+    def submit(self, job: NewBatchJob, key_id: str = "", idempotency_key: str | None = None) -> BatchStatus:
+        """Accept a job; `key_id` is its owner's, empty for the operator's own.
+
+        The same idempotency key of the same owner is the same job. Raises InvalidRequest for options that
+        the task does not know, IdempotencyMismatch for a key that stands for another job.
+        """
+        wanted = {**job.model_dump(exclude={"options"}), "options": job.checked_options(), "key_id": key_id}
+        job_id = _id(key_id, idempotency_key)
+        adding = upsert(BATCH_JOBS).values(**wanted, id=job_id).on_conflict_do_nothing()
         with self._database.transaction() as connection:
-            connection.execute(insert(BATCH_JOBS).values(values))
-            return _status(connection, _found(connection, values["id"], key_id))
+            connection.execute(adding)
+            row = _found(connection, job_id, key_id)
+            if any(row._mapping[name] != value for name, value in wanted.items()):
+                raise IdempotencyMismatch("The idempotency key was used for another job: take a new one.")
+            return _status(connection, row)
 
     def status(self, job_id: str, key_id: str | None = None) -> BatchStatus:
         """How a job stands; with `key_id` only its owner's. Raises BatchJobNotFound."""
@@ -173,6 +179,12 @@ def _found(connection: Connection, job_id: str, key_id: str | None, *, lock: boo
     if row is None:
         raise BatchJobNotFound(f"There is no batch job {job_id[:40]}: 'paddlewheel batch list' shows them.")
     return row
+
+
+def _id(key_id: str, idempotency_key: str | None) -> str:
+    if idempotency_key is None:
+        return uuid.uuid4().hex[:16]
+    return hashlib.sha256(f"{key_id}\n{idempotency_key}".encode()).hexdigest()[:16]
 
 
 def _end(

@@ -1,0 +1,81 @@
+"""Batch jobs over HTTP: submit, look, cancel, take up again. The workers do them, and see to them alone."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from pydantic import AwareDatetime, BaseModel
+
+from api_client.batch_jobs import BatchJobId, BatchState, BatchStatus, NewBatchJob
+from gateway.keys import Caller, allowed
+from gateway.problems import PROBLEMS
+from gateway.services import Gateway, gateway
+from gateway.task_options import IdempotencyKey
+
+Service = Annotated[Gateway, Depends(gateway)]
+Owner = Annotated[Caller, Depends(allowed("jobs"))]
+Id = Annotated[BatchJobId, Path()]
+
+
+class BatchPage(BaseModel):
+    """Batch jobs, the newest first; `next` is the `before` of the page after this one."""
+
+    jobs: list[BatchStatus]
+    next: AwareDatetime | None = None
+
+
+def batch_router() -> APIRouter:
+    """All of /v1/batch-jobs."""
+    router = APIRouter(prefix="/v1/batch-jobs", tags=["Batch jobs"], responses=PROBLEMS)
+
+    @router.post("", status_code=202)
+    async def submit_batch_job(
+        request: NewBatchJob,
+        response: Response,
+        service: Service,
+        owner: Owner,
+        idempotency_key: IdempotencyKey = None,
+    ) -> BatchStatus:
+        """Submit a job: a manifest of addresses in, a result file out.
+
+        Both are addresses below the roots that the operator allows batch jobs to use.
+        """
+        found = await asyncio.to_thread(service.batches.submit, request, owner.key_id, idempotency_key)
+        response.headers["Location"] = f"/v1/batch-jobs/{found.id}"
+        return found
+
+    @router.get("")
+    async def list_batch_jobs(
+        service: Service,
+        owner: Owner,
+        state: BatchState | None = None,
+        before: AwareDatetime | None = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    ) -> BatchPage:
+        """Your own jobs, the newest first."""
+        found = await asyncio.to_thread(
+            service.batches.page, owner.key_id, state=state, before=before, limit=limit
+        )
+        return BatchPage(jobs=found, next=found[-1].created_at if len(found) == limit else None)
+
+    @router.get("/{job_id}")
+    async def show_batch_job(job_id: Id, service: Service, owner: Owner) -> BatchStatus:
+        """How a job stands: lines done and failed, rate and remaining time."""
+        return await asyncio.to_thread(service.batches.status, job_id, owner.key_id)
+
+    @router.post("/{job_id}/cancel")
+    async def cancel_batch_job(job_id: Id, service: Service, owner: Owner) -> BatchStatus:
+        """Stop a job; what is done of it is kept for a while. One that has ended stays as it is."""
+        return await asyncio.to_thread(service.batches.cancel, job_id, owner.key_id)
+
+    @router.post("/{job_id}/resume")
+    async def resume_batch_job(job_id: Id, service: Service, owner: Owner) -> BatchStatus:
+        """Go on with a job that was cancelled or has failed; finished lines are not done again."""
+        return await asyncio.to_thread(service.batches.resume, job_id, owner.key_id)
+
+    @router.post("/{job_id}/retry")
+    async def retry_batch_job(job_id: Id, service: Service, owner: Owner) -> BatchStatus:
+        """Do the failed lines of a finished job again, those alone, and write its result anew."""
+        return await asyncio.to_thread(service.batches.retry, job_id, owner.key_id)
+
+    return router
