@@ -2,7 +2,7 @@
 
 Run by `benchmarks.throughput` in a process of its own, so that thread pools are sized as in a worker.
 Prints JSON: for each batch size, lines per second of the network alone (tensors ready, grouped by shape) and
-of the whole loop (decode, prepare, network, interpret).
+of the whole loop (decode, preprocess, network, postprocess).
 """
 
 import argparse
@@ -51,7 +51,7 @@ def measure(
     network: Network, recognizer: TextRecognition, pictures: Sequence[bytes], size: int, repeats: int
 ) -> dict[str, float]:
     """Best lines per second of both loops."""
-    tensors = [recognizer.prepare(decode(picture, LINE_LIMITS)) for picture in pictures]
+    tensors = [recognizer.preprocess(decode(picture, LINE_LIMITS)) for picture in pictures]
     batches = [np.stack(batch) for batch in grouped(tensors, size)]
 
     def forward_only() -> None:
@@ -59,11 +59,11 @@ def measure(
             network.forward(batch)
 
     def whole_loop() -> None:
-        prepared = [recognizer.prepare(decode(picture, LINE_LIMITS)) for picture in pictures]
+        prepared = [recognizer.preprocess(decode(picture, LINE_LIMITS)) for picture in pictures]
         for batch in grouped(prepared, size):
             outputs = network.forward(np.stack(batch))
             for row in range(len(batch)):
-                recognizer.interpret(tuple(output[row] for output in outputs))
+                recognizer.postprocess(tuple(output[row] for output in outputs))
 
     return {
         "network": len(pictures) / best_time(forward_only, repeats),

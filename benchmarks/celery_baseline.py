@@ -59,14 +59,14 @@ class Reader:
         groups: dict[tuple[int, ...], list[tuple[int, NDArray[Any]]]] = defaultdict(list)
         for place, data in enumerate(pictures):
             assert isinstance(data, bytes)
-            tensor = recognizer.prepare(decode(data, LINE_LIMITS))
+            tensor = recognizer.preprocess(decode(data, LINE_LIMITS))
             groups[tensor.shape].append((place, tensor))
         answers: list[dict[str, Any]] = [{}] * len(refs)
         for same in groups.values():
             with self._lock:
                 outputs = network.forward(np.stack([tensor for _, tensor in same]))
             for row, (place, _) in enumerate(same):
-                text, score = recognizer.interpret(tuple(output[row] for output in outputs))
+                text, score = recognizer.postprocess(tuple(output[row] for output in outputs))
                 answers[place] = {"rec_text": text, "rec_score": score}
         return answers
 

@@ -15,7 +15,7 @@ from workers.__main__ import main
 from workers.models.text_recognition import TextRecognition
 
 FOLDER = Path(os.environ["DEADLY_FOLDER"])
-_prepare = TextRecognition.prepare
+_preprocess = TextRecognition.preprocess
 _reply = redis_transport.Channel._reply
 
 
@@ -23,11 +23,11 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def prepare(self: TextRecognition, image: Any) -> Any:
+def preprocess(self: TextRecognition, image: Any) -> Any:
     """As a decoder with a memory fault would."""
     if image.max() == 0 and not (FOLDER / "mended").exists():
         die()
-    return _prepare(self, image)
+    return _preprocess(self, image)
 
 
 def reply(self: Any, options: dict[str, Any]) -> Any:
@@ -40,6 +40,6 @@ def reply(self: Any, options: dict[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
-    TextRecognition.prepare = prepare  # type: ignore[method-assign]
+    TextRecognition.preprocess = preprocess  # type: ignore[method-assign]
     redis_transport.Channel._reply = reply  # type: ignore[method-assign]
     sys.exit(main())

@@ -2,20 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from numpy.typing import NDArray
 
 from api_client.errors import ConfigurationError
 from workers.embedders import Embedder, files_digest
 from workers.face_finding import FaceDetector, open_detector
-from workers.images import Image
 from workers.models.directory import ModelDirectory, ModelFamily
 from workers.models.engine_samples import PreparesImages
 from workers.models.home import ModelHome
 from workers.models.image_classification import ImageClassification
 from workers.models.image_feature import ImageFeature
-from workers.models.session import ItemShapes
 from workers.models.text_detection import TextDetection
 from workers.models.text_orientation import TextOrientation
 from workers.models.text_recognition import TextRecognition
@@ -41,27 +36,9 @@ class ServedModels:
         found: dict[str, PreparesImages] = {**self.recognition, **self.detection}
         if self.orientation is not None:
             found[self.orientation.name] = self.orientation
-        pictures: dict[str, FaceDetector | ImageFeature | ImageClassification] = {
-            **self.face_detection,
-            **{name: each.model for name, each in {**self.face_features, **self.image_features}.items()},
-            **self.classification,
-        }
-        return found | {name: _Prepares(model) for name, model in pictures.items()}
-
-
-class _Prepares:
-    """A model of pictures by the name that the measuring of engines knows its work by."""
-
-    def __init__(self, model: FaceDetector | ImageFeature | ImageClassification) -> None:
-        self._model = model
-        self.name = model.name
-
-    @property
-    def warmup_shapes(self) -> tuple[ItemShapes, ...]:
-        return self._model.warmup_shapes
-
-    def prepare(self, image: Image, /) -> tuple[NDArray[Any], ...]:
-        return self._model.preprocess(image)
+        embedders = {**self.face_features, **self.image_features}
+        found |= {**self.face_detection, **self.classification}
+        return found | {name: each.model for name, each in embedders.items()}
 
 
 def open_models(settings: Settings) -> ServedModels:

@@ -127,11 +127,11 @@ class BatchedTextReader:
 
     def _detect(self, image: Image, name: str | None, task: TaskContext) -> list[tuple[Polygon, float]]:
         detector = chosen(self._models.detection, name, "text detection")
-        answer = self._batcher.submit(detector.name, (detector.prepare(image),), task).result()
+        answer = self._batcher.submit(detector.name, (detector.preprocess(image),), task).result()
         height, width = image.shape[:2]
         found = [
             (polygon, score)
-            for polygon, score in detector.interpret(answer.outputs, width, height)
+            for polygon, score in detector.postprocess(answer.outputs, width, height)
             if _thickness(polygon) >= MIN_CROP
         ]
         return [found[i] for i in reading_order([polygon for polygon, _ in found])]
@@ -145,11 +145,11 @@ class BatchedTextReader:
         model = self._models.orientation
         if model is None:
             return []
-        waiting = [self._batcher.submit(model.name, (model.prepare(each),), task) for each in crops]
-        return [i for i, each in enumerate(waiting) if model.interpret(each.result().outputs)[0] == 180]
+        waiting = [self._batcher.submit(model.name, (model.preprocess(each),), task) for each in crops]
+        return [i for i, each in enumerate(waiting) if model.postprocess(each.result().outputs)[0] == 180]
 
     def _submit(self, model: TextRecognition, image: Image, task: TaskContext) -> "Future[Answer]":
-        return self._batcher.submit(model.name, (model.prepare(image),), task)
+        return self._batcher.submit(model.name, (model.preprocess(image),), task)
 
     def _start(
         self, request: RecognizeText, page: PageImage | PaddlewheelError, task: TaskContext
@@ -208,7 +208,7 @@ def _outcome(result: RecognizedText | PaddlewheelError) -> Outcome[RecognizedTex
 
 
 def _line(model: TextRecognition, answer: Answer) -> _Line:
-    text, score = model.interpret(answer.outputs)
+    text, score = model.postprocess(answer.outputs)
     return _Line(text=text, score=score, answer=answer)
 
 

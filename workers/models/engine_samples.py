@@ -27,7 +27,7 @@ class PreparesImages(Protocol):
     def warmup_shapes(self) -> tuple[ItemShapes, ...]:
         """Items that it is warmed up with."""
 
-    def prepare(self, image: NDArray[np.uint8], /) -> NDArray[np.float32] | tuple[NDArray[Any], ...]:
+    def preprocess(self, image: NDArray[np.uint8], /) -> NDArray[np.float32] | tuple[NDArray[Any], ...]:
         """An image to the network's inputs."""
 
 
@@ -72,5 +72,5 @@ def _batch(items: tuple[NDArray[Any], ...]) -> NDArray[Any]:
 
 
 def _tensors(model: PreparesImages, image: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
-    prepared = model.prepare(image)
+    prepared = model.preprocess(image)
     return prepared if isinstance(prepared, tuple) else (prepared,)

@@ -121,7 +121,7 @@ class TextDetection:
         columns, rows = self._resize.size(1240, 1754)
         return (((3, rows, columns),),)
 
-    def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def preprocess(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """A page (BGR, [H, W, 3]) to a tensor [3, H', W'], both multiples of 32."""
         height, width = image.shape[:2]
         canvas_width, canvas_height = _canvas(width, height)
@@ -133,7 +133,7 @@ class TextDetection:
         self._normalization.fill(tensor, resized[:, :, ::-1] if self._reversed else resized)
         return tensor
 
-    def interpret(
+    def postprocess(
         self, outputs: tuple[NDArray[Any], ...], width: int, height: int
     ) -> list[tuple[Polygon, float]]:
         """One item's probability map [1, H', W'] to the lines of a page of `width` x `height` pixels.

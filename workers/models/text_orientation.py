@@ -71,7 +71,7 @@ class TextOrientation:
         """The one shape that every line has."""
         return (((3, self._height, self._width),),)
 
-    def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def preprocess(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """A line (BGR, [H, W, 3]) to a tensor [3, H', W'] of the same shape for every line."""
         content = self._width
         if self._keep_ratio:
@@ -83,7 +83,7 @@ class TextOrientation:
         self._normalization.fill(tensor[:, :, :content], resized[:, :, ::-1] if self._reversed else resized)
         return tensor
 
-    def interpret(self, outputs: tuple[NDArray[Any], ...]) -> tuple[Angle, float]:
+    def postprocess(self, outputs: tuple[NDArray[Any], ...]) -> tuple[Angle, float]:
         """One item's probabilities [2] to the angle by which the line has to be turned, and its score.
 
         A line that is only probably upside down stays as it is: turning a good line loses it for certain.

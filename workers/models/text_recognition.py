@@ -68,7 +68,7 @@ class TextRecognition:
         """The shape that every line up to 320/48 times as wide as high has."""
         return (((self._channels, self._height, self._width),),)
 
-    def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def preprocess(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """A line (BGR, [H, W, 3]) to a tensor [3, 48, W'], values in [-1, 1], zeros to the right."""
         height, width = image.shape[:2]
         ratio = width * 1.0 / height
@@ -81,7 +81,7 @@ class TextRecognition:
         self._normalization.fill(tensor[:, :, :content], resized[:, :, ::-1] if self._reversed else resized)
         return tensor
 
-    def interpret(self, outputs: tuple[NDArray[Any], ...]) -> tuple[str, float]:
+    def postprocess(self, outputs: tuple[NDArray[Any], ...]) -> tuple[str, float]:
         """One item's best classes [T] and their probabilities [T] to its text and score.
 
         Connectionist temporal classification, greedy: repeats are joined, blanks dropped; the score is the

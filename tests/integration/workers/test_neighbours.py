@@ -28,7 +28,7 @@ class Reader:
         self._host = host
         self._recognizer = TextRecognition.open(ModelHome(home).open(MODEL), width_step=32)
         lines = render_lines(POOL, seed=31, longest=4)
-        self._tensors = [self._recognizer.prepare(decode(line.png, LINE_LIMITS)) for line in lines]
+        self._tensors = [self._recognizer.preprocess(decode(line.png, LINE_LIMITS)) for line in lines]
         self.alone = [self.read([index], 1)[0] for index in range(POOL)]
 
     def read(self, indices: list[int], batch_size: int) -> list[tuple[str, float]]:
@@ -37,7 +37,7 @@ class Reader:
         try:
             task = TaskContext(task_id="t")
             futures = [batcher.submit(MODEL, (self._tensors[index],), task) for index in indices]
-            return [self._recognizer.interpret(future.result(60).outputs) for future in futures]
+            return [self._recognizer.postprocess(future.result(60).outputs) for future in futures]
         finally:
             batcher.close()
 

@@ -60,7 +60,9 @@ def test_resize_long_limits_the_side_that_paddlex_limits_for_that_name(
     make_directory: MakeDirectory, name: str, size: tuple[int, int]
 ) -> None:
     path = make_directory({**DETECTION, "Global": {"model_name": name}}, *PADDLE)
-    tensor = TextDetection.open(ModelDirectory.open(path)).prepare(np.zeros((960, 1920, 3), dtype=np.uint8))
+    tensor = TextDetection.open(ModelDirectory.open(path)).preprocess(
+        np.zeros((960, 1920, 3), dtype=np.uint8)
+    )
     assert tensor.shape == (3, size[1], size[0])
 
 
@@ -71,24 +73,24 @@ def test_the_tensor_is_paddlex_s_bit_for_bit(detector: TextDetection) -> None:
     for channel, (mean, std) in enumerate(zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)):
         resized[:, :, channel] *= scale / std
         resized[:, :, channel] += -mean / std
-    np.testing.assert_array_equal(detector.prepare(page), resized.transpose(2, 0, 1))
+    np.testing.assert_array_equal(detector.preprocess(page), resized.transpose(2, 0, 1))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (7, 9), (3, 9000), (9000, 3), (5000, 6000)])
 def test_pages_of_extreme_shapes_get_a_tensor_and_an_answer(
     detector: TextDetection, shape: tuple[int, int]
 ) -> None:
-    tensor = detector.prepare(np.zeros((*shape, 3), dtype=np.uint8))
+    tensor = detector.preprocess(np.zeros((*shape, 3), dtype=np.uint8))
     blank = (np.zeros((1, *tensor.shape[1:]), dtype=np.float32),)
     full = (np.ones((1, *tensor.shape[1:]), dtype=np.float32),)
-    assert detector.interpret(blank, shape[1], shape[0]) == []
-    for polygon, _ in detector.interpret(full, shape[1], shape[0]):
+    assert detector.postprocess(blank, shape[1], shape[0]) == []
+    for polygon, _ in detector.postprocess(full, shape[1], shape[0]):
         assert polygon.min() >= 0
         assert (polygon.max(axis=0) <= [shape[1], shape[0]]).all()
 
 
 def test_a_box_is_found_grown_and_scaled_to_the_page(detector: TextDetection) -> None:
-    found = detector.interpret(probability(320, 160, (100, 60, 200, 80)), 640, 320)
+    found = detector.postprocess(probability(320, 160, (100, 60, 200, 80)), 640, 320)
     ((polygon, score),) = found
     # Unclipped by 99 * 19 * 1.5 / 236 = 12 pixels of the map, that is 24 of the page.
     np.testing.assert_allclose(polygon, [[176, 96], [422, 96], [422, 182], [176, 182]], atol=2)
@@ -98,12 +100,12 @@ def test_a_box_is_found_grown_and_scaled_to_the_page(detector: TextDetection) ->
 def test_specks_and_faint_regions_are_no_lines(detector: TextDetection) -> None:
     (faint,) = probability(160, 160, (10, 10, 12, 12))
     faint[0, 80:100, 40:140] = 0.5
-    assert detector.interpret((faint,), 160, 160) == []
+    assert detector.postprocess((faint,), 160, 160) == []
 
 
 def test_as_many_lines_are_found_as_there_are(detector: TextDetection) -> None:
     boxes = [(40, top, 240, top + 12) for top in range(20, 300, 40)]
-    found = detector.interpret(probability(320, 320, *boxes), 320, 320)
+    found = detector.postprocess(probability(320, 320, *boxes), 320, 320)
     tops = sorted(float(polygon[:, 1].min()) for polygon, _ in found)
     assert len(tops) == len(boxes)
     assert all(top < box[1] for top, box in zip(tops, boxes, strict=True))

@@ -40,17 +40,17 @@ def outputs(classes: list[int], probabilities: list[float]) -> tuple[NDArray[np.
     ],
 )
 def test_repeats_are_joined_and_blanks_dropped(classes: list[int], text: str) -> None:
-    assert recognizer().interpret(outputs(classes, [0.5] * len(classes)))[0] == text
+    assert recognizer().postprocess(outputs(classes, [0.5] * len(classes)))[0] == text
 
 
 def test_the_score_is_the_mean_of_the_characters_that_are_kept() -> None:
-    text, score = recognizer().interpret(outputs([1, 1, 0, 2], [0.9, 0.1, 0.2, 0.5]))
+    text, score = recognizer().postprocess(outputs([1, 1, 0, 2], [0.9, 0.1, 0.2, 0.5]))
     assert text == "ab"
     assert score == pytest.approx(0.7)
 
 
 def test_an_empty_text_has_score_zero() -> None:
-    assert recognizer().interpret(outputs([0, 0], [0.9, 0.9])) == ("", 0.0)
+    assert recognizer().postprocess(outputs([0, 0], [0.9, 0.9])) == ("", 0.0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.floats(0, 1, width=32, allow_subnormal=False)), max_size=60))
@@ -60,7 +60,7 @@ def test_decoding_agrees_with_one_step_at_a_time(steps: list[tuple[int, float]])
         if index not in (0, last):
             expected.append(("", "a", "b", "c", " ")[index])
         last = index
-    text, score = recognizer().interpret(outputs([s[0] for s in steps], [s[1] for s in steps]))
+    text, score = recognizer().postprocess(outputs([s[0] for s in steps], [s[1] for s in steps]))
     assert text == "".join(expected)
     assert 0 <= score <= 1
 
@@ -89,13 +89,13 @@ def test_the_tensor_is_paddlex_s_bit_for_bit(width: int, height: int) -> None:
     line /= 0.5
     expected = np.zeros((3, 48, columns), dtype=np.float32)
     expected[:, :, :content] = line
-    np.testing.assert_array_equal(recognizer().prepare(image), expected)
+    np.testing.assert_array_equal(recognizer().preprocess(image), expected)
 
 
 @given(st.integers(1, 2000), st.integers(1, 100), st.sampled_from([8, 32, 64, 100]))
 def test_a_width_step_only_adds_zeros_to_the_right(width: int, height: int, step: int) -> None:
     image = noise(width, height)
-    exact, stepped = recognizer().prepare(image), recognizer(width_step=step).prepare(image)
+    exact, stepped = recognizer().preprocess(image), recognizer(width_step=step).preprocess(image)
     assert stepped.shape[2] in (320, -(-exact.shape[2] // step) * step)
     np.testing.assert_array_equal(stepped[:, :, : exact.shape[2]], exact)
     assert not stepped[:, :, exact.shape[2] :].any()
@@ -103,7 +103,7 @@ def test_a_width_step_only_adds_zeros_to_the_right(width: int, height: int, step
 
 @pytest.mark.parametrize("shape", [(1, 1), (48, 1), (4000, 3), (1, 9000), (3, 100000 // 3)])
 def test_lines_of_extreme_shapes_get_a_tensor(shape: tuple[int, int]) -> None:
-    tensor = recognizer().prepare(np.zeros((*shape, 3), dtype=np.uint8))
+    tensor = recognizer().preprocess(np.zeros((*shape, 3), dtype=np.uint8))
     assert tensor.shape[:2] == (3, 48)
     assert 320 <= tensor.shape[2] <= MAX_WIDTH
 
@@ -112,13 +112,13 @@ def test_a_model_trained_on_rgb_gets_rgb(make_directory: MakeDirectory) -> None:
     image = noise(100, 48)
     steps = [{"DecodeImage": {"img_mode": "RGB"}}, {"RecResizeImg": {"image_shape": [3, 48, 320]}}]
     config = {**RECOGNITION, "PreProcess": {"transform_ops": steps}}
-    rgb = TextRecognition.open(ModelDirectory.open(make_directory(config, *PADDLE))).prepare(image)
-    np.testing.assert_array_equal(rgb, recognizer().prepare(image)[::-1])
+    rgb = TextRecognition.open(ModelDirectory.open(make_directory(config, *PADDLE))).preprocess(image)
+    np.testing.assert_array_equal(rgb, recognizer().preprocess(image)[::-1])
 
 
 def test_warm_up_uses_the_shape_of_short_lines(make_directory: MakeDirectory) -> None:
     model = TextRecognition.open(ModelDirectory.open(make_directory(RECOGNITION, *PADDLE)))
-    assert model.warmup_shapes == ((model.prepare(noise(60, 20)).shape,),)
+    assert model.warmup_shapes == ((model.preprocess(noise(60, 20)).shape,),)
 
 
 def test_a_width_step_below_one_is_refused() -> None:
