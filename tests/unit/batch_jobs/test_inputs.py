@@ -1,0 +1,132 @@
+"""From addresses to bytes: loans on top of the blob store, web addresses, roots."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api_client.blob_memory import MemoryBlobStore
+from api_client.errors import AddressNotFound, AddressRefused, BlobNotFound, ConfigurationError
+from workers.batch_jobs.inputs import Inputs
+from workers.batch_jobs.lent_blobs import FETCHED_AHEAD, LentBlobs
+from workers.batch_jobs.places import Roots
+
+
+@pytest.fixture
+def blobs() -> Any:
+    made = LentBlobs(MemoryBlobStore(ttl=60, max_bytes=1000))
+    yield made
+    made.close()
+
+
+def test_a_loan_is_a_blob_within_its_block_and_none_outside(blobs: LentBlobs) -> None:
+    stored = blobs.put(b"stored")
+    with blobs.lent([lambda: b"one", lambda: b"two"]) as (one, two):
+        assert blobs.get(two) == b"two"
+        assert blobs.get(one) == blobs.get(one) == b"one"
+        assert blobs.get(stored) == b"stored"
+        assert blobs.get_many([one, stored, two]) == [b"one", b"stored", b"two"]
+    with pytest.raises(BlobNotFound):
+        blobs.get(one)
+    (missing,) = blobs.get_many([two])
+    assert isinstance(missing, BlobNotFound)
+
+
+def test_what_cannot_be_fetched_fails_its_own_image(blobs: LentBlobs) -> None:
+    def fail() -> bytes:
+        raise AddressNotFound("gone")
+
+    with blobs.lent([fail, lambda: b"two"]) as (one, two):
+        with pytest.raises(AddressNotFound, match="gone"):
+            blobs.get(one)
+        first, second = blobs.get_many([one, two])
+        assert isinstance(first, AddressNotFound)
+        assert second == b"two"
+
+
+def test_only_a_few_images_are_held_ahead_of_the_one_that_is_wanted(blobs: LentBlobs) -> None:
+    fetched: list[int] = []
+    enough = threading.Semaphore(0)
+
+    def source(number: int) -> Any:
+        def fetch() -> bytes:
+            fetched.append(number)
+            enough.release()
+            return b"%d" % number
+
+        return fetch
+
+    with blobs.lent([source(number) for number in range(40)]) as refs:
+        assert blobs.get(refs[0]) == b"0"
+        for _ in range(FETCHED_AHEAD):
+            assert enough.acquire(timeout=10)
+        assert sorted(fetched) == list(range(FETCHED_AHEAD))
+        assert [blobs.get(ref) for ref in refs[1:]] == [b"%d" % number for number in range(1, 40)]
+    assert sorted(fetched) == list(range(40))
+
+
+class Web:
+    """Remembers what was asked for."""
+
+    asked: str | None = None
+
+    def fetch(self, url: str) -> bytes:
+        self.asked = url
+        return b"from the web"
+
+
+def test_web_addresses_are_fetched_only_where_that_is_allowed(blobs: LentBlobs, tmp_path: Path) -> None:
+    roots = Roots([str(tmp_path)])
+    manifest = roots.place(str(tmp_path / "list.txt"))
+    web: Any = Web()
+    allowed = Inputs(roots, blobs, web, 100)
+    assert allowed.source(b"https://example.org/a b.png", manifest)() == b"from the web"
+    assert web.asked == "https://example.org/a b.png"
+    with pytest.raises(AddressRefused, match="operator"):
+        Inputs(roots, blobs, None, 100).source(b"HTTPS://example.org/a.png", manifest)()
+
+
+def test_addresses_are_bytes_and_a_large_file_is_not_read_whole(blobs: LentBlobs, tmp_path: Path) -> None:
+    roots = Roots([str(tmp_path)])
+    manifest = roots.place(str(tmp_path / "list.txt"))
+    name = b"\xff no text.png"
+    Path(str(tmp_path), name.decode("utf-8", "surrogateescape")).write_bytes(b"x" * 500)
+    assert Inputs(roots, blobs, None, 100).source(name, manifest)() == b"x" * 101
+    stored = blobs.put(b"stored")
+    assert Inputs(roots, blobs, None, 100).source(stored.blob.encode(), manifest)() == b"stored"
+    with pytest.raises(BlobNotFound):
+        Inputs(roots, blobs, None, 100).source(b"sha256:" + b"0" * 64, manifest)()
+
+
+def test_a_root_is_a_whole_path_or_a_url(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="whole path"):
+        Roots(["images"])
+    with pytest.raises(ConfigurationError, match="nothing://x"):
+        Roots(["nothing://x"])
+    with pytest.raises(AddressRefused):
+        Roots([]).place(str(tmp_path / "a.png"))
+    with pytest.raises(AddressRefused):
+        Roots([str(tmp_path)]).place(f"{tmp_path}-2/a.png")
+    with pytest.raises(AddressRefused, match="NUL"):
+        Roots([str(tmp_path)]).place(f"file://{tmp_path}/a%00.png")
+
+
+def test_a_file_appears_whole_and_never_takes_anothers_place(tmp_path: Path) -> None:
+    place = Roots([str(tmp_path)]).place(str(tmp_path / "deep" / "file.txt"))
+    assert not place.exists()
+    place.write(b"one")
+    place.write(b"two")
+    assert place.read(2) == b"two"
+    assert [each.name for each in (tmp_path / "deep").iterdir()] == ["file.txt"]
+    source = tmp_path / "deep" / "source"
+    source.write_bytes(b"three")
+    assert not place.publish(source, replace=False)
+    assert place.read(10) == b"two"
+    assert place.publish(source, replace=True)
+    assert b"".join(place.chunks(2)) == b"three"
+    place.beside(".parts/1").write(b"part")
+    place.beside(".parts").remove()
+    place.beside(".parts").remove()
+    with pytest.raises(AddressNotFound):
+        place.beside(".parts/1").read(10)
