@@ -50,6 +50,13 @@ class Host(Protocol):
         """Try to become available again; waits a moment."""
 
 
+class BatchObserver(Protocol):
+    """Hears of every batch that was answered."""
+
+    def ran(self, model: str, waits: Sequence[float], seconds: float) -> None:
+        """`waits` of the items before the batch, `seconds` of the batch in the model."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BatchingOptions:
     """`max_wait_time` is in seconds; `max_pending` items may wait, then `submit` blocks.
@@ -104,8 +111,10 @@ class DynamicBatcher:
         options: BatchingOptions,
         *,
         clock: Callable[[], float] = time.monotonic,
+        observer: BatchObserver | None = None,
     ) -> None:
         self._options = options
+        self._observer = observer
         self._clock = clock
         self._ids = itertools.count(1)
         self._changed = threading.Condition()
@@ -255,6 +264,10 @@ class DynamicBatcher:
                     model_ms=done.model_ms,
                 )
                 item.future.set_result(answer)
+            if self._observer is not None:
+                self._observer.ran(
+                    batch[0].model, [taken - item.arrived for item in batch], done.model_ms / 1000
+                )
 
     def _lost(
         self, host: Host, slot: int, batch: list[_Item], err: HostLostError, *, innocent: int, crashes: int

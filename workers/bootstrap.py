@@ -29,6 +29,7 @@ from workers.gallery_keeping import GalleryKeeper
 from workers.gallery_search import GallerySearch
 from workers.images import LINE_LIMITS, PAGE_LIMITS, ImageLoader
 from workers.letter_filing import LetterFiling
+from workers.metrics import MetricsDoor, WorkerMetrics
 from workers.model_host import OPEN_NETWORK, HostConfig, HostedModel, ModelHost
 from workers.models.directory import ModelDirectory
 from workers.models.session import ItemShapes, SessionOptions
@@ -95,7 +96,7 @@ def _build(settings: Settings, loader: str, stack: ExitStack) -> WorkerResources
         _started(host_config(settings, models.directories, warm_up, options[device], loader), stack)
         for device in settings.devices
     ]
-    batcher = DynamicBatcher(hosts, batching)
+    batcher = DynamicBatcher(hosts, batching, observer=_metrics(settings, hosts, stack))
     stack.callback(batcher.close)
     blobs = LentBlobs(
         open_blob_store(settings.blob_url, ttl=settings.blob_ttl, max_bytes=settings.max_blob_bytes)
@@ -184,6 +185,18 @@ def _batch_jobs(
     keeper = BatchKeeper(settings, models, blobs)
     stack.callback(keeper.close)
     return keeper
+
+
+def _metrics(settings: Settings, hosts: Sequence[ModelHost], stack: ExitStack) -> WorkerMetrics | None:
+    """What is measured, served where a port is set."""
+    if not settings.metrics_port:
+        return None
+    metrics = WorkerMetrics()
+    metrics.watch(hosts)
+    stack.callback(MetricsDoor(metrics, settings.metrics_host, settings.metrics_port).close)
+    metrics.listen()
+    stack.callback(metrics.close)
+    return metrics
 
 
 def host_config(

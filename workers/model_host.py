@@ -138,6 +138,12 @@ class ModelHost:
         return child.pid if child else None
 
     @property
+    def resident_bytes(self) -> int:
+        """The process's own memory; 0 while there is none."""
+        child = self._child
+        return child.resident_bytes() if child else 0
+
+    @property
     def available(self) -> bool:
         """Whether there is a process; otherwise the next batch has to wait until one is started."""
         return self._child is not None

@@ -57,6 +57,11 @@ class Settings(BaseModel):
         120, gt=1, description="Seconds without a turn after which the worker counts as stuck."
     )
 
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="Port of Prometheus' metrics, on /metrics; 0 for none."
+    )
+    metrics_host: str = Field("127.0.0.1", description="The address that metrics are served on.")
+
     model_home: Path = Field(
         _ROOT / ".paddlewheel" / "models", description="The folder of model directories."
     )
