@@ -10,6 +10,8 @@ from api_client import RECOGNIZE_TEXT, Client
 from benchmarks.lines import render_lines
 from local.rendering import png
 from tests.acceptance.conftest import faulty_service, running_service
+from tests.named_lines import draw_named
+from tests.named_service import named_service
 
 
 def answered(redis: Redis, keys: list[str]) -> int:
@@ -35,6 +37,23 @@ def test_the_tasks_of_a_killed_worker_are_answered_by_another() -> None:
         assert [pending.result(60).rec_text for pending in pendings] == expected
         print(f"recovered in {time.monotonic() - began:.1f} s with a timeout of 4 s")
         assert service.workers() == [other]
+
+
+def test_the_tasks_of_two_killed_workers_are_answered_by_the_next_one() -> None:
+    with (
+        named_service(2, FAULTY_PACE="0.03", PADDLEWHEEL_VISIBILITY_TIMEOUT="4") as service,
+        Client(service.url) as client,
+    ):
+        refs = client.put_many([draw_named(number) for number in range(200)])
+        pendings = [client.enqueue(RECOGNIZE_TEXT, ref) for ref in refs]
+        next(client.as_completed(pendings, timeout=60))
+        began = time.monotonic()
+        for worker in service.workers:
+            worker.process.kill()
+            worker.process.wait()
+        service.start_worker().wait_ready()
+        assert [pending.result(60).rec_text for pending in pendings] == [str(number) for number in range(200)]
+        print(f"recovered in {time.monotonic() - began:.1f} s with a timeout of 4 s, the start included")
 
 
 def test_a_task_that_takes_longer_than_the_visibility_timeout_runs_once(tmp_path: Path) -> None:

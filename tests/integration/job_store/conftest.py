@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 from redis import Redis
 
-import job_store.batch_schema  # noqa: F401 - its tables belong to the metadata
+import job_store.batch_schema
 import job_store.http_schema  # noqa: F401 - its tables belong to the metadata
 from index_store.migration import migrate
 from job_store.database import Database
