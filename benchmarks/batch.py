@@ -1,11 +1,12 @@
 """Is the result of a long batch job whole, in order and each line once, whatever is killed on the way?
 
-    python -m benchmarks.batch [--lines N] [--kill-seconds S] [--seed S] [--workers N]
+    python -m benchmarks.batch [--lines N] [--kill-seconds S] [--seed S] [--workers N] [--model NAME]
 
 A manifest of small real pictures, over and over, is classified by two workers, of which one at a time is
 killed (-9) after a time of chance and started again. In the middle the broker is flushed. Every line of the
 result is compared with the answer to its picture; lines that were begun again are counted, and the memory of
-the workers is looked at all along.
+the workers is looked at all along. What is measured is the job and not the model, which is therefore a very
+small network unless --model names one of the model home.
 """
 
 import argparse
@@ -34,9 +35,13 @@ from local.checkout import CHECKOUT
 from local.rendering import png
 from local.stack import LocalStack
 from tests.sample_pictures import sample_pictures
+from tests.tiny_networks import make_networks
 
 SIDE: Final = 64
 """Pixels of a picture's sides: the job is what is measured here, not the decoder."""
+
+SMALL: Final = "classifier"
+"""A network of tests.tiny_networks."""
 
 SAMPLE_SECONDS: Final = 1.0
 REPORT_SECONDS: Final = 20.0
@@ -120,11 +125,16 @@ def faults(result: Path, addresses: Sequence[str], lines: int) -> list[str]:
 
 
 @contextmanager
-def _stack(folder: Path, workers: int) -> Iterator[LocalStack]:
+def _stack(folder: Path, workers: int, model: str) -> Iterator[LocalStack]:
+    home = folder / "models"
+    if model == SMALL:
+        make_networks(home)
     environment = {
-        "PADDLEWHEEL_MODEL_HOME": str(CHECKOUT / ".paddlewheel" / "models"),
+        "PADDLEWHEEL_MODEL_HOME": str(home if model == SMALL else CHECKOUT / ".paddlewheel" / "models"),
         "PADDLEWHEEL_LOG_LEVEL": "ERROR",
+        "PADDLEWHEEL_ENGINE": "paddle",
         **os.environ,
+        "PADDLEWHEEL_CLASSIFICATION_MODELS": model,
         "PADDLEWHEEL_BATCH_ROOTS": str(folder),
         "PADDLEWHEEL_SEGMENT_URL": str(folder / "segments"),
         "PADDLEWHEEL_VISIBILITY_TIMEOUT": "6",
@@ -133,9 +143,9 @@ def _stack(folder: Path, workers: int) -> Iterator[LocalStack]:
     environment |= {f"PADDLEWHEEL_{family}_MODELS": "none" for family in unused}
     environment["PADDLEWHEEL_ORIENTATION_MODEL"] = "none"
     services = {"valkey", "postgres", "worker"}
-    home = folder / "stack"
-    home.mkdir()
-    with LocalStack(home, services=services, workers=workers, environment=environment, ephemeral=True) as it:
+    place = folder / "stack"
+    place.mkdir()
+    with LocalStack(place, services=services, workers=workers, environment=environment, ephemeral=True) as it:
         yield it
 
 
@@ -177,11 +187,12 @@ def main() -> int:
     parser.add_argument("--lines", type=int, default=100_000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kill-seconds", type=float, default=20.0, help="mean time between two kills")
+    parser.add_argument("--model", default=SMALL)
     parser.add_argument("--seed", type=int, default=6)
     given = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="paddlewheel-") as folder,
-        _stack(Path(folder), given.workers) as stack,
+        _stack(Path(folder), given.workers, given.model) as stack,
     ):
         wrong = run(Path(folder), stack, given.lines, given.seed, given.kill_seconds)
     for each in wrong[:10]:
