@@ -1,5 +1,6 @@
 """Manifests as streams: lines, shards, and what is no manifest."""
 
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -70,3 +71,20 @@ def test_a_line_that_is_too_long_is_refused_before_it_fills_the_memory(end: byte
         list(read_lines([b"a\n" + b"x" * (MAX_ADDRESS + 1) + end]))
     with pytest.raises(ManifestInvalid, match="at byte 0 "):
         list(read_lines(endless()))
+
+
+def test_a_long_manifest_takes_no_more_memory_than_a_short_one() -> None:
+    def chunks(lines: int) -> Iterator[bytes]:
+        for start in range(0, lines, 1000):
+            yield b"".join(
+                b"oss://bucket/images/%09d.jpg\n" % number for number in range(start, start + 1000)
+            )
+
+    def peak(lines: int) -> int:
+        tracemalloc.start()
+        assert sum(shard.lines for shard in plan_shards(chunks(lines), 100)) == lines
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    assert peak(40_000) < 1.5 * peak(2000)
