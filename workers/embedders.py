@@ -73,9 +73,9 @@ def model_for(fingerprint: str | None, kind: GalleryKind, asked: str | None) -> 
     return bound.model
 
 
-def files_digest(directory: ModelDirectory) -> str:
-    """A digest of everything that decides a model's answers: its config and its weights."""
-    total = sha256()
+def files_digest(directory: ModelDirectory, *, flip: bool = False) -> str:
+    """A digest of everything that decides a model's answers: its config, its weights, and `flip`."""
+    total = sha256(b"flip" if flip else b"")
     for path in (directory.path / CONFIG, directory.graph, directory.params, directory.onnx):
         if path is not None:
             with path.open("rb") as file:

@@ -59,13 +59,15 @@ def open_models(settings: Settings) -> ServedModels:
     return ServedModels(
         directories=directories,
         recognition={
-            name: TextRecognition.open(directories[name], width_step=settings.width_step)
+            name: TextRecognition.open(
+                directories[name], width_step=settings.width_step, image_shape=settings.input_shape
+            )
             for name in settings.recognition_models
         },
         detection={name: TextDetection.open(directories[name]) for name in settings.detection_models},
         orientation=TextOrientation.open(directories[orientation[0]]) if orientation else None,
         face_detection={name: open_detector(directories[name]) for name in settings.face_detection_models},
-        face_features=_embedders(directories, settings.face_feature_models),
+        face_features=_embedders(directories, settings.face_feature_models, flip=settings.face_feature_flip),
         image_features=_embedders(directories, settings.image_feature_models),
         classification={
             name: ImageClassification.open(_of("image_classification", directories[name]))
@@ -80,11 +82,13 @@ def open_directories(settings: Settings, *names: str) -> dict[str, ModelDirector
     return {name: home.open(name) for name in names}
 
 
-def _embedders(directories: Mapping[str, ModelDirectory], names: tuple[str, ...]) -> dict[str, Embedder]:
+def _embedders(
+    directories: Mapping[str, ModelDirectory], names: tuple[str, ...], *, flip: bool = False
+) -> dict[str, Embedder]:
     return {
         name: Embedder(
-            model=ImageFeature.open(_of("image_feature", directories[name])),
-            digest=files_digest(directories[name]),
+            model=ImageFeature.open(_of("image_feature", directories[name]), flip=flip),
+            digest=files_digest(directories[name], flip=flip),
         )
         for name in names
     }

@@ -1,7 +1,7 @@
 """Every setting of a worker, read from the environment in this one place.
 
 A field `max_batch_size` is the variable PADDLEWHEEL_MAX_BATCH_SIZE; lists are separated by commas.
-docs/settings.md is written from the descriptions below.
+The table in docs/operating.md is written from the descriptions below.
 """
 
 import ipaddress
@@ -18,6 +18,14 @@ from workers.models.home import named_directories
 
 Networks = Annotated[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], BeforeValidator(split)]
 Directories = Annotated[Mapping[str, Path], BeforeValidator(named_directories)]
+Shape = Annotated[
+    tuple[
+        Annotated[int, Field(ge=3, le=3)],
+        Annotated[int, Field(ge=8, le=640)],
+        Annotated[int, Field(ge=8, le=3200)],
+    ],
+    BeforeValidator(split),
+]
 
 _ROOT: Final = Path(__file__).parents[1]
 
@@ -84,6 +92,9 @@ class Settings(BaseModel):
     face_feature_models: Names = Field(
         ("DlibFaceResNet",), description="Face embedders served, the first is the default; or none."
     )
+    face_feature_flip: bool = Field(
+        False, description="Whether the features of the mirrored face are added, as by PaddleX's flip."
+    )
     image_feature_models: Names = Field(
         ("EfficientNet-Lite0_feature",),
         description="Image embedders served, the first is the default; or none.",
@@ -138,6 +149,10 @@ class Settings(BaseModel):
     )
     cpu_threads: int = Field(
         0, ge=0, description="Threads of one model run; 0 means the cores divided by the processes."
+    )
+
+    input_shape: Shape | None = Field(
+        None, description="Text lines' channels, height, width, such as 3,48,320; by default the model's."
     )
 
     max_batch_size: int = Field(8, ge=1, le=256, description="Items that a model sees at a time.")

@@ -53,12 +53,21 @@ class TextRecognition:
         self._width_step = width_step
 
     @classmethod
-    def open(cls, directory: ModelDirectory, *, width_step: int = 1) -> "TextRecognition":
-        """Build it from inference.yml. Raises ModelUnavailable when the config lacks a part."""
+    def open(
+        cls,
+        directory: ModelDirectory,
+        *,
+        width_step: int = 1,
+        image_shape: tuple[int, int, int] | None = None,
+    ) -> "TextRecognition":
+        """Build it from inference.yml; `image_shape` (channels, height, width) replaces the one in there.
+
+        Raises ModelUnavailable when the config lacks a part.
+        """
         return cls(
             name=directory.name,
             characters=_dictionary(directory),
-            image_shape=_image_shape(directory),
+            image_shape=image_shape or _image_shape(directory),
             channel_order=directory.channel_order,
             width_step=width_step,
         )

@@ -116,6 +116,13 @@ def test_a_model_trained_on_rgb_gets_rgb(make_directory: MakeDirectory) -> None:
     np.testing.assert_array_equal(rgb, recognizer().preprocess(image)[::-1])
 
 
+def test_another_input_shape_takes_the_place_of_the_model_s(make_directory: MakeDirectory) -> None:
+    directory = ModelDirectory.open(make_directory(RECOGNITION, *PADDLE))
+    model = TextRecognition.open(directory, image_shape=(3, 32, 256))
+    assert model.preprocess(noise(48, 100)).shape == (3, 32, 256)
+    assert model.warmup_shapes == (((3, 32, 256),),)
+
+
 def test_warm_up_uses_the_shape_of_short_lines(make_directory: MakeDirectory) -> None:
     model = TextRecognition.open(ModelDirectory.open(make_directory(RECOGNITION, *PADDLE)))
     assert model.warmup_shapes == ((model.preprocess(noise(60, 20)).shape,),)

@@ -54,6 +54,7 @@ def test_a_digest_is_of_the_config_and_of_the_weights(tmp_path: Path) -> None:
         digests.add(files_digest(ModelDirectory.open(tmp_path)))
     assert len(digests) == 3
     assert files_digest(ModelDirectory.open(tmp_path)) in digests
+    assert files_digest(ModelDirectory.open(tmp_path), flip=True) not in digests
 
 
 def test_a_request_means_the_first_model_or_the_one_that_it_names() -> None:

@@ -41,6 +41,14 @@ def test_lists_are_separated_by_commas() -> None:
     assert settings.recognition_models == ("a", "b")
 
 
+def test_an_input_shape_is_three_numbers() -> None:
+    given = Settings.from_environment({**BROKER, "PADDLEWHEEL_INPUT_SHAPE": "3,32,256"})
+    assert given.input_shape == (3, 32, 256)
+    for wrong in ("48", "1,48,320", "3,0,320", "3,48,wide"):
+        with pytest.raises(ConfigurationError, match="PADDLEWHEEL_INPUT_SHAPE"):
+            Settings.from_environment({**BROKER, "PADDLEWHEEL_INPUT_SHAPE": wrong})
+
+
 def test_a_wrong_setting_is_named_as_the_operator_wrote_it() -> None:
     with pytest.raises(ConfigurationError, match="PADDLEWHEEL_MAX_BATCH_SIZE"):
         Settings.from_environment({**BROKER, "PADDLEWHEEL_MAX_BATCH_SIZE": "0"})
