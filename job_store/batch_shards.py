@@ -55,6 +55,7 @@ class ClaimedShard:
     plan: PlannedShard
     task_id: str
     losses: int
+    failures: int
     part: Part | None
 
     @property
@@ -196,6 +197,7 @@ class BatchShards:
                 plan=PlannedShard(**{n: row._mapping[n] for n in PlannedShard.__dataclass_fields__}),
                 task_id=task_id,
                 losses=losses,
+                failures=row.failures,
                 part=_part_of(row) if row.part is not None else None,
             )
 
@@ -248,19 +250,20 @@ class BatchShards:
     def split(self, claimed: ClaimedShard, pieces: Sequence[PlannedShard]) -> None:
         """Let smaller shards take its place, so that lines that kill workers stand alone."""
         job_id = claimed.job.id
-        mine = (_S.job_id == job_id, _S.first_line == claimed.plan.first_line, _S.state == "running")
         with self._database.transaction() as connection:
-            if connection.execute(delete(BATCH_SHARDS).where(*mine)).rowcount:
+            if connection.execute(delete(BATCH_SHARDS).where(*_held(claimed))).rowcount:
                 connection.execute(
                     insert(BATCH_SHARDS), [{"job_id": job_id, **vars(each)} for each in pieces]
                 )
 
 
 def _mine(claimed: ClaimedShard) -> Any:
+    return update(BATCH_SHARDS).where(*_held(claimed))
+
+
+def _held(claimed: ClaimedShard) -> tuple[Any, ...]:
     job_id, first_line, task_id = claimed.key
-    return update(BATCH_SHARDS).where(
-        _S.job_id == job_id, _S.first_line == first_line, _S.task_id == task_id, _S.state == "running"
-    )
+    return _S.job_id == job_id, _S.first_line == first_line, _S.task_id == task_id, _S.state == "running"
 
 
 def _locked(connection: Connection, job_id: str) -> str | None:

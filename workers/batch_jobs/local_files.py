@@ -1,6 +1,7 @@
 """A local file that batch jobs read or write. Every write appears whole or not at all."""
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -8,9 +9,15 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from api_client.errors import AddressNotFound, AddressRefused, PlaceUnavailable
+
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
+"""What a file system says that has no hard links, such as a bucket that is mounted."""
+
+_NO_FILES: Final = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO, errno.EINVAL})
+"""What is said of a name that no file can have, of a link that came since, of a socket."""
 
 
 class LocalFile:
@@ -69,6 +76,12 @@ class LocalFile:
                     self.path.hardlink_to(source)
                 except FileExistsError:
                     return False
+                except OSError as err:
+                    if err.errno not in _NO_LINKS:
+                        raise
+                    if self.path.exists():
+                        return False
+                    source.replace(self.path)
             _sync(self.path.parent)
         return True
 
@@ -106,6 +119,8 @@ def _told() -> Iterator[None]:
     except (PermissionError, IsADirectoryError) as err:
         raise AddressRefused("The path cannot be read or written by this worker.") from err
     except OSError as err:
+        if err.errno in _NO_FILES:
+            raise AddressRefused("The path is not that of a file.") from err
         raise PlaceUnavailable(f"A file cannot be read or written: {err.strerror or err}.") from err
 
 

@@ -51,6 +51,8 @@ NOBODYS: Final = (
 )
 """What is no image's fault: the shard is tried again, or the whole job is wrong."""
 
+STORES: Final = (BlobStoreUnavailable, PlaceUnavailable)
+
 Run = Callable[[Sequence[Any], TaskContext], Sequence[Outcome[Any]]]
 
 
@@ -71,11 +73,15 @@ class BatchModels:
         }
 
     def answers(
-        self, task: str, requests: Sequence[Any], context: TaskContext
+        self, task: str, requests: Sequence[Any], context: TaskContext, *, blame: bool = False
     ) -> list[dict[str, Any] | ItemError]:
-        """The fields of each image's line, or its error. Raises what is no image's fault."""
+        """The fields of each image's line, or its error. Raises what is no image's fault.
+
+        With `blame` a store that gives some of the images and not the others is the fault of those others.
+        """
         outcomes = self._runs[task](requests, context)
-        return [_answer(task, outcome) for outcome in outcomes]
+        blamed = blame and any(outcome.error is None for outcome in outcomes)
+        return [_answer(task, outcome, STORES if blamed else ()) for outcome in outcomes]
 
     def _recognized(self, requests: Sequence[Any], context: TaskContext) -> Sequence[Outcome[Any]]:
         return self._text.recognize_many(RecognizeTexts(items=tuple(requests)), context).items
@@ -90,11 +96,13 @@ class BatchModels:
             return Outcome(error=ItemError(code=err.code, message=err.message))
 
 
-def _answer(task: str, outcome: Outcome[Any]) -> dict[str, Any] | ItemError:
+def _answer(
+    task: str, outcome: Outcome[Any], blamed: tuple[type[PaddlewheelError], ...]
+) -> dict[str, Any] | ItemError:
     if outcome.error is None:
         return _fields(task, outcome.result)  # type: ignore[arg-type]  # one of the two is set
     err = error_from(outcome.error.code, outcome.error.message)
-    if isinstance(err, NOBODYS):
+    if isinstance(err, NOBODYS) and not isinstance(err, blamed):
         raise err
     return outcome.error
 

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import secrets
+import time
 from collections.abc import Sequence
 from itertools import islice
 from typing import Final
@@ -39,6 +40,12 @@ LOSSES_OF_A_LINE: Final = 3
 """So many workers may be lost with one line alone; then it is given up."""
 
 PIECES: Final = 10
+
+TRIES_BEFORE_BLAME: Final = 3
+"""So often a shard is tried before a store that gives only some of its images fails the others' lines."""
+
+PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
+"""Seconds between tries to note that a shard is done: to do it again would cost more."""
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +158,9 @@ class ShardRunner:
         job = claimed.job
         with self._blobs.lent([self._inputs.source(each, manifest) for each in addresses]) as images:
             requests = [build_item(job.task, job.options, image) for image in images]
-            answers = self._models.answers(job.task, requests, task)
+            answers = self._models.answers(
+                job.task, requests, task, blame=claimed.failures >= TRIES_BEFORE_BLAME
+            )
         return [
             error_line(address, answer) if isinstance(answer, ItemError) else result_line(address, answer)
             for address, answer in zip(addresses, answers, strict=True)
@@ -169,9 +178,18 @@ class ShardRunner:
         )
         self._leases.check(claimed)
         folder.beside(f"/{part.name}").write(data)
-        if not self._shards.complete(claimed, part):
+        if not self._noted(claimed, part):
             folder.beside(f"/{part.name}").remove()
             return RanShard(state="skipped")
         if claimed.part is not None:
             folder.beside(f"/{claimed.part.name}").remove()
         return RanShard(state="done", lines=len(made), failed_lines=failed)
+
+    def _noted(self, claimed: ClaimedShard, part: Part) -> bool:
+        for pause in PAUSES:
+            try:
+                return self._shards.complete(claimed, part)
+            except DatabaseUnavailable as err:
+                log.warning("a finished shard is not noted yet: %s", err.message)
+                time.sleep(pause)
+        return self._shards.complete(claimed, part)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,13 +23,21 @@ def write_sink(job: BatchJob, sink: Place, shards: BatchShards) -> str:
     Raises SinkExists, AddressNotFound for a part that is gone or damaged, PlaceUnavailable.
     """
     try:
-        with tempfile.TemporaryDirectory(dir=sink.scratch(), prefix=f".batch-{job.id}-") as scratch:
+        place, prefix = sink.scratch(), f".batch-{job.id}-"
+        _tidy(place, prefix)
+        with tempfile.TemporaryDirectory(dir=place, prefix=prefix) as scratch:
             whole = Path(scratch) / "result"
             digest = _joined(whole, parts_folder(sink, job), _parts(job, shards))
             _publish(job, sink, whole, digest)
     except OSError as err:
         raise PlaceUnavailable(f"The result cannot be put together: {err.strerror or err}.") from err
     return digest
+
+
+def _tidy(place: Path | None, prefix: str) -> None:
+    """Remove what a conductor left that was killed while it wrote."""
+    for left in place.glob(f"{prefix}*") if place else ():
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _publish(job: BatchJob, sink: Place, whole: Path, digest: str) -> None:

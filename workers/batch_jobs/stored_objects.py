@@ -9,7 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from api_client.errors import AddressNotFound, ConfigurationError, PaddlewheelError, PlaceUnavailable
+from api_client.errors import (
+    AddressNotFound,
+    AddressRefused,
+    ConfigurationError,
+    PaddlewheelError,
+    PlaceUnavailable,
+)
 
 
 def open_file_system(url: str) -> tuple[Any, str]:
@@ -97,5 +103,7 @@ def _told() -> Iterator[None]:
         raise
     except FileNotFoundError as err:
         raise AddressNotFound("The store has no object of that address.") from err
+    except (PermissionError, IsADirectoryError) as err:
+        raise AddressRefused("The store does not give that object away.") from err
     except Exception as err:
         raise PlaceUnavailable(f"An object store cannot be used: {type(err).__name__}.") from err

@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import fsspec  # type: ignore[import-untyped]
 import pytest
@@ -12,11 +13,14 @@ from api_client.errors import (
     BatchJobNotFound,
     BatchJobState,
     BlobStoreUnavailable,
+    DatabaseUnavailable,
     InvalidRequest,
     ModelUnknown,
+    PlaceUnavailable,
 )
 from tests.integration.batch_jobs.conftest import Bench, fields
 from workers.batch_jobs import conductor as conducting
+from workers.batch_jobs.local_files import LocalFile
 
 
 def names(lines: list[str]) -> list[str]:
@@ -249,6 +253,7 @@ def test_what_is_outside_of_the_roots_is_neither_read_nor_written(
         "data:image/png;base64,AAAA",
         "/etc/passwd",
         "/dev/zero",
+        f"{bench.folder}/{'x' * 300}",
     ]
     bench.finish(bench.submit(*wicked))
     codes = [fields(line)["error"]["code"] for line in bench.result()]
@@ -272,6 +277,59 @@ def test_an_existing_file_is_overwritten_only_if_that_was_asked_for(bench: Bench
     status = bench.finish(bench.submit(*bench.images(1), overwrite=True))
     assert status.state == "succeeded"
     assert names(bench.result()) == ["0"]
+
+
+def test_an_object_that_a_store_does_not_give_fails_its_own_line_at_last(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("job_store.batch_shards.FIRST_PAUSE", 0.0)
+    *images, wicked = bench.images(3)
+    job = bench.submit(*images, wicked)
+    read = LocalFile.read
+
+    def refused(file: LocalFile, most: int) -> bytes:
+        if str(file.path) == wicked:
+            raise PlaceUnavailable("no answer")
+        return read(file, most)
+
+    monkeypatch.setattr(LocalFile, "read", refused)
+    status = bench.finish(job)
+    assert (status.state, status.failed_lines) == ("succeeded", 1)
+    assert [fields(line).get("error", {}).get("code") for line in bench.result()] == [
+        None,
+        None,
+        "place_unavailable",
+    ]
+
+
+def test_a_finished_shard_is_noted_when_the_database_is_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = bench.submit(*bench.images(2))
+    bench.round()
+    bench.round()
+    complete = bench.shards.complete
+    away = iter([True, True, False])
+
+    def sometimes(*arguments: Any) -> bool:
+        if next(away):
+            raise DatabaseUnavailable("away")
+        return complete(*arguments)
+
+    monkeypatch.setattr(bench.shards, "complete", sometimes)
+    monkeypatch.setattr("workers.batch_jobs.shards.PAUSES", (0.0, 0.0, 0.0))
+    assert [bench.work(message).state for message in bench.messages()] == ["done"]
+    assert bench.finish(job).state == "succeeded"
+    assert set(bench.pictures.seen.values()) == {1}
+
+
+def test_what_a_killed_conductor_left_is_tidied_up(bench: Bench) -> None:
+    job = bench.submit(*bench.images(1))
+    left = bench.folder / f".batch-{job}-killed"
+    left.mkdir()
+    (left / "result").write_text("half")
+    assert bench.finish(job).state == "succeeded"
+    assert not left.exists()
 
 
 def test_a_manifest_that_changes_under_way_stops_its_job(bench: Bench) -> None:
