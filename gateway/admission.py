@@ -7,6 +7,7 @@ task says how long a new one will wait. The tail of a broker's list is the oldes
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from api_client.connection import broker_errors
@@ -24,7 +25,17 @@ _MEMORY: Final = 0.5
 def lists_of(queue: str, *, urgent_only: bool = False) -> list[str]:
     """The broker's lists of a queue, one for each priority."""
     steps = [0] if urgent_only else sorted(set(PRIORITIES.values()))
-    return [f"{queue}{PRIORITY_SEPARATOR}{step}" if step else queue for step in steps]
+    return [_list(queue, step) for step in steps]
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueLine:
+    """The tasks that wait in one queue at one priority; `oldest` is the wait of the oldest, in seconds."""
+
+    queue: str
+    priority: str
+    depth: int
+    oldest: float
 
 
 class Admission:
@@ -58,18 +69,22 @@ class Admission:
             for each in lists:
                 pipeline.lindex(each, -1)
             tails = await pipeline.execute()
-        ages = [time.time() - enqueued for tail in tails if (enqueued := enqueued_at(tail)) is not None]
-        return max(0.0, *ages) if ages else 0.0
+        return max(map(_age, tails), default=0.0)
 
-    async def depths(self) -> dict[str, int]:
-        """How many tasks wait in each queue."""
+    async def lines(self) -> list[QueueLine]:
+        """Every queue at every priority."""
+        wanted = [(queue, priority, step) for queue in QUEUES for priority, step in PRIORITIES.items()]
         with broker_errors():
             pipeline = self._redis.pipeline(transaction=False)
-            for queue in QUEUES:
-                for each in lists_of(queue):
-                    pipeline.llen(each)
-            lengths = iter(await pipeline.execute())
-        return {queue: sum(next(lengths) for _ in lists_of(queue)) for queue in QUEUES}
+            for queue, _, step in wanted:
+                name = _list(queue, step)
+                pipeline.llen(name)
+                pipeline.lindex(name, -1)
+            answers = iter(await pipeline.execute())
+        return [
+            QueueLine(queue=queue, priority=priority, depth=next(answers), oldest=_age(next(answers)))
+            for queue, priority, _ in wanted
+        ]
 
 
 def enqueued_at(message: bytes | None) -> float | None:
@@ -81,3 +96,12 @@ def enqueued_at(message: bytes | None) -> float | None:
         return float(headers[ENQUEUED_AT_HEADER])
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _age(message: bytes | None) -> float:
+    enqueued = enqueued_at(message)
+    return 0.0 if enqueued is None else max(0.0, time.time() - enqueued)
+
+
+def _list(queue: str, step: int) -> str:
+    return f"{queue}{PRIORITY_SEPARATOR}{step}" if step else queue

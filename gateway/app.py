@@ -13,6 +13,7 @@ from gateway.body_limit import BodyLimit
 from gateway.envelope import Health
 from gateway.galleries_api import galleries_router
 from gateway.images_api import images_router
+from gateway.metrics import RequestCounts, RequestMetrics, metrics_router
 from gateway.problems import FAILED_ENVELOPES, handle_errors
 from gateway.recognition import recognition_router
 from gateway.request_ids import RequestIds, request_id
@@ -34,8 +35,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             yield
 
     app = FastAPI(title="Paddlewheel", version=_version(), lifespan=lifespan, summary=SUMMARY)
+    metrics = RequestMetrics()
     handle_errors(app)
     app.add_middleware(BodyLimit, most=settings.gateway_max_body_bytes)
+    app.add_middleware(RequestCounts, metrics=metrics)
     app.add_middleware(RequestIds)
     app.include_router(recognition_router("faces", "face-recognition"))
     app.include_router(recognition_router("images", "shitu"))
@@ -43,6 +46,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.include_router(tasks_router())
     app.include_router(images_router())
     app.include_router(galleries_router())
+    app.include_router(metrics_router(metrics))
     app.include_router(batch_router())
 
     @app.get("/health", tags=["Operation"])

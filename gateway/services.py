@@ -18,6 +18,7 @@ from api_client.contracts import Request as TaskRequest
 from api_client.errors import ImageUnsupported, ResultTimeout, error_from
 from api_client.url_images import UrlFetcher
 from gateway.admission import Admission
+from gateway.figures import FigureBook
 from gateway.images import ImageIntake
 from gateway.indexes import IndexBook
 from gateway.jobs import JobDesk
@@ -56,12 +57,14 @@ class Gateway:
         jobs: Jobs,
         batches: BatchJobs,
         hooks: WebhookSender,
+        figures: FigureBook,
     ) -> None:
         self.settings = settings
         self.client = client
         self.admission = admission
         self.rates = rates
         self.indexes = indexes
+        self.figures = figures
         self.batches = batches
         self.desk = JobDesk(client, jobs)
         self._jobs = jobs
@@ -79,7 +82,7 @@ class Gateway:
 
     async def check(self) -> None:
         """Raises BrokerUnavailable or DatabaseUnavailable."""
-        await self.admission.depths()
+        await self.admission.lines()
         await self.find_key("")
 
     async def list_jobs(self, key_id: str, **wanted: Any) -> list[Job]:
@@ -142,13 +145,15 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
             settings.webhook_secret,
             interval=settings.gateway_sweep_interval,
         )
+        admission = Admission(redis, settings.gateway_max_queue_age)
         made = Gateway(
             settings,
             client,
             jobs=jobs,
             batches=BatchJobs(database),
             hooks=hooks,
-            admission=Admission(redis, settings.gateway_max_queue_age),
+            admission=admission,
+            figures=FigureBook(admission, database),
             rates=Rates(redis, settings.gateway_rate, settings.gateway_burst),
             keys=ApiKeys(database),
             indexes=indexes,

@@ -1,0 +1,149 @@
+"""A gateway's requests and the servers' figures, as Prometheus reads them.
+
+The figures of the servers are the same at every gateway: take the largest of several, not their sum.
+"""
+
+import time
+from collections.abc import Iterable
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
+from prometheus_client.registry import Collector
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.figures import Figures, Standing
+from gateway.keys import allowed
+from gateway.problems import FAILED_ENVELOPES
+from gateway.services import Gateway, gateway
+
+REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class RequestMetrics:
+    """Requests of one gateway."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "paddlewheel_http_requests",
+            "Requests that were answered.",
+            ("method", "route", "status"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "paddlewheel_http_request_duration_seconds",
+            "Time until a request's answer was sent, its tasks included.",
+            ("route",),
+            buckets=REQUEST_SECONDS,
+            registry=self.registry,
+        )
+
+    def answered(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count one, by its route and not by its address, which a caller makes up."""
+        route = getattr(scope.get("route"), "path", "unknown")
+        known = scope["method"] if route != "unknown" else "any"
+        self._requests.labels(known, route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+
+class RequestCounts:
+    """Middleware that counts requests."""
+
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.monotonic(), 500
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            self._metrics.answered(scope, status, time.monotonic() - began)
+
+
+class ServerFigures(Collector):
+    """Queues, dead letters and galleries."""
+
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterable[Metric]:
+        """The families; those of a server that is away are missing."""
+        lines, standing = self._figures.lines, self._figures.standing
+        yield _gauge("paddlewheel_broker_up", "Whether the broker answers.", lines is not None)
+        yield _gauge("paddlewheel_database_up", "Whether Postgres answers.", standing is not None)
+        names = ("queue", "priority")
+        depth = GaugeMetricFamily("paddlewheel_queue_tasks", "Tasks that wait.", labels=names)
+        age = GaugeMetricFamily(
+            "paddlewheel_queue_oldest_seconds", "How long the oldest task has waited.", labels=names
+        )
+        for line in lines or ():
+            depth.add_metric((line.queue, line.priority), line.depth)
+            age.add_metric((line.queue, line.priority), line.oldest)
+        yield depth
+        yield age
+        if standing is not None:
+            yield from _stored(standing)
+
+
+def metrics_router(metrics: RequestMetrics) -> APIRouter:
+    """What Prometheus scrapes."""
+    router = APIRouter(tags=["Operation"], responses=FAILED_ENVELOPES)
+
+    @router.get(
+        "/metrics",
+        dependencies=[Depends(allowed("metrics"))],
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    async def scrape(service: Annotated[Gateway, Depends(gateway)]) -> Response:
+        """Prometheus' text format. Its scraper sends the API key as a bearer token."""
+        registry = CollectorRegistry()
+        registry.register(ServerFigures(await service.figures.read()))
+        text = generate_latest(metrics.registry) + generate_latest(registry)
+        return Response(text, media_type=CONTENT_TYPE_PLAIN_1_0_0)
+
+    return router
+
+
+def _stored(standing: Standing) -> Iterable[Metric]:
+    yield _gauge("paddlewheel_dead_letters", "Tasks that were given up.", standing.dead_letters)
+    yield _gauge("paddlewheel_http_tasks_waiting", "Tasks without an outcome.", standing.waiting_jobs)
+    yield _gauge("paddlewheel_webhooks_waiting", "Webhooks to deliver.", standing.waiting_webhooks)
+    yield _gauge("paddlewheel_galleries", "Galleries.", standing.galleries)
+    yield _gauge("paddlewheel_galleries_vectors", "Vectors of all galleries.", standing.vectors)
+    yield _gauge(
+        "paddlewheel_galleries_unsealed_changes",
+        "Changes of the gallery that is furthest behind which are in no segment file.",
+        standing.most_unsealed,
+    )
+    vectors = GaugeMetricFamily(
+        "paddlewheel_gallery_vectors", "Vectors of the largest galleries.", labels=("gallery",)
+    )
+    unsealed = GaugeMetricFamily(
+        "paddlewheel_gallery_unsealed_changes", "Their changes in no segment file.", labels=("gallery",)
+    )
+    for each in standing.largest:
+        vectors.add_metric((each.key,), each.vectors)
+        unsealed.add_metric((each.key,), each.unsealed)
+    yield vectors
+    yield unsealed
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=float(value))
