@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_client.contracts import ItemError, Outcome
-from api_client.errors import BlobStoreUnavailable, FamilyNotServed
+from api_client.batch_jobs import BATCH_TASKS, NewBatchJob, build_item
+from api_client.contracts import ImageRef, ItemError, Outcome, RecognizedTexts
+from api_client.errors import BlobStoreUnavailable, FamilyNotServed, ImageCorrupt, PaddlewheelError
 from api_client.images import ClassifiedImage
+from api_client.results import Page, ReadDocument, RecognizedText, Served
 from tasks.context import TaskContext
 from workers.batch_jobs.lines import error_line, is_error, read_line, result_line
 from workers.batch_jobs.models import BatchModels
@@ -81,3 +83,72 @@ def test_addresses_may_look_like_fields() -> None:
         assert not is_error(result_line(address, {"class": 1}))
     with pytest.raises(ValueError, match="JSON"):
         read_line(b"a, b")
+
+
+class Text:
+    """Reads what it is told to read."""
+
+    def __init__(self, *results: Any) -> None:
+        self._results = iter(results)
+
+    def recognize_many(self, request: Any, task: TaskContext) -> Any:
+        del task
+        return RecognizedTexts(items=tuple(Outcome(result=next(self._results)) for _ in request.items))
+
+    def read(self, request: Any, task: TaskContext) -> ReadDocument:
+        del request, task
+        result = next(self._results)
+        if isinstance(result, PaddlewheelError):
+            raise result
+        assert isinstance(result, ReadDocument)
+        return result
+
+
+IMAGE = ImageRef(blob="sha256:" + "0" * 64)
+SERVED = Served(model="m", engine="paddle", device="cpu")
+
+
+def test_lines_of_text_and_pages_hold_the_result_alone() -> None:
+    line = RecognizedText(input_path="a", rec_text="hé", rec_score=0.5, served=SERVED)
+    page = Page(
+        input_path="a",
+        page_index=0,
+        width=6,
+        height=4,
+        dt_polys=(),
+        dt_scores=(),
+        rec_texts=("a",),
+        rec_scores=(0.5,),
+        angles=(0,),
+        served=SERVED,
+    )
+    document = ReadDocument(input_path="a", page_count=1, pages=(page,))
+    nobody: Any = Pictures()
+    reader: Any = Text(line, document, ImageCorrupt("cut off"))
+    models = BatchModels(reader, nobody, nobody)
+    (recognized,) = models.answers("ocr.recognize", [build_item("ocr.recognize", {}, IMAGE)], TASK)
+    assert recognized == {"rec_text": "hé", "rec_score": 0.5}
+    read, failed = models.answers("ocr.read", [build_item("ocr.read", {}, IMAGE)] * 2, TASK)
+    assert isinstance(read, dict)
+    assert read["page_count"] == 1
+    assert set(read["pages"][0]) == set(Page.model_fields) - {"input_path", "served"}
+    assert failed == ItemError(code="image_corrupt", message="cut off")
+    assert result_line(b"a.png", {"rec_text": "hé"}) == 'a.png, {"rec_text": "hé"}\n'.encode()
+
+
+@pytest.mark.parametrize("task", sorted(BATCH_TASKS))
+def test_every_task_of_batch_jobs_can_be_run(task: str) -> None:
+    options = {"gallery": "g"} if "gallery" in BATCH_TASKS[task].request.model_fields else {}
+    nobody: Any = Pictures(Outcome(error=ItemError(code="image_corrupt", message="m")))
+    reader: Any = Text(
+        RecognizedText(rec_text="a", rec_score=1.0) if task == "ocr.recognize" else ImageCorrupt()
+    )
+    answers = BatchModels(reader, nobody, nobody).answers(task, [build_item(task, options, IMAGE)], TASK)
+    assert len(answers) == 1
+
+
+def test_options_reach_every_item_and_all_classes_are_wanted_unless_told_otherwise() -> None:
+    assert build_item("images.classify", {}, IMAGE).top_k == 100_000
+    assert build_item("images.classify", {"top_k": 5}, IMAGE).top_k == 5
+    job = NewBatchJob(manifest="/a", sink="/b", options={"top_k": 5, "model": "m"})
+    assert job.checked_options() == {"top_k": 5, "model": "m"}
