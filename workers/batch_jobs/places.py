@@ -3,10 +3,10 @@
 Nothing else can be reached: no other scheme, no `..`, no chain of file systems, no link that leads out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from os import fsdecode, fsencode
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from api_client.errors import AddressRefused, ConfigurationError
@@ -26,7 +26,7 @@ class Place(Protocol):
     def read_range(self, begin: int, end: int) -> bytes:
         """These bytes."""
 
-    def chunks(self, size: int) -> Any:
+    def chunks(self, size: int) -> Iterator[bytes]:
         """All of it, in pieces."""
 
     def exists(self) -> bool:
