@@ -45,8 +45,8 @@ class NewBatchJob(Request):
     """A batch job to do.
 
     `manifest` and `sink` are addresses under the workers' allowed roots; `options` are fields of the task's
-    request, such as `model`. `shard_size` lines are one task; `window` of them are under way at a time, the
-    workers' own number if None. An existing sink is only replaced with `overwrite`.
+    request, such as `model`. `shard_size` lines are one task; at most `window` of them are under way at a
+    time, else the job's share of what the workers allow. An existing sink is only replaced with `overwrite`.
     """
 
     task: str = CLASSIFY_IMAGE.name

@@ -81,7 +81,7 @@ def batch(context: click.Context, database_url: str | None) -> None:
     help="A field of the task's request, such as top_k=5.",
 )
 @click.option("--shard-size", type=click.IntRange(1, 10_000), help="Lines that are one task.")
-@click.option("--window", type=click.IntRange(1, 1000), help="Tasks that are under way at a time.")
+@click.option("--window", type=click.IntRange(1, 1000), help="Tasks that are under way at a time, at most.")
 @click.option("--overwrite", is_flag=True, help="Let the result take the place of a file that is there.")
 @click.option("--watch", "watching", is_flag=True, help="Stay until it has ended.")
 @_JSON

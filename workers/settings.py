@@ -120,7 +120,10 @@ class Settings(BaseModel):
     )
     batch_shard_size: int = Field(100, ge=1, le=10_000, description="Lines of a batch job that are one task.")
     batch_window: int = Field(
-        8, ge=1, le=1000, description="Tasks of a batch job that are under way at a time."
+        8,
+        ge=1,
+        le=1000,
+        description="Tasks of all batch jobs that are under way at a time; each holds one of the task slots.",
     )
     batch_keep: float = Field(
         7 * 86_400,

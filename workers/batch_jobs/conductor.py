@@ -39,7 +39,10 @@ log = logging.getLogger(__name__)
 
 
 class Conductor:
-    """`shard_size` and `window` are for jobs that name none; parts are kept for `keep` seconds."""
+    """`window` shards are under way at a time, which the jobs divide between them.
+
+    `shard_size` is for jobs that name none; parts are kept for `keep` seconds.
+    """
 
     def __init__(
         self,
@@ -71,9 +74,10 @@ class Conductor:
         if not self._lock.take():
             return False
         active = self._jobs.active()
+        share = self._window // max(1, sum(job.state == "running" for job in active))
         for job in active:
             if job.state == "running":
-                self._run(job)
+                self._run(job, max(1, min(share, job.window or share)))
             else:
                 self._in_background(job, self._plan if job.state == "planning" else self._finish)
         for job in self._jobs.without_use(self._keep):
@@ -90,7 +94,7 @@ class Conductor:
         for each in list(self._working.values()):
             each.result()
 
-    def _run(self, job: BatchJob) -> None:
+    def _run(self, job: BatchJob, window: int) -> None:
         expired = self._shards.expired(job.id)
         if expired:
             log.warning("%d shards of batch job %s were lost with their worker", expired, job.id)
@@ -101,10 +105,10 @@ class Conductor:
         elif self._shards.all_done(job.id):
             self._jobs.advance(job.id, "running", "finishing")
         else:
-            self._enqueue(job)
+            self._enqueue(job, window)
 
-    def _enqueue(self, job: BatchJob) -> None:
-        due = self._shards.next_for_queue(job.id, job.window or self._window)
+    def _enqueue(self, job: BatchJob, window: int) -> None:
+        due = self._shards.next_for_queue(job.id, window)
         messages = [
             make_message(RUN_SHARD, task_id, RunShard(job=job.id, shard=first), "bulk", None)
             for first, task_id in due

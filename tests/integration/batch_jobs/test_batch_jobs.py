@@ -143,6 +143,17 @@ def test_only_the_unfinished_lines_of_a_lost_worker_are_done_again(bench: Bench)
     assert set(bench.pictures.seen.values()) == {1}
 
 
+def test_jobs_divide_the_window_between_them(bench: Bench) -> None:
+    images = bench.images(16)
+    many, few = bench.submit(*images), bench.submit(*images, sink=str(bench.folder / "2.txt"), window=1)
+    bench.round()
+    bench.round()
+    assert [request.job for request, _ in bench.messages()] == [many, few]
+    bench.jobs.cancel(many)
+    bench.round()
+    assert bench.messages() == [], "it wants one at a time"
+
+
 def test_a_shard_belongs_to_who_has_its_lease(bench: Bench) -> None:
     job = bench.submit(*bench.images(4))
     bench.round()
