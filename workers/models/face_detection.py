@@ -116,7 +116,8 @@ class CenterFace:
         scaled = cv2.resize(image, (columns, rows), interpolation=method)
         canvas_columns, canvas_rows = self._resize.canvas(columns, rows)
         tensor = np.zeros((3, canvas_rows, canvas_columns), dtype=np.float32)
-        tensor[:, :rows, :columns] = scaled[:, :, ::-1].transpose(2, 0, 1)
+        for plane, channel in zip(tensor[::-1], cv2.split(scaled), strict=True):
+            plane[:rows, :columns] = channel
         return (tensor,)
 
     def postprocess(
