@@ -31,6 +31,7 @@ from api_client.matches import GalleryKey
 from gateway.contracts import over_http, stored
 from gateway.indexes import GallerySummary
 from gateway.keys import allowed
+from gateway.plain_text import PlainText
 from gateway.problems import PROBLEMS
 from gateway.services import Gateway, gateway
 
@@ -57,7 +58,7 @@ def galleries_router() -> APIRouter:
     @router.get("", dependencies=READ)
     async def list_galleries(
         service: Service,
-        after: Annotated[str, Query(max_length=200)] = "",
+        after: Annotated[PlainText, Query(max_length=200)] = "",
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
     ) -> GalleryPage:
         """Every gallery, by key."""

@@ -16,6 +16,7 @@ from api_client.known_tasks import TASKS
 from api_client.messages import TaskMessage
 from api_client.requests import make_id
 from api_client.result_store import TaskRecord
+from gateway.plain_text import require_plain
 from job_store.jobs import Job, Jobs, NewJob, Outcome
 
 SPECS: Final[Mapping[str, TaskSpec[Any, Any]]] = {spec.name: spec for spec in TASKS}
@@ -42,8 +43,9 @@ class JobDesk:
     ) -> Job:
         """Accept one task; `deadline` is seconds from now.
 
-        The same key of the same caller is the same job. Raises IdempotencyMismatch.
+        The same key of the same caller is the same job. Raises IdempotencyMismatch, InvalidRequest.
         """
+        require_plain(request)
         key = idempotency_key or str(uuid.uuid4())
         job, new = await asyncio.to_thread(
             self._jobs.accept,

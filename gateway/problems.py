@@ -8,7 +8,7 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from api_client.errors import (
@@ -23,6 +23,7 @@ from api_client.errors import (
     GalleryNotFound,
     IdempotencyMismatch,
     InternalError,
+    InvalidRequest,
     ModelCrashed,
     ModelFailed,
     ModelTimeout,
@@ -33,6 +34,8 @@ from api_client.errors import (
     TaskCancelled,
     TaskNotFound,
 )
+from api_client.requests import explain
+from gateway.request_ids import HEADER as REQUEST_ID
 from gateway.request_ids import request_id
 
 log = logging.getLogger(__name__)
@@ -133,6 +136,11 @@ def handle_errors(app: FastAPI) -> None:
         detail = _sentence(faults) if request.url.path.startswith(VERSIONED) else paddlex
         return answer_problem(request.url.path, 422, "invalid_request", detail)
 
+    @app.exception_handler(ValidationError)
+    async def contradicted(request: Request, err: ValidationError) -> JSONResponse:
+        """PaddleX's words are wider than the tasks' contracts."""
+        return answer_problem(request.url.path, 422, InvalidRequest.code, explain(err))
+
     @app.exception_handler(HTTPException)
     async def plain(request: Request, err: HTTPException) -> JSONResponse:
         code = _TITLES.get(err.status_code, "Error").lower().replace(" ", "_")
@@ -142,7 +150,8 @@ def handle_errors(app: FastAPI) -> None:
     async def unexpected(request: Request, err: Exception) -> JSONResponse:
         log.error("request %s: %s %s failed", request_id(), request.method, request.url.path, exc_info=err)
         detail = "An unexpected error; the gateway's log has the details under the request's id."
-        return answer_problem(request.url.path, 500, "internal_error", detail)
+        headers = {REQUEST_ID: request_id()}
+        return answer_problem(request.url.path, 500, "internal_error", detail, headers)
 
 
 def _sentence(faults: Sequence[Mapping[str, Any]]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from api_client.contracts import ImageRef
 from api_client.errors import GalleryNotFound, InvalidRequest
@@ -30,10 +30,11 @@ from api_client.galleries import (
     RemoveGallery,
 )
 from api_client.images import SEARCH_IMAGE
-from api_client.matches import MAX_TOP_K
+from api_client.matches import MAX_TOP_K, GalleryKey
 from gateway.drawing import jpeg
 from gateway.envelope import Envelope, PaddleXRequest, enveloped
 from gateway.keys import allowed
+from gateway.plain_text import PlainText
 from gateway.problems import FAILED_ENVELOPES
 from gateway.services import Gateway, gateway
 
@@ -41,14 +42,14 @@ ID_MAP_LIMIT: Final = 10_000
 """Vectors up to which idMap shows the whole index, as the seed's service does; above, only what is new."""
 
 # Numbers given in advance: a request of many images is several tasks, which may be done in any order.
-Key = Annotated[str, Field(min_length=1, max_length=200)]
+Key = Annotated[PlainText, Field(min_length=1, max_length=200)]
 
 
 class ImageLabelPair(PaddleXRequest):
     """An image (base64, or an address where these are allowed) and its label."""
 
     image: str
-    label: str = Field(min_length=1, max_length=1024)
+    label: PlainText = Field(min_length=1, max_length=1024)
 
 
 class BuildRequest(PaddleXRequest):
@@ -300,6 +301,13 @@ async def _objects(request: InferRequest, image: ImageRef, service: Gateway) -> 
     return ObjectsResult(detectedObjects=[whole], image=await jpeg(found, request.visualize))
 
 
+_KEYS: Final[TypeAdapter[str]] = TypeAdapter(GalleryKey)
+
+
 def _search(request: InferRequest) -> dict[str, Any]:
     given = {"top_k": request.topk, "threshold": request.recThreshold}
-    return {"gallery": request.indexKey} | {name: value for name, value in given.items() if value is not None}
+    try:
+        key = _KEYS.validate_python(request.indexKey)
+    except ValidationError as err:
+        raise GalleryNotFound("There is no index of that key.") from err
+    return {"gallery": key} | {name: value for name, value in given.items() if value is not None}

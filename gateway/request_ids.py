@@ -37,8 +37,6 @@ class RequestIds:
                 MutableHeaders(scope=message)[HEADER] = mine
             await send(message)
 
-        token = _current.set(mine)
-        try:
-            await self._app(scope, receive, told)
-        finally:
-            _current.reset(token)
+        # Not taken back: what answers an unexpected error stands outside of this.
+        _current.set(mine)
+        await self._app(scope, receive, told)

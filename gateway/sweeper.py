@@ -4,7 +4,6 @@ Every gateway runs one; a lock in Postgres lets one at a time work.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from typing import Final
 
 from api_client.async_client import AsyncClient
 from api_client.errors import PaddlewheelError
+from gateway.background import running
 from gateway.jobs import JobDesk
 from job_store.jobs import Jobs
 from job_store.locks import Lock
@@ -38,13 +38,10 @@ class Sweeper:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Sweep in the background meanwhile."""
-        task = asyncio.create_task(self._run(), name="sweeper")
         try:
-            yield
+            async with running(self._run, "sweeper"):
+                yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
             await asyncio.to_thread(self._lock.release)
 
     async def round(self) -> tuple[int, int]:

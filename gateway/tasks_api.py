@@ -13,6 +13,7 @@ from api_client.errors import InvalidRequest
 from api_client.known_tasks import BULK_SPECS, TASKS
 from gateway.contracts import over_http, stored
 from gateway.keys import Caller, allowed
+from gateway.plain_text import PlainText
 from gateway.problems import PROBLEMS, Refusal
 from gateway.request_ids import request_id
 from gateway.services import Gateway, gateway
@@ -25,7 +26,7 @@ MANY: Final = 256
 """Tasks in one request."""
 
 Service = Annotated[Gateway, Depends(gateway)]
-TaskId = Annotated[str, Path(max_length=64)]
+TaskId = Annotated[PlainText, Path(max_length=64)]
 
 _READS: Final = frozenset({"faces.identify", "gallery.describe", "gallery.search", "images.search"})
 _BULK: Final = frozenset(spec.name for spec in BULK_SPECS.values())
@@ -164,7 +165,7 @@ def _add_reading(router: APIRouter) -> None:
         service: Service,
         caller: Key,
         state: State | None = None,
-        name: Annotated[str | None, Query(max_length=80)] = None,
+        name: Annotated[PlainText | None, Query(max_length=80)] = None,
         cursor: Annotated[str | None, Query(max_length=200)] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> TaskPage:

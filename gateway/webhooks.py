@@ -5,7 +5,6 @@ Headers and signature are those of the Standard Webhooks specification, so that 
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import hmac
 import json
@@ -17,6 +16,7 @@ from typing import Final
 
 from api_client.errors import PaddlewheelError, UrlError, UrlRefused
 from api_client.url_images import UrlFetcher
+from gateway.background import running
 from job_store.webhooks import DueDelivery, Webhooks
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what a secret begins with
@@ -59,13 +59,8 @@ class WebhookSender:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Send in the background meanwhile."""
-        task = asyncio.create_task(self._run(), name="webhooks")
-        try:
+        async with running(self._run, "webhooks"):
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     async def round(self) -> int:
         """Make every announcement that is due; how many."""
