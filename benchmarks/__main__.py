@@ -11,6 +11,8 @@ BENCHMARKS: Final = {
     "neighbours": "whether a line's answer depends on the lines it is batched with",
     "broker_restarts": "what it costs when the broker is killed and restarted under load",
     "crosstalk": "whether an answer ever reaches another caller, also while processes are killed",
+    "families": "pictures per second of each family through the queue, the bare loop, PaddleX's predict",
+    "identify": "where the time of naming a face among 100,000 goes, beside PaddleX's features and search",
     "faces": "whether people are told apart by their faces, aligned and cut out by their box",
     "batch": "whether a long batch job's result is whole and in order, whatever is killed on the way",
     "galleries": "appends and searches beside raw FAISS, PaddleX's store, pgvector, usearch and hnswlib",
