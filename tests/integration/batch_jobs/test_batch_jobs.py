@@ -217,7 +217,8 @@ def test_a_cancelled_job_goes_on_where_it_stopped(bench: Bench) -> None:
     assert set(bench.pictures.seen.values()) == {1}
 
 
-def test_a_fault_of_the_service_fails_no_line(bench: Bench) -> None:
+def test_a_fault_of_the_service_fails_no_line(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("job_store.batch_shards.FIRST_PAUSE", 60.0)
     job = bench.submit(*bench.images(2))
     bench.round()
     bench.round()
