@@ -14,6 +14,7 @@ from gateway.envelope import Health
 from gateway.galleries_api import galleries_router
 from gateway.images_api import images_router
 from gateway.metrics import RequestCounts, RequestMetrics, metrics_router
+from gateway.page import add_page
 from gateway.problems import FAILED_ENVELOPES, handle_errors
 from gateway.recognition import recognition_router
 from gateway.request_ids import RequestIds, request_id
@@ -34,7 +35,15 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             app.state.services = services
             yield
 
-    app = FastAPI(title="Paddlewheel", version=_version(), lifespan=lifespan, summary=SUMMARY)
+    app = FastAPI(
+        title="Paddlewheel",
+        version=_version(),
+        lifespan=lifespan,
+        summary=SUMMARY,
+        docs_url=None,
+        redoc_url=None,
+    )
+    add_page(app)
     metrics = RequestMetrics()
     handle_errors(app)
     app.add_middleware(BodyLimit, most=settings.gateway_max_body_bytes)
