@@ -15,6 +15,7 @@ BENCHMARKS: Final = {
     "identify": "where the time of naming a face among 100,000 goes, beside PaddleX's features and search",
     "faces": "whether people are told apart by their faces, aligned and cut out by their box",
     "batch": "whether a long batch job's result is whole and in order, whatever is killed on the way",
+    "gateway": "naming a face over HTTP by 1, 8 and 64 callers, beside the same through the queue",
     "galleries": "appends and searches beside raw FAISS, PaddleX's store, pgvector, usearch and hnswlib",
 }
 
