@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from api_client.contracts import ImageRef
 from api_client.errors import GalleryNotFound, InvalidRequest
@@ -55,11 +55,28 @@ class ImageLabelPair(PaddleXRequest):
 class BuildRequest(PaddleXRequest):
     """The images of a new index."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"imageLabelPairs": [{"image": "/9j/4AAQSkZJRg...", "label": "Grace Hopper"}]}]
+        }
+    )
+
     imageLabelPairs: list[ImageLabelPair] = Field(min_length=1, max_length=10_000)  # noqa: N815
 
 
 class AddRequest(PaddleXRequest):
     """More images for an index."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "imageLabelPairs": [{"image": "/9j/4AAQSkZJRg...", "label": "Grace Hopper"}],
+                    "indexKey": "b4a3c1e0-2f5d-4f53-9d3f-6a4f2b1c7e90",
+                }
+            ]
+        }
+    )
 
     imageLabelPairs: list[ImageLabelPair] = Field(min_length=1, max_length=10_000)  # noqa: N815
     indexKey: Key  # noqa: N815
@@ -68,12 +85,24 @@ class AddRequest(PaddleXRequest):
 class RemoveRequest(PaddleXRequest):
     """Images to take out, by the ids of idMap."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"ids": [0, 2], "indexKey": "b4a3c1e0-2f5d-4f53-9d3f-6a4f2b1c7e90"}]}
+    )
+
     ids: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(min_length=1, max_length=10_000)
     indexKey: Key  # noqa: N815
 
 
 class InferRequest(PaddleXRequest):
     """A picture to recognise. Without an index, faces are found and not named."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"image": "/9j/4AAQSkZJRg...", "indexKey": "b4a3c1e0-2f5d-4f53-9d3f-6a4f2b1c7e90", "topk": 1}
+            ]
+        }
+    )
 
     image: str
     indexKey: Key | None = None  # noqa: N815

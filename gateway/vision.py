@@ -4,7 +4,7 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api_client.contracts import READ_PAGES, RECOGNIZE_TEXT, ReadPages, RecognizeText
 from api_client.images import CLASSIFY_IMAGE, EXTRACT_FEATURE, ClassifyImage, ExtractFeature
@@ -19,6 +19,10 @@ Service = Annotated[Gateway, Depends(gateway)]
 
 class OcrRequest(PaddleXRequest):
     """A page or a PDF: base64, or an address where these are allowed."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"file": "/9j/4AAQSkZJRg...", "visualize": False}]}
+    )
 
     file: str
     useTextlineOrientation: bool | None = None  # noqa: N815
@@ -41,6 +45,10 @@ class OcrResult(BaseModel):
 
 class ImageRequest(PaddleXRequest):
     """An image: base64, or an address where these are allowed."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"image": "/9j/4AAQSkZJRg...", "visualize": False}]}
+    )
 
     image: str
     visualize: bool | None = None
