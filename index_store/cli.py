@@ -67,7 +67,7 @@ def gallery(
 
     \b
     Examples:
-      paddlewheel gallery migrate                                once, before anything else
+      paddlewheel gallery migrate                                as workers and the gateway do when they start
       paddlewheel gallery create staff --dimension 512
       paddlewheel gallery append staff embeddings.npy labels.txt
       paddlewheel gallery search staff queries.npy

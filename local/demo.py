@@ -18,8 +18,11 @@ from rich.table import Table
 from skimage import data
 
 from api_client import READ_PAGES, RECOGNIZE_TEXT, Client, Pending, ReadDocument, RecognizedText
+from api_client.addresses import local_connection
 from local.checkout import CHECKOUT
-from local.demo_pictures import know_faces, know_pictures
+from local.demo_http import ask_over_http
+from local.demo_people import know_people
+from local.demo_pictures import know_pictures
 from local.rendering import draw_line, draw_page, png
 from local.stack import LocalStack
 
@@ -37,6 +40,14 @@ LINES: Final = (
     ("Größe, café, señor, naïve, Øresund", 32, 2, MANY_SCRIPTS),
     ("東京都新宿区西新宿二丁目", 36, 0, MANY_SCRIPTS),
     ("ありがとうございます", 44, 0, MANY_SCRIPTS),
+)
+NEXT: Final = (
+    ("read {}/page.png --timings", "text of a page"),
+    ("faces identify {}/group.png --gallery demo-people", "who is in a picture"),
+    ("classify {}/pictures", "a folder of pictures"),
+    ("gallery describe demo-people", "what a gallery is made of"),
+    ("models list", "every model that can be had"),
+    ("dead list", "tasks that were given up"),
 )
 REPORT: Final = (
     (
@@ -64,12 +75,23 @@ def run(console: Console, output: Path) -> None:
         read_a_page(client, console, output)
         read_lines(client, console, output)
         read_a_pdf(client, console, output)
-        know_faces(client, console, output)
+        know_people(client, console, output)
         know_pictures(client, console, output)
+        ask_over_http(local_connection(CHECKOUT)["gateway_url"], console, output)
         compare_throughput(client, console)
-    pictures = sorted(path.name for path in output.glob("*_img.png"))
-    console.print(f"\n[bold]Look at[/] {output}/: {', '.join(pictures)}, and the JSON files beside them.")
-    console.print("[bold]Go on[/]: .venv/bin/paddlewheel --help; 'make down' stops all.")
+    show_next(console, output)
+
+
+def show_next(console: Console, output: Path) -> None:
+    """Where the pictures are, and what to type now."""
+    pictures = sorted(path.name for path in output.iterdir() if path.stem.endswith("_img"))
+    pictures += sorted(path.name for path in output.glob("group_*"))
+    console.rule("[bold]Your turn")
+    console.print(f"[bold]Look at[/] {output}/: {', '.join(pictures)}, and the JSON files beside them.\n")
+    for command, words in NEXT:
+        console.print(f"  .venv/bin/paddlewheel {command.format(output):<58} [dim]{words}[/]", soft_wrap=True)
+    flower = local_connection(CHECKOUT)["flower_url"]
+    console.print(f"\nFlower shows the tasks: {flower} ('make status' says more); 'make down' stops all.")
 
 
 def read_a_page(client: Client, console: Console, output: Path) -> None:

@@ -1,4 +1,4 @@
-"""The demo's faces and pictures: a gallery of real people built and searched; pictures alike, and classed."""
+"""The demo's pictures: what is alike is found, and a folder is classified."""
 
 from pathlib import Path
 from typing import Final
@@ -9,97 +9,52 @@ from rich.console import Console
 from rich.table import Table
 from skimage import data
 
-from api_client import (
-    CLASSIFY_IMAGE,
-    DELETE_GALLERY,
-    IDENTIFY_FACES,
-    REMOVE_GALLERY,
-    SEARCH_IMAGE,
-    Client,
-    DeleteGallery,
-    RemoveGallery,
-    append_gallery,
-    build_gallery,
-)
-from local.photographs import photographs
+from api_client import CLASSIFY_IMAGE, SEARCH_IMAGE, Client, build_gallery
+from local.demo_people import delete
 
-PEOPLE: Final = "demo-people"
-PICTURES: Final = "demo-pictures"
-_PICTURES: Final = ("astronaut", "chelsea", "coffee", "rocket")
-_HEIGHT: Final = 480
-
-
-def know_faces(client: Client, console: Console, output: Path) -> None:
-    """Build a gallery of one photograph a person, name the people of a group picture, remove one of them."""
-    console.rule("[bold]Faces: a gallery of real people")
-    _delete(client, PEOPLE)
-    group = output / "group.png"
-    people = _people()
-    firsts = [(paths[0], person) for person, paths in people.items()]
-    build_gallery(client, PEOPLE, firsts[:-1], kind="faces", several_faces="largest")
-    append_gallery(client, PEOPLE, firsts[-1:], several_faces="largest")
-    _side_by_side([paths[-1] for paths in people.values()]).save(group)
-    found = client.enqueue(IDENTIFY_FACES, group, gallery=PEOPLE).result(timeout=120)
-    found.save_to_img(output)
-    table = Table("in the group picture", "score", "after one is removed", box=SIMPLE)
-    leaver = firsts[0][1]
-    receipt = client.enqueue(REMOVE_GALLERY, RemoveGallery(gallery=PEOPLE, labels=(leaver,))).result(60)
-    after = client.enqueue(IDENTIFY_FACES, group, gallery=PEOPLE).result(timeout=120)
-    for face, then in zip(found.faces, after.faces, strict=True):
-        score = f"{face.rec_results[0].score:.3f}" if face.rec_results else ""
-        table.add_row(face.label or "unknown", score, then.label or "unknown")
-    console.print(table)
-    console.print(
-        f"{leaver} was removed as {len(receipt.ids)} vector; searches for it failed, as they have to. "
-        f"It is out of every file by {receipt.purge_by:%Y-%m-%d %H:%M} UTC."
-    )
+GALLERY: Final = "demo-pictures"
+PICTURES: Final = ("astronaut", "chelsea", "coffee", "motorcycle_left", "rocket")
+"""Photographs of scikit-image; the motorcycle is there from the left and, for a question, from the right."""
 
 
 def know_pictures(client: Client, console: Console, output: Path) -> None:
-    """Search photographs by small copies of them, and tell what each shows."""
-    console.rule("[bold]Pictures: alike, and classed")
-    _delete(client, PICTURES)
-    paths = {name: output / f"{name}.png" for name in _PICTURES}
+    """Search photographs by another view and by a cut-out, then tell what each shows."""
+    console.rule("[bold]Pictures: what is like this one, and what does it show?")
+    folder = output / "pictures"
+    folder.mkdir(exist_ok=True)
+    left, right, _ = data.stereo_motorcycle()  # type: ignore[no-untyped-call]
+    arrays = {name: left if name == "motorcycle_left" else getattr(data, name)() for name in PICTURES}
+    paths = {name: folder / f"{name}.jpg" for name in PICTURES}
     for name, path in paths.items():
-        Image.fromarray(getattr(data, name)()).convert("RGB").save(path)
-    build_gallery(client, PICTURES, [(path, name) for name, path in paths.items()], kind="images")
-    table = Table("a small copy of", "is most like", "score", "and shows", "probability", box=SIMPLE)
-    for name, path in paths.items():
-        with Image.open(path) as image:
-            small = image.resize((160, 120))
-        alike = client.enqueue(SEARCH_IMAGE, small, gallery=PICTURES, top_k=1).result(timeout=60)
-        shown = client.enqueue(CLASSIFY_IMAGE, path, top_k=3).result(timeout=60)
-        shown.save_to_img(output)
-        (best,) = alike.rec_results
-        share = shown.class_probs[shown.class_name]
-        table.add_row(name, best.label, f"{best.score:.3f}", shown.class_name, f"{share:.2f}")
+        Image.fromarray(arrays[name]).convert("RGB").save(path, quality=92)
+    delete(client, GALLERY)
+    build_gallery(client, GALLERY, [(path, name) for name, path in paths.items()], kind="images")
+
+    questions = {
+        "the motorcycle from the right": Image.fromarray(right).convert("RGB"),
+        "a part of the cat": Image.open(paths["chelsea"]).crop((60, 20, 400, 280)),
+        "the coffee, small and mirrored": Image.open(paths["coffee"])
+        .resize((150, 100))
+        .transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    }
+    table = Table("asked with", "most like it", "score", "then", "score", box=SIMPLE)
+    for number, (words, picture) in enumerate(questions.items(), 1):
+        asked = output / f"question_{number}.png"
+        picture.save(asked)
+        found = client.enqueue(SEARCH_IMAGE, asked, gallery=GALLERY, top_k=3, threshold=-1).result(timeout=60)
+        best, second = found.rec_results[:2]
+        table.add_row(words, best.label, f"{best.score:.3f}", second.label, f"{second.score:.3f}")
+        found.save_to_img(output)
+        found.save_to_json(output)
     console.print(table)
 
-
-def _people() -> dict[str, list[Path]]:
-    people: dict[str, list[Path]] = {}
-    for photograph in photographs():
-        if photograph.whole:
-            people.setdefault(photograph.person, []).append(photograph.path)
-    return people
-
-
-def _side_by_side(paths: list[Path]) -> Image.Image:
-    images = [_scaled(path) for path in paths]
-    group = Image.new("RGB", (sum(image.width for image in images), _HEIGHT))
-    left = 0
-    for image in images:
-        group.paste(image, (left, 0))
-        left += image.width
-    return group
-
-
-def _scaled(path: Path) -> Image.Image:
-    with Image.open(path) as image:
-        size = (round(image.width * _HEIGHT / image.height), _HEIGHT)
-        return image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-
-
-def _delete(client: Client, gallery: str) -> None:
-    """What an earlier run left."""
-    client.enqueue(DELETE_GALLERY, DeleteGallery(gallery=gallery)).result(timeout=60)
+    table = Table("picture", "shows", "probability", "or else", box=SIMPLE)
+    pendings = client.enqueue_many(CLASSIFY_IMAGE, [folder], top_k=3)
+    for pending in pendings:
+        shown = pending.result(timeout=60)
+        first, *others = shown.class_probs
+        table.add_row(
+            Path(shown.input_path or "").stem, first, f"{shown.class_probs[first]:.2f}", "; ".join(others)
+        )
+        shown.save_to_img(output)
+    console.print(table)

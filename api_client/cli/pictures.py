@@ -120,6 +120,8 @@ def features(model: str | None, **shared: Any) -> None:
     Example:
       paddlewheel features photos/ --json | jq -c .res.feature
     """
+    if shared["save_img"] is not None:
+        raise click.UsageError("A feature cannot be drawn: save it with --save-json.")
     run_images(EXTRACT_FEATURE, options={"model": model}, **shared)
 
 

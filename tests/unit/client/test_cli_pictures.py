@@ -283,3 +283,10 @@ def test_where_only_the_client_is_galleries_are_looked_after_through_the_queue(
     assert server.asked[-1].ids == (3, 7, 8)
     assert paddlewheel("gallery", "remove", "staff").exit_code == 2
     assert json.loads(paddlewheel("gallery", "delete", "staff", "--yes").stdout)["vectors"] == 3
+
+
+def test_a_feature_cannot_be_drawn(tmp_path: Path) -> None:
+    given = ["features", "photo.jpg", "--save-img", str(tmp_path)]
+    refused = CliRunner().invoke(main, given)
+    assert refused.exit_code == 2
+    assert "--save-json" in refused.output
