@@ -5,7 +5,6 @@ from datetime import datetime
 
 from pydantic import BaseModel
 
-from api_client.galleries import GalleryKind
 from index_store.database import Database as GalleryDatabase
 from job_store.database import Database as JobDatabase
 from job_store.http_indexes import HttpIndexes
@@ -47,25 +46,17 @@ class IndexBook:
         """Close the connections."""
         self._galleries.close()
 
-    async def create(self, key: str, kind: GalleryKind) -> None:
-        """Note a new index."""
-        await asyncio.to_thread(self._table.create, key, kind)
-
-    async def drop(self, key: str) -> None:
-        """Forget an index."""
-        await asyncio.to_thread(self._table.drop, key)
-
     async def kind(self, key: str) -> str | None:
         """faces or images; None for an index that is not known."""
         return await asyncio.to_thread(self._table.kind, key)
 
-    async def count_up(self, key: str, numbers: int) -> int:
-        """The first of so many new numbers."""
-        return await asyncio.to_thread(self._table.count_up, key, numbers)
+    async def exists(self, key: str) -> bool:
+        """Whether there is a gallery of that key."""
+        return await asyncio.to_thread(self._size, key) is not None
 
     async def size(self, key: str) -> int:
         """Images in the index."""
-        return await asyncio.to_thread(self._size, key)
+        return await asyncio.to_thread(self._size, key) or 0
 
     async def id_map(self, key: str) -> dict[str, str]:
         """The label of every image by its number."""
@@ -81,11 +72,11 @@ class IndexBook:
             names = tuple(GallerySummary.model_fields)
             return [GallerySummary(**dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
 
-    def _size(self, key: str) -> int:
+    def _size(self, key: str) -> int | None:
         with self._galleries.cursor() as cursor:
             cursor.execute(_SIZE, (key,))
             row = cursor.fetchone()
-        return int(row[0]) if row else 0
+        return int(row[0]) if row else None
 
     def _id_map(self, key: str) -> dict[str, str]:
         with self._galleries.cursor() as cursor:

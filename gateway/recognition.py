@@ -5,7 +5,6 @@ in the gallery, is never given twice, and is what idMap shows and remove takes.
 """
 
 import asyncio
-import uuid
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final, Literal
 
@@ -18,13 +17,11 @@ from api_client.faces import DETECT_FACES, IDENTIFY_FACES
 from api_client.galleries import (
     APPEND_GALLERY,
     BUILD_GALLERY,
-    DELETE_GALLERY,
     MAX_ITEMS,
     REMOVE_GALLERY,
     AddedImages,
     AppendGallery,
     BuildGallery,
-    DeleteGallery,
     GalleryKind,
     LabelledImage,
     RemoveGallery,
@@ -33,10 +30,12 @@ from api_client.images import SEARCH_IMAGE
 from api_client.matches import MAX_TOP_K, GalleryKey
 from gateway.drawing import jpeg
 from gateway.envelope import Envelope, PaddleXRequest, enveloped
+from gateway.index_operations import Asking
 from gateway.keys import allowed
 from gateway.plain_text import PlainText
 from gateway.problems import FAILED_ENVELOPES
 from gateway.services import Gateway, gateway
+from job_store.http_operations import Operation
 
 ID_MAP_LIMIT: Final = 10_000
 """Vectors up to which idMap shows the whole index, as the seed's service does; above, only what is new."""
@@ -169,28 +168,36 @@ class RecognitionIndex:
         self._gateway = gateway
         self._kind = kind
 
-    async def build(self, pairs: Sequence[ImageLabelPair]) -> IndexResult:
+    async def build(self, pairs: Sequence[ImageLabelPair], asking: Asking) -> IndexResult:
         """A new index of these images; those that cannot be used are told, unless all cannot."""
-        key = str(uuid.uuid4())
-        await self._gateway.indexes.create(key, self._kind)
+        images = await self._stored(pairs)
+        operation = await self._gateway.operations.build(asking, self._kind, _content(images, pairs))
         try:
-            items = await self._items(key, pairs)
-            await self._gateway.run(BUILD_GALLERY, BuildGallery(gallery=key, kind=self._kind))
-            result = await self._append(key, items)
-            if not result.imageCount:
+            if not operation.done:
+                request = BuildGallery(
+                    gallery=operation.index_key, kind=self._kind, operation_id=operation.id
+                )
+                await self._gateway.run(BUILD_GALLERY, request)
+            result = await self._append(operation, _numbered(operation, images, pairs))
+            if len(result.skipped) == len(pairs):
                 raise InvalidRequest(
                     f"None of the images can be used; the first: {result.skipped[0].errorMsg}"
                 )
+            await self._gateway.operations.conclude(operation, asking)
         except BaseException:
             # Nobody has been told its key.
-            await asyncio.shield(self._drop(key))
+            await asyncio.shield(self._gateway.operations.drop(operation))
             raise
         return result
 
-    async def add(self, key: str, pairs: Sequence[ImageLabelPair]) -> IndexResult:
+    async def add(self, key: str, pairs: Sequence[ImageLabelPair], asking: Asking) -> IndexResult:
         """More images."""
         await self._known(key)
-        return await self._append(key, await self._items(key, pairs))
+        images = await self._stored(pairs)
+        operation = await self._gateway.operations.add(asking, key, _content(images, pairs))
+        result = await self._append(operation, _numbered(operation, images, pairs))
+        await self._gateway.operations.conclude(operation, asking)
+        return result
 
     async def remove(self, key: str, ids: Sequence[int]) -> IndexResult:
         """Fewer images; ids that are not there do not matter."""
@@ -199,25 +206,23 @@ class RecognitionIndex:
         await self._gateway.run(REMOVE_GALLERY, request)
         return await self._shown(key, {}, [])
 
-    async def _drop(self, key: str) -> None:
-        await self._gateway.client.enqueue(DELETE_GALLERY, DeleteGallery(gallery=key))
-        await self._gateway.indexes.drop(key)
-
     async def _known(self, key: str) -> None:
         if await self._gateway.indexes.kind(key) != self._kind:
             raise GalleryNotFound(f"There is no index {key!r}.")
 
-    async def _items(self, key: str, pairs: Sequence[ImageLabelPair]) -> list[LabelledImage]:
-        images = await self._gateway.intake.store_texts([pair.image for pair in pairs])
-        first = await self._gateway.indexes.count_up(key, len(pairs))
-        return [
-            LabelledImage(image=image, label=pair.label, external_id=str(first + position))
-            for position, (image, pair) in enumerate(zip(images, pairs, strict=True))
-        ]
+    async def _stored(self, pairs: Sequence[ImageLabelPair]) -> list[ImageRef]:
+        return await self._gateway.intake.store_texts([pair.image for pair in pairs])
 
-    async def _append(self, key: str, items: Sequence[LabelledImage]) -> IndexResult:
+    async def _append(self, operation: Operation, items: Sequence[LabelledImage]) -> IndexResult:
+        key = operation.index_key
         steps = [
-            AppendGallery(gallery=key, items=tuple(part), several_faces="largest") for part in _parts(items)
+            AppendGallery(
+                gallery=key,
+                items=tuple(part),
+                several_faces="largest",
+                operation_id=f"{operation.id}:{number}",
+            )
+            for number, part in enumerate(_parts(items))
         ]
         added = await asyncio.gather(*(self._gateway.run(APPEND_GALLERY, step) for step in steps))
         return await self._shown(key, *_told(items, added))
@@ -226,6 +231,20 @@ class RecognitionIndex:
         count = await self._gateway.indexes.size(key)
         shown = await self._gateway.indexes.id_map(key) if count <= ID_MAP_LIMIT else new
         return IndexResult(indexKey=key, idMap=shown, imageCount=count, skipped=skipped)
+
+
+def _content(images: Sequence[ImageRef], pairs: Sequence[ImageLabelPair]) -> list[tuple[str, str]]:
+    """What tells these images from others: an address may bring other bytes tomorrow."""
+    return [(image.blob, pair.label) for image, pair in zip(images, pairs, strict=True)]
+
+
+def _numbered(
+    operation: Operation, images: Sequence[ImageRef], pairs: Sequence[ImageLabelPair]
+) -> list[LabelledImage]:
+    return [
+        LabelledImage(image=image, label=pair.label, external_id=str(operation.first_number + position))
+        for position, (image, pair) in enumerate(zip(images, pairs, strict=True))
+    ]
 
 
 def _parts(items: Sequence[LabelledImage]) -> Iterator[Sequence[LabelledImage]]:
@@ -255,16 +274,18 @@ def recognition_router(kind: GalleryKind, prefix: Literal["face-recognition", "s
     """The four operations under PaddleX's names."""
     router = APIRouter(tags=[f"PaddleX: {prefix}"], responses=FAILED_ENVELOPES)
     Service = Annotated[Gateway, Depends(gateway)]  # noqa: N806 - a type
+    Asked = Annotated[Asking, Depends()]  # noqa: N806 - a type
 
-    @router.post(f"/{prefix}-index-build", dependencies=[Depends(allowed("galleries:write"))])
-    async def index_build(request: BuildRequest, service: Service) -> Envelope[IndexResult]:
+    @router.post(f"/{prefix}-index-build")
+    async def index_build(request: BuildRequest, service: Service, asking: Asked) -> Envelope[IndexResult]:
         """Make an index of images and their labels."""
-        return enveloped(await RecognitionIndex(service, kind).build(request.imageLabelPairs))
+        return enveloped(await RecognitionIndex(service, kind).build(request.imageLabelPairs, asking))
 
-    @router.post(f"/{prefix}-index-add", dependencies=[Depends(allowed("galleries:write"))])
-    async def index_add(request: AddRequest, service: Service) -> Envelope[IndexResult]:
+    @router.post(f"/{prefix}-index-add")
+    async def index_add(request: AddRequest, service: Service, asking: Asked) -> Envelope[IndexResult]:
         """Add images to an index."""
-        return enveloped(await RecognitionIndex(service, kind).add(request.indexKey, request.imageLabelPairs))
+        index = RecognitionIndex(service, kind)
+        return enveloped(await index.add(request.indexKey, request.imageLabelPairs, asking))
 
     @router.post(f"/{prefix}-index-remove", dependencies=[Depends(allowed("galleries:write"))])
     async def index_remove(request: RemoveRequest, service: Service) -> Envelope[IndexResult]:

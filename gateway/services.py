@@ -20,6 +20,7 @@ from api_client.url_images import UrlFetcher
 from gateway.admission import Admission
 from gateway.figures import FigureBook
 from gateway.images import ImageIntake
+from gateway.index_operations import IndexOperations
 from gateway.indexes import IndexBook
 from gateway.jobs import JobDesk
 from gateway.keys import Caller
@@ -30,6 +31,7 @@ from gateway.webhooks import WebhookSender
 from job_store.api_keys import ApiKeys
 from job_store.batch_jobs import BatchJobs
 from job_store.database import Database as JobDatabase
+from job_store.http_operations import HttpOperations
 from job_store.jobs import Job, Jobs
 from job_store.locks import Lock
 from job_store.webhooks import Webhooks
@@ -54,6 +56,7 @@ class Gateway:
         rates: Rates,
         keys: ApiKeys,
         indexes: IndexBook,
+        operations: IndexOperations,
         jobs: Jobs,
         batches: BatchJobs,
         hooks: WebhookSender,
@@ -64,6 +67,7 @@ class Gateway:
         self.admission = admission
         self.rates = rates
         self.indexes = indexes
+        self.operations = operations
         self.figures = figures
         self.batches = batches
         self.desk = JobDesk(client, jobs)
@@ -138,6 +142,9 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
         stack.callback(database.close)
         indexes = IndexBook(settings.database_url, database)
         stack.callback(indexes.close)
+        operations = IndexOperations(
+            client, HttpOperations(database), indexes, timeout=settings.gateway_timeout
+        )
         jobs = Jobs(database)
         hooks = WebhookSender(
             Webhooks(database),
@@ -157,11 +164,13 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
             rates=Rates(redis, settings.gateway_rate, settings.gateway_burst),
             keys=ApiKeys(database),
             indexes=indexes,
+            operations=operations,
         )
         sweeper = Sweeper(
             client,
             made.desk,
             jobs,
+            operations,
             Lock(database, SWEEPER_LOCK),
             interval=settings.gateway_sweep_interval,
             keep=settings.gateway_keep_jobs,

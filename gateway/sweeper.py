@@ -1,4 +1,5 @@
-"""Looks after jobs that nobody waits for: keeps their outcomes, enqueues what the broker has lost.
+"""Looks after what nobody waits for: keeps jobs' outcomes, enqueues what the broker has lost, drops indexes
+whose build was given up.
 
 Every gateway runs one; a lock in Postgres lets one at a time work.
 """
@@ -12,6 +13,7 @@ from typing import Final
 from api_client.async_client import AsyncClient
 from api_client.errors import PaddlewheelError
 from gateway.background import running
+from gateway.index_operations import IndexOperations
 from gateway.jobs import JobDesk
 from job_store.jobs import Jobs
 from job_store.locks import Lock
@@ -26,11 +28,20 @@ class Sweeper:
     """`interval` is the pause between two rounds, `keep` how long an ended job is kept; in seconds."""
 
     def __init__(
-        self, client: AsyncClient, desk: JobDesk, jobs: Jobs, lock: Lock, *, interval: float, keep: float
+        self,
+        client: AsyncClient,
+        desk: JobDesk,
+        jobs: Jobs,
+        operations: IndexOperations,
+        lock: Lock,
+        *,
+        interval: float,
+        keep: float,
     ) -> None:
         self._client = client
         self._desk = desk
         self._jobs = jobs
+        self._operations = operations
         self._lock = lock
         self._interval = interval
         self._keep = keep
@@ -62,6 +73,7 @@ class Sweeper:
             settled += len(finished)
             enqueued += len(lost)
         await asyncio.to_thread(self._jobs.purge, seconds=self._keep)
+        await self._operations.tidy()
         return settled, enqueued
 
     async def _run(self) -> None:

@@ -2,6 +2,7 @@
 
 api_keys            who may ask what; a key itself is nowhere, only its hash
 http_indexes        the indexes of PaddleX's recognition services, and the next number of an image in each
+http_operations     changes of those indexes that are under way: one that is sent again is the same one
 jobs                tasks that were submitted over HTTP, with their outcome: they outlive the broker
 webhook_deliveries  who is told of a job's outcome, and whether that worked
 """
@@ -9,6 +10,7 @@ webhook_deliveries  who is told of a job's outcome, and whether that worked
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -46,6 +48,25 @@ HTTP_INDEXES = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     CheckConstraint("kind IN ('faces', 'images')", name="kind"),
 )
+
+HTTP_OPERATIONS = Table(
+    "http_operations",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("identity", Text),
+    Column("digest", Text, nullable=False),
+    Column("index_key", Text, nullable=False),
+    Column("builds", Boolean, nullable=False),
+    Column("first_number", BigInteger, nullable=False, server_default=text("0")),
+    Column("kept", Boolean, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'open'")),
+    Column("attempts", Integer, nullable=False, server_default=text("1")),
+    Column("touched_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    CheckConstraint("state IN ('open', 'done', 'dropped')", name="state"),
+    CheckConstraint("(state = 'dropped') = (identity IS NULL)", name="identity"),
+)
+Index("http_operations_identity_key", HTTP_OPERATIONS.c.identity, unique=True)
+Index("http_operations_touched_at_idx", HTTP_OPERATIONS.c.touched_at)
 
 JOBS = Table(
     "jobs",

@@ -59,7 +59,7 @@ def opened(settings: dict[str, Any], broker: Redis) -> Opened:
     del broker
     with Database(settings["database_url"]).session() as connection:
         # Not TRUNCATE, which would wait for whatever a gateway that is being closed still asks.
-        for table in ("webhook_deliveries", "jobs", "http_indexes"):
+        for table in ("webhook_deliveries", "jobs", "http_operations", "http_indexes"):
             connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608
 
     @asynccontextmanager

@@ -1,0 +1,154 @@
+"""Builds and additions of indexes that may be sent again: to another gateway, after one was killed.
+
+PaddleX's clients send no idempotency key. So a request that equals one which has not been answered is that
+one: it gets its index, its numbers and its operation ids. Once an answer was sent, the same request is
+another one; with an idempotency key it is not.
+"""
+
+import asyncio
+import json
+import logging
+import uuid
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Annotated, Final
+
+from fastapi import BackgroundTasks, Depends, Request
+
+from api_client.async_client import AsyncClient
+from api_client.errors import PaddlewheelError
+from api_client.galleries import DELETE_GALLERY, DeleteGallery, GalleryKind
+from gateway.indexes import IndexBook
+from gateway.keys import Caller, allowed
+from gateway.problems import Refusal
+from gateway.task_options import IdempotencyKey
+from job_store.http_operations import HttpOperations, NewOperation, Operation
+
+ABANDONED: Final = 10.0
+"""A request is not waited for any more after so many times what it waits for one task."""
+
+SETTLED: Final = 2.0
+"""No task of a dropped build is run any more after so many times the same: their deadline has passed."""
+
+KEPT_SECONDS: Final = 86_400.0
+"""How long an idempotency key is known."""
+
+log = logging.getLogger(__name__)
+
+
+class Asking:
+    """One request to change indexes: who asks, under which idempotency key, and whether they listen still."""
+
+    def __init__(
+        self,
+        request: Request,
+        background: BackgroundTasks,
+        caller: Annotated[Caller, Depends(allowed("galleries:write"))],
+        idempotency_key: IdempotencyKey = None,
+    ) -> None:
+        self.key_id = caller.key_id
+        self.idempotency_key = idempotency_key
+        self.after_answer = background.add_task
+        self.gone = request.is_disconnected
+
+
+class IndexOperations:
+    """`timeout` is how many seconds a request waits for one task."""
+
+    def __init__(
+        self, client: AsyncClient, table: HttpOperations, indexes: IndexBook, *, timeout: float
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._indexes = indexes
+        self._timeout = timeout
+        self._forgetting: set[asyncio.Future[None]] = set()
+
+    async def build(self, asking: Asking, kind: GalleryKind, images: Sequence[Sequence[str]]) -> Operation:
+        """Begin a new index of these images, or go on with one. Raises IdempotencyMismatch."""
+        return await self._begin(asking, str(uuid.uuid4()), kind, ["build", kind], images)
+
+    async def add(self, asking: Asking, key: str, images: Sequence[Sequence[str]]) -> Operation:
+        """Begin to add these images, or go on. Raises IdempotencyMismatch, GalleryNotFound."""
+        return await self._begin(asking, key, None, ["add", key], images)
+
+    async def conclude(self, operation: Operation, asking: Asking) -> None:
+        """All of it is stored and is about to be answered. Raises Refusal if it was dropped meanwhile."""
+        if await asking.gone():
+            # Whoever asked may ask again; a build that nobody asks for again goes.
+            return
+        if not await asyncio.to_thread(self._table.conclude, operation):
+            raise Refusal(
+                503,
+                "dropped",
+                "An equal request failed meanwhile: send it again.",
+                headers={"Retry-After": "1"},
+            )
+        asking.after_answer(self._answered, operation)
+
+    async def drop(self, operation: Operation) -> None:
+        """Give a build up whose key nobody was told. What cannot be done now, the sweeper does."""
+        try:
+            if await asyncio.to_thread(self._table.drop, operation):
+                await self._delete(operation.index_key)
+        except PaddlewheelError as err:
+            log.warning("an index that failed is dropped later: %s", err.message)
+
+    async def tidy(self) -> None:
+        """Drop the builds whose gateway was killed and which nobody sent again, and forget old operations."""
+        await asyncio.to_thread(self._table.abandon, seconds=ABANDONED * self._timeout)
+        for operation_id, key in await asyncio.to_thread(
+            self._table.dropped, seconds=SETTLED * self._timeout
+        ):
+            # A task of it may have made the gallery after it was deleted.
+            if await self._indexes.exists(key):
+                await self._delete(key)
+                await asyncio.to_thread(self._table.look_again, operation_id)
+            else:
+                await asyncio.to_thread(self._table.forget, operation_id)
+        await asyncio.to_thread(
+            self._table.purge, seconds=ABANDONED * self._timeout, kept_seconds=KEPT_SECONDS
+        )
+
+    async def _begin(
+        self,
+        asking: Asking,
+        key: str,
+        kind: GalleryKind | None,
+        words: Sequence[str],
+        images: Sequence[Sequence[str]],
+    ) -> Operation:
+        if self._forgetting:
+            # Who was just answered may send the same again, and means it.
+            await asyncio.wait(set(self._forgetting), timeout=self._timeout)
+        content = _digest([*words, images])
+        given = asking.idempotency_key
+        known_by = ["key", words[0], given] if given else ["content", content]
+        new = NewOperation(
+            id=uuid.uuid4().hex,
+            identity=_digest([asking.key_id, known_by]),
+            digest=content,
+            index_key=key,
+            kind=kind,
+            images=len(images),
+            kept=given is not None,
+        )
+        return await asyncio.to_thread(self._table.begin, new)
+
+    async def _delete(self, key: str) -> None:
+        await self._client.enqueue(DELETE_GALLERY, DeleteGallery(gallery=key))
+
+    async def _answered(self, operation: Operation) -> None:
+        forgetting = asyncio.ensure_future(asyncio.to_thread(self._table.answered, operation))
+        self._forgetting.add(forgetting)
+        try:
+            await forgetting
+        except PaddlewheelError as err:
+            # It is forgotten later; until then an equal request is the same one.
+            log.warning("an answered operation is still known: %s", err.message)
+        finally:
+            self._forgetting.discard(forgetting)
+
+
+def _digest(words: Sequence[object]) -> str:
+    return sha256(json.dumps(words, ensure_ascii=False).encode()).hexdigest()
