@@ -1,6 +1,9 @@
 """Real engines, each in a process of its own, tried on real models."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,3 +84,27 @@ def test_an_engine_that_hangs_is_given_up_and_its_process_ended(home: ModelHome,
             trial.open(path, SessionOptions(engine="openvino"), [], tmp_path, timeout=1)
         assert trial.pid is None
         assert not Path(f"/proc/{pid}").exists()
+
+
+PINNED_THREADS = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from workers.models.home import ModelHome
+from workers.models.network import Network
+from workers.models.session import SessionOptions
+home, name = sys.argv[1:]
+network = Network(ModelHome(Path(home)).open(name), SessionOptions(engine="openvino", threads=2))
+network.forward(np.zeros((1, 3, 48, 64), np.float32))
+allowed = os.sched_getaffinity(0)
+print(sum(os.sched_getaffinity(int(each.name)) != allowed for each in Path("/proc/self/task").iterdir()))
+"""
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core: every thread is on it anyway")
+def test_openvino_leaves_its_threads_to_the_scheduler_so_that_two_slots_do_not_share_a_core(
+    home: ModelHome,
+) -> None:
+    command = [sys.executable, "-c", PINNED_THREADS, str(home.path), V4_REC]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.split() == ["0"]
