@@ -87,10 +87,15 @@ class HttpOperations:
         )
 
     def conclude(self, operation: Operation) -> bool:
-        """All of it is stored; whether it has not been dropped meanwhile."""
+        """All of it is stored; whether its index is still there: it goes with a build that is dropped.
+
+        The operation itself may be gone: another attempt was answered.
+        """
         change = update(HTTP_OPERATIONS).where(_O.id == operation.id, _O.state != "dropped")
+        index = select(HTTP_INDEXES.c.key).where(HTTP_INDEXES.c.key == operation.index_key)
         with self._database.transaction() as connection:
-            return connection.execute(change.values(state="done", touched_at=func.now())).rowcount == 1
+            connection.execute(change.values(state="done", touched_at=func.now()))
+            return connection.execute(index).first() is not None
 
     def answered(self, operation: Operation) -> None:
         """Its caller has the answer: the same request is another one from now on, unless it is kept."""

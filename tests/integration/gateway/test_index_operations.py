@@ -70,6 +70,7 @@ def test_a_build_that_is_sent_again_is_joined_until_it_was_answered(table: HttpO
     late = table.begin(new("c"))
     assert (late.id, late.done) == (first.id, True)
     table.answered(again)
+    assert table.conclude(first)
     other = table.begin(new("d"))
     assert (other.index_key, other.attempt, other.done) == ("index-d", 1, False)
 
