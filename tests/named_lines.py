@@ -20,7 +20,7 @@ from PIL import Image
 
 from api_client.errors import ModelUnavailable
 from local.rendering import png
-from tests.faulty_network import leak
+from tests.faulty_network import leak, run_away
 from workers.models.directory import ModelDirectory
 from workers.models.session import ItemShapes, SessionOptions
 
@@ -40,6 +40,8 @@ class Fault(IntEnum):
     NO_MEMORY = 5
     LEAK = 6
     SLOW_ONCE = 7
+    RUNAWAY = 8
+    GREEDY = 9
 
 
 def draw_named(number: int, fault: Fault = Fault.NONE) -> bytes:
@@ -93,6 +95,11 @@ def misbehave(fault: Fault) -> None:
             leak()
         case Fault.SLOW_ONCE:
             _be_slow_once()
+        case Fault.RUNAWAY:
+            run_away()
+        case Fault.GREEDY:
+            # More than the process may have, and less than a machine lends it: it is never written.
+            np.empty(16 << 30, np.uint8)
 
 
 def _be_slow_once() -> None:

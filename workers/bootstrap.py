@@ -31,6 +31,7 @@ from workers.images import LINE_LIMITS, PAGE_LIMITS, ImageLoader
 from workers.letter_filing import LetterFiling
 from workers.metrics import MetricsDoor, WorkerMetrics
 from workers.model_host import OPEN_NETWORK, HostConfig, HostedModel, ModelHost
+from workers.model_memory import MemoryBounds
 from workers.models.directory import ModelDirectory
 from workers.models.session import ItemShapes, SessionOptions
 from workers.pdf import PdfLimits
@@ -217,7 +218,7 @@ def host_config(
         models=models,
         start_timeout=settings.start_timeout,
         batch_timeout=settings.batch_timeout,
-        memory_limit=settings.model_memory_limit << 20,
+        memory=MemoryBounds(limit=settings.model_memory_limit << 20, maximum=settings.model_memory_max << 20),
         # A GPU's memory is not asked for: two processes at a time might not fit.
         overlap=all(each.device == "cpu" for each in options.values()),
         environment=thread_environment(settings),

@@ -81,14 +81,17 @@ class ModelChild:
         return self._process.pid
 
     def greet(
-        self, models: Sequence[dict[str, Any]], *, start_timeout: float, link_timeout: float
+        self, models: Sequence[dict[str, Any]], *, ceiling: int, start_timeout: float, link_timeout: float
     ) -> dict[str, dict[str, str]]:
-        """Have it load its models; what each runs on. Raises ModelUnavailable, and then it has ended."""
+        """Have it load its models; what each runs on. Raises ModelUnavailable, and then it has ended.
+
+        `ceiling` is in bytes; see workers/model_memory.py.
+        """
         link = self.links[0]
         link.settimeout(start_timeout)
         level = logging.getLevelName(log.getEffectiveLevel())
         try:
-            send_frame(link, {"models": models, "log_level": level})
+            send_frame(link, {"models": models, "ceiling": ceiling, "log_level": level})
             reply = receive_frame(link)
         except TimeoutError as err:
             self.end()

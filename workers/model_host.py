@@ -17,6 +17,7 @@ from workers.arena import Arena
 from workers.batch_layout import read_ids, write_batch
 from workers.frames import BrokenFrameError, receive_frame, send_frame
 from workers.model_child import ModelChild, free_bytes
+from workers.model_memory import LOOK_SECONDS, MemoryBounds
 from workers.models.session import ItemShapes, SessionOptions
 
 SLOTS: Final = 2
@@ -29,12 +30,6 @@ _TICK: Final = 0.2
 _RESPAWN_PAUSE: Final = 5.0
 _REVIVE_PAUSE: Final = 1.0
 _RESPAWNS: Final = 3
-_GROWTH: Final = 1.25
-"""A process that takes more than the limit as soon as it is loaded is not replaced until it grew by this."""
-
-_RUNAWAY: Final = 2
-"""So many times the limit, and a batch is stopped in the middle."""
-
 _MARGIN: Final = 1.5
 """Memory that has to be free for a second process beside the first, in sizes of a fresh one."""
 
@@ -59,14 +54,14 @@ class HostedModel:
 class HostConfig:
     """`start_timeout` covers loading and warm-up, `batch_timeout` one batch from its start; in seconds.
 
-    A process of more than `memory_limit` bytes is replaced between two batches; 0 for no limit. It is
-    replaced while it goes on working where `overlap` allows two at a time.
+    A process that outgrows its memory is replaced while it goes on working where `overlap` allows two at a
+    time.
     """
 
     models: tuple[HostedModel, ...]
     start_timeout: float = 180.0
     batch_timeout: float = 60.0
-    memory_limit: int = 0
+    memory: MemoryBounds = field(default_factory=MemoryBounds)
     overlap: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -264,11 +259,13 @@ class ModelHost:
         link = child.links[slot]
         send_frame(link, request)
         began: float | None = None
-        while not select.select([link], [], [], _TICK)[0]:
-            # The clock stands still while the process works for the other lane.
+        tick = LOOK_SECONDS if self._config.memory.ceiling else _TICK
+        while not select.select([link], [], [], tick)[0]:
+            # The other lane's batch is that lane's to judge; here the clock stands still meanwhile.
             if child.running[0] not in (0, slot + 1):
                 began = None
-            elif began is None:
+                continue
+            if began is None:
                 began = time.monotonic()
             elif time.monotonic() - began > self._config.batch_timeout:
                 raise TimeoutError
@@ -277,9 +274,10 @@ class ModelHost:
 
     def _stop_runaway(self, child: ModelChild) -> None:
         """Better this process than whichever the system would choose when its memory is used up."""
-        limit = max(self._config.memory_limit, child.loaded_bytes) * _RUNAWAY
-        if self._config.memory_limit and (taken := child.resident_bytes()) > limit:
-            raise _RunawayError(f"it took {taken >> 20} MB")
+        if self._config.memory.ceiling:
+            taken = child.resident_bytes()
+            if self._config.memory.exceeded(taken, child.loaded_bytes):
+                raise _RunawayError(f"it took {taken >> 20} MB")
 
     def _open(self, lane: _Lane, number: int, ids: Sequence[int], reply: dict[str, Any]) -> BatchOutput:
         if reply["number"] != number:
@@ -343,19 +341,32 @@ class ModelHost:
     def _greet(self, child: ModelChild) -> None:
         models = [{**asdict(model), "path": str(model.path)} for model in self._config.models]
         ready = child.greet(
-            models, start_timeout=self._config.start_timeout, link_timeout=self._config.batch_timeout
+            models,
+            ceiling=self._config.memory.ceiling,
+            start_timeout=self._config.start_timeout,
+            link_timeout=self._config.batch_timeout,
         )
+        most = self._config.memory.maximum
+        if most and child.loaded_bytes > most:
+            child.end()
+            raise ModelUnavailable(
+                f"The models take {child.loaded_bytes >> 20} MB before the first batch, and may take "
+                f"{most >> 20} MB: raise PADDLEWHEEL_MODEL_MEMORY_MAX or serve fewer models."
+            )
         self.models = {name: LoadedModel(**each) for name, each in ready.items()}
 
     def _outgrown(self, child: ModelChild) -> bool:
-        limit = self._config.memory_limit
-        return bool(limit) and child.resident_bytes() > max(limit, _GROWTH * child.loaded_bytes)
+        memory = self._config.memory
+        return bool(memory.ceiling) and memory.outgrown(child.resident_bytes(), child.loaded_bytes)
 
     def _recycle(self, child: ModelChild) -> None:
         """Replace a process that takes too much memory, without losing a batch."""
         self._recycling = True
-        log.warning("the model process takes %d MB: replacing it", child.resident_bytes() >> 20)
-        if self._config.overlap and free_bytes() > _MARGIN * child.loaded_bytes:
+        taken = child.resident_bytes()
+        log.warning("the model process takes %d MB: replacing it", taken >> 20)
+        # Above its ceiling it would be killed in whichever batch comes next.
+        overlap = self._config.overlap and not self._config.memory.exceeded(taken, child.loaded_bytes)
+        if overlap and free_bytes() > _MARGIN * child.loaded_bytes:
             # Started by this thread, which stays; loaded by another one, so that this one can go on.
             self.generation += 1
             self._successor = ModelChild(self._lanes, self._config.environment)

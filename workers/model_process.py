@@ -28,6 +28,7 @@ from api_client.errors import ModelFailed, PaddlewheelError
 from workers.arena import Arena
 from workers.batch_layout import read_ids, write_outputs
 from workers.frames import receive_frame, send_frame
+from workers.model_memory import bound_own_data
 from workers.models.directory import ModelDirectory
 from workers.models.network import Network
 from workers.models.session import ItemShapes, SessionOptions
@@ -178,6 +179,7 @@ def main() -> int:
         log.exception("the models could not be loaded")
         send_frame(first, {"error": f"The models could not be loaded: {type(err).__name__}: {err}."})
         return 1
+    bound_own_data(config["ceiling"])
     report = {name: {"engine": each.engine, "device": each.device} for name, each in networks.items()}
     send_frame(first, {"ready": report})
     serve(networks, slots, running)

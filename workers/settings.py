@@ -170,6 +170,9 @@ class Settings(BaseModel):
     model_memory_limit: int = Field(
         0, ge=0, description="MB at which a model process is replaced between two batches; 0: no limit."
     )
+    model_memory_max: int = Field(
+        0, ge=0, description="MB at which it is killed within a batch; 0: twice the limit, if there is one."
+    )
     start_timeout: float = Field(300, gt=0, description="Seconds that loading all models may take.")
     width_step: int = Field(
         1,
@@ -193,6 +196,12 @@ class Settings(BaseModel):
             "result_url": found.results,
             "blob_url": found.blobs,
         }
+
+    @model_validator(mode="after")
+    def _memory(self) -> Self:
+        if 0 < self.model_memory_max < self.model_memory_limit:
+            raise ValueError("PADDLEWHEEL_MODEL_MEMORY_MAX has to be at least PADDLEWHEEL_MODEL_MEMORY_LIMIT")
+        return self
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:

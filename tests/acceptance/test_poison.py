@@ -25,7 +25,8 @@ LINES = 200
 @pytest.fixture(scope="module")
 def service() -> Iterator[NamedService]:
     """A worker with small batches: every halving costs the start of a process."""
-    with named_service(1, PADDLEWHEEL_BATCH_TIMEOUT="1", PADDLEWHEEL_MAX_BATCH_SIZE="2") as service:
+    settings = {"PADDLEWHEEL_BATCH_TIMEOUT": "1", "PADDLEWHEEL_MAX_BATCH_SIZE": "2"}
+    with named_service(1, **settings, PADDLEWHEEL_MODEL_MEMORY_MAX="400") as service:
         yield service
 
 
@@ -78,6 +79,23 @@ def test_one_of_two_devices_dies_and_a_leak_grows_while_the_other_serves_and_not
                 break
         assert wait_until(lambda: "was replaced without a pause" in worker.log.read_text(), 30)
         assert worker.ready
+
+
+def test_a_line_that_takes_memory_without_end_is_stopped_within_its_batch_and_fails_alone(
+    service: NamedService,
+) -> None:
+    with Client(service.url) as client:
+        refs = client.put_many([draw_named(number) for number in range(100)])
+        began = time.monotonic()
+        runaway = client.enqueue(RECOGNIZE_TEXT, draw_named(1, Fault.RUNAWAY))
+        pendings = client.enqueue_many(RECOGNIZE_TEXT, refs)
+        greedy = client.enqueue(RECOGNIZE_TEXT, draw_named(2, Fault.GREEDY))
+        assert [pending.result(60).rec_text for pending in pendings] == [str(number) for number in range(100)]
+        with pytest.raises(ModelCrashed, match="was stopped: it took"):
+            runaway.result(60)
+        with pytest.raises(ModelFailed, match="MemoryError"):
+            greedy.result(60)
+        print(f"everything answered {time.monotonic() - began:.1f} s after a line began to take memory")
 
 
 def test_a_hung_model_costs_its_neighbours_one_deadline(service: NamedService) -> None:

@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from api_client.errors import ModelCrashed, ModelFailed, ModelTimeout, ModelUnavailable
+from local.processes import wait_until
 from tasks.context import TaskContext
 from tests.faulty_network import (
     CRASH,
@@ -29,6 +32,7 @@ from tests.faulty_network import (
 )
 from workers.batching import BatchingOptions, DynamicBatcher
 from workers.model_host import HostConfig, HostedModel, HostLostError, ModelHost
+from workers.model_memory import MemoryBounds
 from workers.models.session import SessionOptions
 
 TASK = TaskContext(task_id="t")
@@ -211,7 +215,7 @@ def test_what_a_model_does_to_its_process_costs_its_own_item_alone(
 
 @pytest.mark.parametrize("overlap", [True, False], ids=["overlapping", "pausing"])
 def test_a_process_that_grows_is_replaced_between_batches(overlap: bool) -> None:
-    with host(memory_limit=10 * LEAK_BYTES, overlap=overlap) as under_test:
+    with host(memory=MemoryBounds(limit=10 * LEAK_BYTES), overlap=overlap) as under_test:
         under_test.start()
         batcher = DynamicBatcher([under_test], BatchingOptions(max_batch_size=4, max_wait_time=0.0))
         pids = set()
@@ -232,13 +236,52 @@ def test_a_process_that_grows_is_replaced_between_batches(overlap: bool) -> None
         assert len(pids) == 4
 
 
-def test_a_batch_that_takes_memory_without_end_is_stopped() -> None:
-    with host(memory_limit=4 * LEAK_BYTES) as under_test:
+@pytest.mark.parametrize(
+    "bounds",
+    [MemoryBounds(limit=4 * LEAK_BYTES), MemoryBounds(maximum=8 * LEAK_BYTES)],
+    ids=["limit alone", "maximum"],
+)
+def test_a_batch_that_takes_memory_without_end_is_stopped(bounds: MemoryBounds) -> None:
+    with host(memory=bounds) as under_test:
         under_test.start()
         with pytest.raises(HostLostError, match="was stopped: it took") as caught:
             under_test.infer(0, "m", [1], items(RUNAWAY))
         assert caught.value.guilty
         assert under_test.infer(0, "m", [2], items(3)).outputs[0].flat[0] == 6
+
+
+def test_a_batch_that_waits_behind_one_that_takes_memory_is_not_blamed_for_it() -> None:
+    with host(memory=MemoryBounds(maximum=8 * LEAK_BYTES)) as under_test:
+        under_test.start()
+        with ThreadPoolExecutor(1) as other:
+            greedy = other.submit(under_test.infer, 0, "m", [1], items(RUNAWAY))
+            assert wait_until(lambda: under_test.resident_bytes > 2 * LEAK_BYTES, 10)
+            with pytest.raises(HostLostError) as caught:
+                under_test.infer(1, "m", [2], items(3))
+            assert not caught.value.guilty
+            with pytest.raises(HostLostError, match="was stopped: it took") as blamed:
+                greedy.result(30)
+            assert blamed.value.guilty
+
+
+def test_models_that_take_more_than_the_maximum_at_once_stop_the_start_with_the_reason() -> None:
+    with (
+        host(memory=MemoryBounds(maximum=1 << 20)) as under_test,
+        pytest.raises(ModelUnavailable, match="PADDLEWHEEL_MODEL_MEMORY_MAX"),
+    ):
+        under_test.start()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these bounds")
+def test_the_kernel_bounds_a_model_process_and_takes_it_before_the_worker() -> None:
+    with host(memory=MemoryBounds(maximum=8 * LEAK_BYTES)) as under_test:
+        under_test.start()
+        pid = under_test.pid
+        assert pid is not None
+        assert int(Path(f"/proc/{pid}/oom_score_adj").read_text()) >= 500
+        assert int(Path("/proc/self/oom_score_adj").read_text()) < 500
+        data, _ = psutil.Process(pid).rlimit(psutil.RLIMIT_DATA)
+        assert 8 * LEAK_BYTES < data < psutil.Process(pid).memory_info().data + 32 * LEAK_BYTES
 
 
 def test_one_of_two_devices_goes_on_at_full_speed_while_the_other_is_replaced() -> None:

@@ -49,6 +49,14 @@ def test_an_input_shape_is_three_numbers() -> None:
             Settings.from_environment({**BROKER, "PADDLEWHEEL_INPUT_SHAPE": wrong})
 
 
+def test_the_memory_of_a_batch_is_bounded_above_that_between_batches() -> None:
+    given = {**BROKER, "PADDLEWHEEL_MODEL_MEMORY_LIMIT": "2000", "PADDLEWHEEL_MODEL_MEMORY_MAX": "2500"}
+    settings = Settings.from_environment(given)
+    assert (settings.model_memory_limit, settings.model_memory_max) == (2000, 2500)
+    with pytest.raises(ConfigurationError, match="PADDLEWHEEL_MODEL_MEMORY_MAX"):
+        Settings.from_environment({**given, "PADDLEWHEEL_MODEL_MEMORY_MAX": "1999"})
+
+
 def test_a_wrong_setting_is_named_as_the_operator_wrote_it() -> None:
     with pytest.raises(ConfigurationError, match="PADDLEWHEEL_MAX_BATCH_SIZE"):
         Settings.from_environment({**BROKER, "PADDLEWHEEL_MAX_BATCH_SIZE": "0"})

@@ -1,0 +1,40 @@
+"""When a model process takes too much memory."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.model_memory import MemoryBounds
+
+SIZES = st.integers(1, 1 << 40)
+
+
+@given(taken=SIZES, loaded=SIZES)
+def test_without_bounds_nothing_is_too_much(taken: int, loaded: int) -> None:
+    bounds = MemoryBounds()
+    assert not bounds.ceiling
+    assert not bounds.outgrown(taken, loaded)
+    assert not bounds.exceeded(taken, loaded)
+
+
+@given(limit=SIZES, maximum=st.integers(0, 1 << 40), taken=SIZES, loaded=SIZES)
+def test_what_is_killed_within_a_batch_is_replaced_between_two(
+    limit: int, maximum: int, taken: int, loaded: int
+) -> None:
+    bounds = MemoryBounds(limit=limit, maximum=maximum)
+    assert bounds.outgrown(taken, loaded) or not bounds.exceeded(taken, loaded)
+
+
+@given(limit=SIZES, loaded=SIZES)
+def test_a_process_that_is_large_as_soon_as_it_is_loaded_is_neither_replaced_nor_killed(
+    limit: int, loaded: int
+) -> None:
+    bounds = MemoryBounds(limit=limit)
+    assert not bounds.outgrown(loaded, loaded)
+    assert not bounds.exceeded(loaded, loaded)
+
+
+def test_a_maximum_of_its_own_holds_to_the_byte() -> None:
+    bounds = MemoryBounds(limit=100, maximum=300)
+    assert not bounds.exceeded(300, 50)
+    assert bounds.exceeded(301, 50)
+    assert MemoryBounds(limit=100).ceiling == 200
