@@ -1,15 +1,16 @@
 """Builds and additions of indexes that may be sent again: to another gateway, after one was killed.
 
-PaddleX's clients send no idempotency key. So a request that equals one which has not been answered is that
-one: it gets its index, its numbers and its operation ids. Once an answer was sent, the same request is
-another one; with an idempotency key it is not.
+PaddleX's clients send no idempotency key. So a request that equals one which was not answered, and which
+nobody works on any more, goes on with that one: it gets its index, its numbers and its operation ids. With an
+idempotency key it is the same one in any case, whether that was answered or not.
 """
 
 import asyncio
 import json
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Annotated, Final
 
@@ -24,8 +25,8 @@ from gateway.problems import Refusal
 from gateway.task_options import IdempotencyKey
 from job_store.http_operations import HttpOperations, NewOperation, Operation
 
-ABANDONED: Final = 10.0
-"""A request is not waited for any more after so many times what it waits for one task."""
+PATIENCE: Final = 10.0
+"""A request is not worked on any more after so many times what it waits for one task."""
 
 SETTLED: Final = 2.0
 """No task of a dropped build is run any more after so many times the same: their deadline has passed."""
@@ -86,6 +87,13 @@ class IndexOperations:
             )
         asking.after_answer(self._answered, operation)
 
+    async def release(self, operation: Operation) -> None:
+        """Nobody was answered: whoever sends it again goes on with it."""
+        try:
+            await asyncio.to_thread(self._table.release, operation)
+        except PaddlewheelError as err:
+            log.warning("an operation cannot be gone on with for a while: %s", err.message)
+
     async def drop(self, operation: Operation) -> None:
         """Give a build up whose key nobody was told. What cannot be done now, the sweeper does."""
         try:
@@ -94,9 +102,22 @@ class IndexOperations:
         except PaddlewheelError as err:
             log.warning("an index that failed is dropped later: %s", err.message)
 
+    @asynccontextmanager
+    async def living(self) -> AsyncIterator[None]:
+        """This gateway lives meanwhile. Raises DatabaseUnavailable."""
+        await self.live()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self._table.close)
+
+    async def live(self) -> None:
+        """Show that this gateway lives still. Raises DatabaseUnavailable, and mends that the next time."""
+        await asyncio.to_thread(self._table.live)
+
     async def tidy(self) -> None:
         """Drop the builds whose gateway was killed and which nobody sent again, and forget old operations."""
-        await asyncio.to_thread(self._table.abandon, seconds=ABANDONED * self._timeout)
+        await asyncio.to_thread(self._table.abandon, seconds=self._timeout)
         for operation_id, key in await asyncio.to_thread(
             self._table.dropped, seconds=SETTLED * self._timeout
         ):
@@ -106,9 +127,7 @@ class IndexOperations:
                 await asyncio.to_thread(self._table.look_again, operation_id)
             else:
                 await asyncio.to_thread(self._table.forget, operation_id)
-        await asyncio.to_thread(
-            self._table.purge, seconds=ABANDONED * self._timeout, kept_seconds=KEPT_SECONDS
-        )
+        await asyncio.to_thread(self._table.purge, kept_seconds=KEPT_SECONDS)
 
     async def _begin(
         self,

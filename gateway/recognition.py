@@ -195,8 +195,12 @@ class RecognitionIndex:
         await self._known(key)
         images = await self._stored(pairs)
         operation = await self._gateway.operations.add(asking, key, _content(images, pairs))
-        result = await self._append(operation, _numbered(operation, images, pairs))
-        await self._gateway.operations.conclude(operation, asking)
+        try:
+            result = await self._append(operation, _numbered(operation, images, pairs))
+            await self._gateway.operations.conclude(operation, asking)
+        except BaseException:
+            await asyncio.shield(self._gateway.operations.release(operation))
+            raise
         return result
 
     async def remove(self, key: str, ids: Sequence[int]) -> IndexResult:

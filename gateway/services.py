@@ -20,7 +20,7 @@ from api_client.url_images import UrlFetcher
 from gateway.admission import Admission
 from gateway.figures import FigureBook
 from gateway.images import ImageIntake
-from gateway.index_operations import IndexOperations
+from gateway.index_operations import PATIENCE, IndexOperations
 from gateway.indexes import IndexBook
 from gateway.jobs import JobDesk
 from gateway.keys import Caller
@@ -138,13 +138,15 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
         )
         redis = connect(settings.broker_url)
         stack.push_async_callback(redis.aclose)
-        database = JobDatabase(settings.database_url, max_connections=8)
+        database = JobDatabase(settings.database_url, max_connections=10)
         stack.callback(database.close)
         indexes = IndexBook(settings.database_url, database)
         stack.callback(indexes.close)
+        timeout = settings.gateway_timeout
         operations = IndexOperations(
-            client, HttpOperations(database), indexes, timeout=settings.gateway_timeout
+            client, HttpOperations(database, patience=PATIENCE * timeout), indexes, timeout=timeout
         )
+        await stack.enter_async_context(operations.living())
         jobs = Jobs(database)
         hooks = WebhookSender(
             Webhooks(database),

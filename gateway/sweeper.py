@@ -79,6 +79,7 @@ class Sweeper:
     async def _run(self) -> None:
         while True:
             try:
+                await self._operations.live()
                 if await asyncio.to_thread(self._lock.take):
                     await self.round()
             except PaddlewheelError as err:

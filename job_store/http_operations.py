@@ -1,26 +1,40 @@
 """Builds and additions of PaddleX's indexes while they are under way, and a while longer.
 
 A gateway may be killed at any moment of one, and PaddleX's clients know no idempotency key. So a change is a
-row before its first task: what is sent again is known by it, gets the same index, the same numbers and the
-same operation ids, and is done once. `index_store` answers a repeated operation id as it did before.
+row before its first task, with the number of the gateway that works on it. A gateway holds a lock of that
+number as long as it lives; what a dead one has left is taken over by the next equal request, which gets the
+same index, the same numbers and the same operation ids. `index_store` answers a repeated operation id as it
+did before, so it is done once.
 
 open     not concluded: its gateway works on it, or is gone
 done     concluded, and being answered; a build's key may be known to its caller from now on
 dropped  a build that failed: nobody knows its key, and what there is of its gallery has to go
 """
 
+import secrets
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from api_client.errors import GalleryNotFound, IdempotencyMismatch
 from job_store.database import Database
 from job_store.http_schema import HTTP_INDEXES, HTTP_OPERATIONS
+from job_store.locks import Lock
+
+NOBODY: Final = 0
+"""The number of no gateway: whoever wants to go on with an operation may."""
 
 _O = HTTP_OPERATIONS.c
+
+# How Postgres shows a lock of 64 bits is in its manual, at pg_locks.
+_ALIVE: Final = text("""EXISTS (
+    SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (classid::bigint << 32 | objid::bigint) = http_operations.gateway
+)""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +42,7 @@ class NewOperation:
     """What to do. `identity` is what a repeat has in common with it, `digest` tells other requests apart.
 
     `kind` (faces or images) is that of a new index; else `index_key` names one that there is. `images` are
-    to be numbered. `kept`: a repeat is known even when this one was answered.
+    to be numbered. `kept`: the caller's own key stands for it, also after it was answered.
     """
 
     id: str
@@ -42,76 +56,73 @@ class NewOperation:
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One under way. `attempt` counts those who work on it from 1; `done`: an earlier one concluded it."""
+    """One under way. `done`: it was concluded before, and is answered again."""
 
     id: str
     index_key: str
     first_number: int
-    attempt: int
     done: bool
 
 
 class HttpOperations:
-    """The table. Every method is one transaction; they raise DatabaseUnavailable and SchemaOutdated."""
+    """The table, as one living gateway sees it; `close` lets others take over what it has left.
 
-    def __init__(self, database: Database) -> None:
+    `patience` is after how many seconds an operation is nobody's even though its gateway holds its lock: a
+    machine may vanish without a word. Methods raise DatabaseUnavailable and SchemaOutdated.
+    """
+
+    def __init__(self, database: Database, *, patience: float) -> None:
         self._database = database
+        self._gateway = secrets.randbelow(2**62) + 1
+        self._lock = Lock(database, self._gateway)
+        self._patience = patience
+
+    def live(self) -> None:
+        """Show that this gateway lives; to be repeated, for a connection may be lost."""
+        self._lock.take()
+
+    def close(self) -> None:
+        """This gateway lives no more."""
+        self._lock.release()
 
     def begin(self, new: NewOperation) -> Operation:
-        """Note it with its index and its numbers, or join the one that it repeats.
+        """Note it with its index and its numbers, or go on with the one that it repeats.
 
-        Raises GalleryNotFound, and IdempotencyMismatch if its identity stands for another request.
+        Raises GalleryNotFound, and IdempotencyMismatch if its key stands for another request.
         """
-        values = {
-            "id": new.id,
-            "identity": new.identity,
-            "digest": new.digest,
-            "index_key": new.index_key,
-            "builds": new.kind is not None,
-            "kept": new.kept,
-        }
-        adding = upsert(HTTP_OPERATIONS).values(values)
-        joining = {"attempts": _O.attempts + 1, "touched_at": func.now()}
-        noting = adding.on_conflict_do_update(index_elements=[_O.identity], set_=joining)
         with self._database.transaction() as connection:
-            row = connection.execute(noting.returning(HTTP_OPERATIONS)).one()
+            row = self._joined(connection, new) if new.kept else self._taken_over(connection, new)
             if row.digest != new.digest:
                 raise IdempotencyMismatch("The idempotency key was used for another request: take a new one.")
-            first = row.first_number if row.attempts > 1 else _numbered(connection, new)
-        return Operation(
-            id=row.id,
-            index_key=row.index_key,
-            first_number=first,
-            attempt=row.attempts,
-            done=row.state == "done",
-        )
+            first = _numbered(connection, new) if row.id == new.id else row.first_number
+        return Operation(id=row.id, index_key=row.index_key, first_number=first, done=row.state == "done")
 
     def conclude(self, operation: Operation) -> bool:
-        """All of it is stored; whether its index is still there: it goes with a build that is dropped.
-
-        The operation itself may be gone: another attempt was answered.
-        """
-        change = update(HTTP_OPERATIONS).where(_O.id == operation.id, _O.state != "dropped")
-        index = select(HTTP_INDEXES.c.key).where(HTTP_INDEXES.c.key == operation.index_key)
-        with self._database.transaction() as connection:
-            connection.execute(change.values(state="done", touched_at=func.now()))
-            return connection.execute(index).first() is not None
+        """All of it is stored; False if it was dropped or taken over meanwhile."""
+        change = update(HTTP_OPERATIONS).where(
+            _O.id == operation.id, _O.state != "dropped", or_(_O.kept, self._mine)
+        )
+        return self._changed(change.values(state="done", touched_at=func.now()))
 
     def answered(self, operation: Operation) -> None:
         """Its caller has the answer: the same request is another one from now on, unless it is kept."""
-        gone = delete(HTTP_OPERATIONS).where(_O.id == operation.id, _O.state == "done", ~_O.kept)
+        gone = delete(HTTP_OPERATIONS).where(_O.id == operation.id, _O.state == "done", ~_O.kept, self._mine)
         with self._database.transaction() as connection:
             connection.execute(gone)
 
+    def release(self, operation: Operation) -> None:
+        """Let whoever sends it again go on with it: nobody was answered."""
+        change = update(HTTP_OPERATIONS).where(_O.id == operation.id, self._mine)
+        self._changed(change.values(gateway=NOBODY, touched_at=func.now()))
+
     def drop(self, operation: Operation) -> bool:
-        """Give a build up, unless it was concluded or another attempt goes on; whether it is."""
-        mine = (_O.id == operation.id) & (_O.attempts == operation.attempt) & (_O.state == "open")
+        """Give a build up, unless it was concluded or taken over; whether it is."""
         with self._database.transaction() as connection:
-            return bool(_dropped(connection, mine))
+            return bool(_dropped(connection, (_O.id == operation.id) & (_O.state == "open") & self._mine))
 
     def abandon(self, *, seconds: float) -> int:
-        """Give up the builds that nobody has worked on for so long; how many."""
-        old = (_O.state == "open") & _O.builds & (_O.touched_at < _ago(seconds))
+        """Give up the builds of gateways that are dead, which nobody took over for so long; how many."""
+        old = (_O.state == "open") & _O.builds & (_O.touched_at < _ago(seconds)) & self._nobodys
         with self._database.transaction() as connection:
             return len(_dropped(connection, old))
 
@@ -124,21 +135,67 @@ class HttpOperations:
 
     def look_again(self, operation_id: str) -> None:
         """Let a build that was given up be looked at once more, after the same time."""
-        change = update(HTTP_OPERATIONS).where(_O.id == operation_id).values(touched_at=func.now())
-        with self._database.transaction() as connection:
-            connection.execute(change)
+        self._changed(update(HTTP_OPERATIONS).where(_O.id == operation_id).values(touched_at=func.now()))
 
     def forget(self, operation_id: str) -> None:
         """Nothing is left of a build that was given up."""
         with self._database.transaction() as connection:
             connection.execute(delete(HTTP_OPERATIONS).where(_O.id == operation_id))
 
-    def purge(self, *, seconds: float, kept_seconds: float) -> None:
+    def purge(self, *, kept_seconds: float) -> None:
         """Forget what nobody is going to send again; a concluded build keeps its index."""
-        old = (~_O.kept & (_O.touched_at < _ago(seconds))) | (_O.touched_at < _ago(kept_seconds))
+        old = (~_O.kept & (_O.touched_at < _ago(self._patience))) | (_O.touched_at < _ago(kept_seconds))
         open_build = (_O.state == "open") & _O.builds
         with self._database.transaction() as connection:
             connection.execute(delete(HTTP_OPERATIONS).where(old, _O.state != "dropped", ~open_build))
+
+    @property
+    def _mine(self) -> ColumnElement[bool]:
+        return _O.gateway == self._gateway
+
+    @property
+    def _nobodys(self) -> ColumnElement[bool]:
+        return or_(text(f"NOT {_ALIVE.text}"), _O.touched_at < _ago(self._patience))
+
+    def _joined(self, connection: Connection, new: NewOperation) -> Row[Any]:
+        return connection.execute(
+            upsert(HTTP_OPERATIONS)
+            .values(self._values(new))
+            .on_conflict_do_update(
+                index_elements=[_O.identity],
+                index_where=text("kept AND state <> 'dropped'"),
+                set_={"gateway": self._gateway, "touched_at": func.now()},
+            )
+            .returning(HTTP_OPERATIONS)
+        ).one()
+
+    def _taken_over(self, connection: Connection, new: NewOperation) -> Row[Any]:
+        # A concluded build may be known to its caller: nobody else gets its key.
+        left = or_(_O.state == "open", (_O.state == "done") & ~_O.builds)
+        equal = (_O.identity == new.identity) & ~_O.kept & left & self._nobodys
+        oldest = select(_O.id).where(equal).order_by(_O.touched_at).limit(1)
+        found = connection.execute(oldest.with_for_update(skip_locked=True)).scalar()
+        if found is None:
+            adding = insert(HTTP_OPERATIONS).values(self._values(new))
+            return connection.execute(adding.returning(HTTP_OPERATIONS)).one()
+        change = update(HTTP_OPERATIONS).where(_O.id == found)
+        change = change.values(gateway=self._gateway, touched_at=func.now())
+        return connection.execute(change.returning(HTTP_OPERATIONS)).one()
+
+    def _values(self, new: NewOperation) -> dict[str, Any]:
+        return {
+            "id": new.id,
+            "identity": new.identity,
+            "digest": new.digest,
+            "index_key": new.index_key,
+            "builds": new.kind is not None,
+            "kept": new.kept,
+            "gateway": self._gateway,
+        }
+
+    def _changed(self, change: Any) -> bool:
+        with self._database.transaction() as connection:
+            return connection.execute(change).rowcount == 1
 
 
 def _numbered(connection: Connection, new: NewOperation) -> int:
@@ -161,12 +218,12 @@ def _numbered(connection: Connection, new: NewOperation) -> int:
 
 def _dropped(connection: Connection, which: ColumnElement[bool]) -> list[str]:
     change = update(HTTP_OPERATIONS).where(which)
-    change = change.values(state="dropped", identity=None, touched_at=func.now())
-    keys: list[Any] = list(connection.execute(change.returning(_O.index_key)).scalars())
+    change = change.values(state="dropped", touched_at=func.now())
+    keys: list[str] = list(connection.execute(change.returning(_O.index_key)).scalars())
     if keys:
         connection.execute(delete(HTTP_INDEXES).where(HTTP_INDEXES.c.key.in_(keys)))
     return keys
 
 
 def _ago(seconds: float) -> ColumnElement[datetime]:
-    return func.now() - text("make_interval(secs => :age)").bindparams(age=seconds)
+    return func.now() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)

@@ -53,19 +53,24 @@ HTTP_OPERATIONS = Table(
     "http_operations",
     METADATA,
     Column("id", Text, primary_key=True),
-    Column("identity", Text),
+    Column("identity", Text, nullable=False),
     Column("digest", Text, nullable=False),
     Column("index_key", Text, nullable=False),
     Column("builds", Boolean, nullable=False),
     Column("first_number", BigInteger, nullable=False, server_default=text("0")),
     Column("kept", Boolean, nullable=False),
     Column("state", Text, nullable=False, server_default=text("'open'")),
-    Column("attempts", Integer, nullable=False, server_default=text("1")),
+    Column("gateway", BigInteger, nullable=False),
     Column("touched_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     CheckConstraint("state IN ('open', 'done', 'dropped')", name="state"),
-    CheckConstraint("(state = 'dropped') = (identity IS NULL)", name="identity"),
 )
-Index("http_operations_identity_key", HTTP_OPERATIONS.c.identity, unique=True)
+Index("http_operations_identity_idx", HTTP_OPERATIONS.c.identity)
+Index(
+    "http_operations_kept_identity_key",
+    HTTP_OPERATIONS.c.identity,
+    unique=True,
+    postgresql_where=text("kept AND state <> 'dropped'"),
+)
 Index("http_operations_touched_at_idx", HTTP_OPERATIONS.c.touched_at)
 
 JOBS = Table(

@@ -13,21 +13,22 @@ depends_on = None
 _UP = """
 CREATE TABLE http_operations (
     id text NOT NULL,
-    identity text,
+    identity text NOT NULL,
     digest text NOT NULL,
     index_key text NOT NULL,
     builds boolean NOT NULL,
     first_number bigint NOT NULL DEFAULT 0,
     kept boolean NOT NULL,
     state text NOT NULL DEFAULT 'open',
-    attempts integer NOT NULL DEFAULT 1,
+    gateway bigint NOT NULL,
     touched_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT http_operations_pkey PRIMARY KEY (id),
-    CONSTRAINT http_operations_state_check CHECK (state IN ('open', 'done', 'dropped')),
-    CONSTRAINT http_operations_identity_check CHECK ((state = 'dropped') = (identity IS NULL))
+    CONSTRAINT http_operations_state_check CHECK (state IN ('open', 'done', 'dropped'))
 );
--- What is sent again is known by this; what was dropped is not.
-CREATE UNIQUE INDEX http_operations_identity_key ON http_operations (identity);
+CREATE INDEX http_operations_identity_idx ON http_operations (identity);
+-- One idempotency key is one operation.
+CREATE UNIQUE INDEX http_operations_kept_identity_key ON http_operations (identity)
+    WHERE kept AND state <> 'dropped';
 -- What the sweeper looks after.
 CREATE INDEX http_operations_touched_at_idx ON http_operations (touched_at);
 """

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -19,6 +20,8 @@ from job_store.http_indexes import HttpIndexes
 from job_store.http_operations import HttpOperations, NewOperation
 from tests.integration.client.answering import Answerer
 from tests.integration.gateway.conftest import Opened
+
+Tables = tuple[HttpOperations, HttpOperations]
 
 IMAGE = base64.b64encode(b"an image").decode()
 PAIRS = [{"image": IMAGE, "label": "Grace Hopper"}, {"image": IMAGE, "label": "Ada Lovelace"}]
@@ -45,8 +48,19 @@ def database(opened: Opened, gateway_database: str) -> Database:
 
 
 @pytest.fixture
-def table(database: Database) -> HttpOperations:
-    return HttpOperations(database)
+def tables(database: Database) -> Iterator[Tables]:
+    """Those of two living gateways."""
+    one, other = (HttpOperations(database, patience=3600) for _ in range(2))
+    for each in (one, other):
+        each.live()
+    yield one, other
+    for each in (one, other):
+        each.close()
+
+
+@pytest.fixture
+def table(tables: Tables) -> HttpOperations:
+    return tables[0]
 
 
 def age(database: Database, seconds: float) -> None:
@@ -62,76 +76,109 @@ def count(database: Database) -> int:
         return int(connection.exec_driver_sql("SELECT count(*) FROM http_operations").scalar_one())
 
 
-def test_a_build_that_is_sent_again_is_joined_until_it_was_answered(table: HttpOperations) -> None:
-    first = table.begin(new("a"))
-    again = table.begin(new("b"))
-    assert (again.id, again.index_key, again.attempt) == (first.id, "index-a", 2)
-    assert table.conclude(again)
-    late = table.begin(new("c"))
-    assert (late.id, late.done) == (first.id, True)
-    table.answered(again)
-    assert table.conclude(first)
-    other = table.begin(new("d"))
-    assert (other.index_key, other.attempt, other.done) == ("index-d", 1, False)
+def test_equal_builds_of_the_living_are_different_ones(tables: Tables) -> None:
+    keys = {table.begin(new(name)).index_key for table, name in zip(tables, "ab", strict=True)}
+    assert keys == {"index-a", "index-b"}
 
 
-def test_an_addition_that_is_sent_again_takes_its_numbers_once(
-    table: HttpOperations, database: Database
+def test_what_a_dead_gateway_left_is_taken_over_once_each(tables: Tables) -> None:
+    dead, living = tables
+    left = [dead.begin(new(name)) for name in "ab"]
+    dead.close()
+    taken = [living.begin(new(name)) for name in "cde"]
+    assert [each.index_key for each in taken] == ["index-a", "index-b", "index-e"]
+    # Should it not be dead after all, it has nothing to say any more.
+    assert not dead.conclude(left[0])
+    assert not dead.drop(left[1])
+    assert all(map(living.conclude, taken))
+
+
+def test_what_nobody_was_answered_is_gone_on_with_when_it_is_sent_again(tables: Tables) -> None:
+    one, other = tables
+    first = one.begin(new("a"))
+    one.release(first)
+    assert other.begin(new("b")).id == first.id
+    assert other.begin(new("c")).id == "operation-c"
+
+
+def test_a_machine_that_vanished_without_a_word_is_dead_after_a_while(
+    tables: Tables, database: Database
 ) -> None:
-    table.begin(new("a"))
-    adding = {"kind": None, "index_key": "index-a", "images": 2}
-    first = table.begin(new("b", identity="added", **adding))
-    again = table.begin(new("c", identity="added", **adding))
-    other = table.begin(new("d", identity="others", **adding))
-    assert (first.first_number, again.first_number, other.first_number) == (3, 3, 5)
+    one, other = tables
+    first = one.begin(new("a"))
+    age(database, 3500)
+    assert other.begin(new("b")).id == "operation-b"
+    age(database, 200)
+    assert other.begin(new("c")).id == first.id
+
+
+def test_a_concluded_build_is_nobody_elses(tables: Tables, database: Database) -> None:
+    dead, living = tables
+    assert dead.conclude(dead.begin(new("a")))
+    dead.close()
+    assert living.begin(new("b")).index_key == "index-b"
+    age(database, 3700)
+    # That of the living is too old for a request.
+    assert living.abandon(seconds=60) == 1
+    living.purge(kept_seconds=60)
+    assert HttpIndexes(database).kind("index-a") == "faces"
+    assert HttpIndexes(database).kind("index-b") is None
+
+
+def test_an_addition_takes_its_numbers_once(tables: Tables) -> None:
+    dead, living = tables
+    dead.answered(dead.begin(new("a")))
+    adding = {"kind": None, "index_key": "index-a", "images": 2, "identity": "added"}
+    first = dead.begin(new("b", **adding))
+    other = living.begin(new("c", **adding))
+    # Whether its caller was answered, nobody knows: it is not stored twice.
+    assert dead.conclude(first)
+    dead.close()
+    again = living.begin(new("d", **adding))
+    assert (first.first_number, other.first_number, again.first_number) == (3, 5, 3)
+    assert (again.id, again.done) == (first.id, True)
     with pytest.raises(GalleryNotFound):
-        table.begin(new("e", identity="lost", kind=None, index_key="nowhere"))
-    assert count(database) == 3
+        living.begin(new("e", identity="lost", kind=None, index_key="nowhere"))
 
 
-def test_one_key_for_another_request_is_refused_and_a_kept_one_is_known_after_its_answer(
-    table: HttpOperations, database: Database
+def test_a_callers_own_key_is_one_operation_for_everybody_and_known_after_its_answer(
+    tables: Tables, database: Database
 ) -> None:
-    first = table.begin(new("a", kept=True))
-    table.conclude(first)
-    table.answered(first)
-    table.purge(seconds=0, kept_seconds=60)
-    assert table.begin(new("b", kept=True)).id == first.id
+    one, other = tables
+    first = one.begin(new("a", kept=True))
+    assert other.begin(new("b", kept=True)) == first
+    assert one.conclude(first)
+    one.answered(first)
+    one.purge(kept_seconds=60)
+    assert other.begin(new("c", kept=True)).done
     with pytest.raises(IdempotencyMismatch):
-        table.begin(new("c", digest="other images", kept=True))
+        one.begin(new("d", digest="other images", kept=True))
     age(database, 61)
-    table.purge(seconds=0, kept_seconds=60)
+    one.purge(kept_seconds=60)
     assert count(database) == 0
 
 
-def test_a_failed_build_is_dropped_by_its_newest_attempt_alone(
+def test_a_failed_build_is_dropped_and_sent_again_it_is_another(
     table: HttpOperations, database: Database
 ) -> None:
-    first, again = table.begin(new("a")), table.begin(new("b"))
-    assert not table.drop(first)
-    assert HttpIndexes(database).kind("index-a") == "faces"
-    assert table.drop(again)
-    assert HttpIndexes(database).kind("index-a") is None
-    assert not table.conclude(first)
-    assert table.begin(new("c")).attempt == 1
+    for kept in (False, True):
+        name = f"first-{kept}"
+        failed = table.begin(new(name, kept=kept))
+        assert table.drop(failed)
+        assert HttpIndexes(database).kind(f"index-{name}") is None
+        assert not table.conclude(failed)
+        again = table.begin(new(f"again-{kept}", kept=kept))
+        assert again.id == f"operation-again-{kept}"
+        assert table.conclude(again)
+        assert not table.drop(again)
 
 
-def test_a_concluded_build_is_never_dropped(table: HttpOperations, database: Database) -> None:
-    first, again = table.begin(new("a")), table.begin(new("b"))
-    assert table.conclude(first)
-    assert not table.drop(again)
-    age(database, 3600)
-    assert table.abandon(seconds=60) == 0
-    table.purge(seconds=60, kept_seconds=60)
-    assert (count(database), HttpIndexes(database).kind("index-a")) == (0, "faces")
-
-
-def test_what_is_under_way_is_not_forgotten(table: HttpOperations, database: Database) -> None:
+def test_what_the_living_do_is_not_given_up(table: HttpOperations, database: Database) -> None:
     table.begin(new("a"))
-    age(database, 59)
+    age(database, 3500)
     assert table.abandon(seconds=60) == 0
-    table.purge(seconds=60, kept_seconds=3600)
-    assert table.begin(new("b")).attempt == 2
+    table.purge(kept_seconds=7200)
+    assert count(database) == 1
 
 
 async def test_an_index_whose_gateway_was_killed_is_dropped_however_late_its_task_runs(
@@ -140,7 +187,8 @@ async def test_an_index_whose_gateway_was_killed_is_dropped_however_late_its_tas
     abandoned = table.begin(new("a"))
     galleries = GalleryDatabase(gateway_database)
     log = OperationLog(galleries)
-    age(database, 3600)
+    table.close()
+    age(database, 61)
     assert table.abandon(seconds=60) == 1
     # Its gateway's task was still waiting in the queue.
     log.create(abandoned.index_key, GallerySpec(dimension=4))
@@ -207,12 +255,13 @@ async def test_an_answered_request_is_another_one_unless_it_has_a_key(
     assert sorted(numbers.values()) == [["0", "1"], ["2", "3"]]
 
 
-async def test_a_build_that_is_sent_to_another_gateway_meanwhile_is_the_same_one(
+async def test_one_key_is_one_build_wherever_it_is_sent_meanwhile(
     opened: Opened, settings: dict[str, Any], broker: Redis
 ) -> None:
+    named = {"Idempotency-Key": "portraits-7731"}
     worker = Worker()
     async with opened(gateway_timeout=60) as one, opened(gateway_timeout=60) as other:
-        waiting = [asyncio.create_task(build(http)) for http in (one, other)]
+        waiting = [asyncio.create_task(build(http, **named)) for http in (one, other)]
         async with asyncio.timeout(30):
             while broker.llen("gpu") < 2:
                 await asyncio.sleep(0.02)
