@@ -51,6 +51,7 @@ lock: $(PACKAGES) ## Renew the lock files from pyproject.toml, keeping versions 
 	$(LOCK) --constraint requirements/dev.txt --output-file requirements/client.txt
 	$(LOCK) --constraint requirements/dev.txt --all-extras --group client-test --output-file requirements/client-test.txt
 	$(LOCK) --constraint requirements/dev.txt --group worker --group gateway --group flower --output-file requirements/worker.txt
+	$(LOCK) --constraint requirements/dev.txt --group object-stores --output-file requirements/object-stores.txt
 
 $(VENV)/bin/python:
 	@if [ -z "$(PYTHON)" ]; then \
