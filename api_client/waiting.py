@@ -33,6 +33,7 @@ class ResultReader:
         self._redis = redis
         self._futures: dict[str, asyncio.Future[TaskRecord]] = {}
         self._waiters: dict[str, int] = {}
+        self._own_channel = f"paddlewheel:client:{uuid.uuid4()}"
         self._pubsub: Any = None
         self._task: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
@@ -101,9 +102,10 @@ class ResultReader:
             return
         async with self._lock:
             if self._pubsub is None:
-                self._pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
-                # A channel of our own keeps the connection subscribed while nobody waits.
-                await self._tell(self._pubsub.subscribe, f"paddlewheel:client:{uuid.uuid4()}")
+                # Confirmations are not ignored: redis-py gives an ignored one as None, as if none came.
+                self._pubsub = self._redis.pubsub()
+                # It keeps the connection subscribed while nobody waits.
+                await self._tell(self._pubsub.subscribe, self._own_channel)
             for keys in _portions(ids):
                 await self._tell(self._pubsub.subscribe, *keys)
         if self._task is None or self._task.done():
@@ -128,16 +130,19 @@ class ResultReader:
             try:
                 with broker_errors():
                     message = await self._pubsub.get_message(timeout=RE_READ_INTERVAL)
-                if message is None:
+                if message is None or self._connected_anew(message):
                     await self._read(self._outstanding())
-                elif isinstance(message.get("data"), bytes):
+                elif message["type"] == "message":
                     self._resolve(message["data"])
             except (BrokerUnavailable, AttributeError):  # the latter as in `_tell`
                 await asyncio.sleep(RECONNECT_PAUSE)
                 await self._reconnect()
 
+    def _connected_anew(self, message: dict[str, Any]) -> bool:
+        """Whether redis-py subscribed once more by itself: announcements may have been lost before it."""
+        return (message["type"], message["channel"]) == ("subscribe", self._own_channel.encode())
+
     async def _reconnect(self) -> None:
-        # redis-py subscribes anew by itself with the next read; what was announced meanwhile is read here.
         with contextlib.suppress(BrokerUnavailable):
             await self._read(self._outstanding())
 

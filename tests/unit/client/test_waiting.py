@@ -65,7 +65,9 @@ async def test_a_connection_that_is_made_anew_meanwhile_costs_no_answer() -> Non
         await asyncio.sleep(0)
     redis.lost.losses = 2
     record = {"task_id": "t", "status": "SUCCESS", "result": {"rec_text": "seven"}}
-    redis.lost.messages.put_nowait({"data": json.dumps(record).encode()})
+    channel = RESULT_KEY.format("t")
+    message = {"type": "message", "channel": channel.encode(), "data": json.dumps(record).encode()}
+    redis.lost.messages.put_nowait(message)
     assert (await waiting).payload == {"rec_text": "seven"}
     assert RESULT_KEY.format("t") not in redis.lost.channels
     await reader.close()
