@@ -12,10 +12,10 @@ BENCHMARKS: Final = {
     "broker_restarts": "what it costs when the broker is killed and restarted under load",
     "crosstalk": "whether an answer ever reaches another caller, also while processes are killed",
     "families": "pictures per second of each family through the queue, the bare loop, PaddleX's predict",
-    "identify": "where the time of naming a face among 100,000 goes, beside PaddleX's features and search",
+    "identify": "where the time of naming a face among 100,000 goes, beside PaddleX's pipeline",
     "faces": "whether people are told apart by their faces, aligned and cut out by their box",
     "batch": "whether a long batch job's result is whole and in order, whatever is killed on the way",
-    "gateway": "naming a face over HTTP by 1, 8 and 64 callers, beside the same through the queue",
+    "serving": "naming a face over HTTP by 1, 8 and 64 callers, beside PaddleX's basic serving",
     "galleries": "appends and searches beside raw FAISS, PaddleX's store, pgvector, usearch and hnswlib",
 }
 

@@ -1,10 +1,11 @@
-"""`faces.identify` end to end at a large gallery, and where its time goes, beside PaddleX on the same cuts.
+"""`faces.identify` end to end at a large gallery, and where its time goes, beside PaddleX's pipeline.
 
-    python -m benchmarks.identify [--size N] [--repeats N] [--no-paddlex] [--json]
+    python -m benchmarks.identify [--size N] [--repeats N] [--no-paddlex] [--markdown FILE] [--json FILE]
 
-PaddleX cannot load CenterFace, so its part has no detection: its face feature predictor and its FaissIndexer
-(Flat) get the faces that we cut out, the same weights and the same gallery. Its figures are to be held
-against our embedding and search, not against the whole.
+Photographs on one side, names on the other, one at a time on an idle system. PaddleX runs its
+face_recognition pipeline in its own process, without a queue or a server; both sides have the same detector
+(`benchmarks.face_boxes`), embedder and gallery, and have to find the same faces with the same names. Ours is
+measured on the engine that `auto` takes and on Paddle, which is PaddleX's, and as it ships: by landmarks.
 """
 
 import argparse
@@ -14,221 +15,272 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from api_client import DETECT_FACES, EMBED_FACES, IDENTIFY_FACES, Client
-from benchmarks.families import CORES, HOME, renamed
-from benchmarks.paddlex_reference import interpreter
-from index_store.database import Database
-from index_store.gallery import GallerySpec
-from index_store.segment_folder import SegmentFolder
+from api_client import DETECT_FACES, IDENTIFY_FACES, Client
+from api_client.faces import DetectedFaces, IdentifiedFaces
+from api_client.results import Served
+from benchmarks import face_boxes
+from benchmarks.known_faces import (
+    EMBEDDER_OF_PADDLEX,
+    KEY,
+    LANDMARKS,
+    THRESHOLD,
+    TOP_K,
+    Face,
+    KnownFaces,
+    Picture,
+    Rows,
+    fill,
+    galleries,
+    pictures,
+    same_faces,
+    told,
+    worker_environment,
+    write_for_paddlex,
+)
+from benchmarks.paddlex_reference import child_environment, interpreter
 from index_store.store import GalleryStore
-from local.photographs import photographs
 from local.stack import LocalStack
-from workers.embedders import Embedder, files_digest
-from workers.face_finding import FoundFace, cut_out
-from workers.models.home import ModelHome
-from workers.models.image_feature import ImageFeature
+from workers.face_finding import Way
 
-KEY: Final = "people"
-MODEL: Final = "DlibFaceResNet"
-THRESHOLD: Final = 0.914
-Rows = NDArray[np.float32]
+PARTS: Final = (
+    "end to end",
+    "queue",
+    "detection network",
+    "embedding network",
+    "search",
+    "in the worker",
+)
+PADDLEX: Final = "PaddleX's pipeline"
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Party:
+    """One way of ours to name faces."""
+
+    name: str
+    engine: str
+    way: Way = "cropped"
+
+    @property
+    def key(self) -> str:
+        """Its gallery: embeddings of aligned and of cropped faces are not compared."""
+        return f"{KEY}-{self.way}"
+
+    @property
+    def detector(self) -> str:
+        """What finds the faces."""
+        return LANDMARKS if self.way == "aligned" else face_boxes.NAME
+
+
+PARTIES: Final = (
+    Party(name="Paddlewheel", engine="auto"),
+    Party(name="Paddlewheel, as it ships", engine="auto", way="aligned"),
+    Party(name="Paddlewheel, on Paddle", engine="paddle"),
+)
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, print, keep."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.identify", description=__doc__)
     parser.add_argument("--size", type=int, default=100_000, help="vectors in the gallery")
-    parser.add_argument("--repeats", type=int, default=20, help="times that each photograph is asked for")
+    parser.add_argument("--repeats", type=int, default=30, help="times that each photograph is asked for")
     parser.add_argument("--long-side", type=int, default=640, help="pixels of the photographs")
     parser.add_argument("--no-paddlex", action="store_true", help="leave PaddleX out")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--markdown", type=Path, help="the table, as benchmarks/README.md has it")
+    parser.add_argument("--json", type=Path, help="where the figures are kept")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="paddlewheel-") as name:
         report = measure(Path(name), given)
-    print(json.dumps(report, indent=2)) if given.json else show(report)
+    show(report)
+    if given.json:
+        given.json.write_text(json.dumps(report, indent=1) + "\n")
+    if given.markdown:
+        given.markdown.write_text(as_markdown(report))
 
 
-def measure(root: Path, given: argparse.Namespace) -> dict[str, Any]:
-    """Paddlewheel first, then PaddleX."""
-    people = [each.person for each in photographs()]
-    pictures = [shrunk(each.path, given.long_side) for each in photographs()]
-    (root / "stack").mkdir()
-    environment = {
-        **os.environ,
-        "PADDLEWHEEL_MODEL_HOME": str(HOME),
-        "PADDLEWHEEL_LOG_LEVEL": "WARNING",
-        "PADDLEWHEEL_SEGMENT_URL": str(root / "segments"),
-    }
-    stack = LocalStack(
-        root / "stack", services={"valkey", "postgres", "worker"}, environment=environment, ephemeral=True
-    )
-    report: dict[str, Any] = {"size": given.size, "load before": os.getloadavg()[0]}
-    with stack, Client(stack.servers.broker_url) as client:
-        found = [client.enqueue(EMBED_FACES, picture).result(60).faces[0] for picture in pictures]
-        features = np.array([face.feature for face in found], dtype=np.float32)
-        rows = crowd(features, given.size)
-        labels = people + [f"stranger {number}" for number in range(len(people), given.size)]
-        store = GalleryStore(Database(stack.servers.database_url), SegmentFolder(root / "segments"))
-        store.build(KEY, GallerySpec(dimension=128, model_fingerprint=fingerprint()), rows, labels)
-        store.compact(KEY)
-        report["queue"] = ask(client, pictures, people, given.repeats)
-        report["search alone"] = percentiles(
-            timed(lambda row=row: store.search(KEY, row[np.newaxis], top_k=5, threshold=THRESHOLD))  # type: ignore[misc]
-            for row in np.repeat(features, given.repeats, axis=0)
-        )
+def measure(root: Path, given: argparse.Namespace) -> Report:
+    """Paddlewheel on each engine, then PaddleX; nothing runs beside another."""
+    known = pictures(given.long_side)
+    detector = face_boxes.write_detector(root)
+    report: Report = {"size": given.size, "asked": given.repeats * len(known), "parties": {}}
+    report["load before"] = os.getloadavg()[0]
+    answers: list[list[Face]] = []
+    for engine in dict.fromkeys(party.engine for party in PARTIES):
+        (root / engine).mkdir()
+        with running(root / engine, detector, engine) as stack:
+            for party in (party for party in PARTIES if party.engine == engine):
+                faces = fill(stack, root / engine, known, given.size, way=party.way, key=party.key)
+                report["parties"][party.name], found = ask(stack, root / engine, party, known, faces, given)
+                answers = answers or found
+                if party == PARTIES[0]:
+                    write_for_paddlex(root / "paddlex", detector, faces)
     if not given.no_paddlex:
-        cuts = [
-            cut_out(cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR), as_found(face), 150)  # type: ignore[arg-type]
-            for picture, face in zip(pictures, found, strict=True)
-        ]
-        report["paddlex"] = paddlex(root, rows, labels, cuts, given.repeats)
+        report["parties"][PADDLEX], theirs = paddlex(root / "paddlex", known, given.repeats)
+        differences = [same_faces(one, other) for one, other in zip(answers, theirs, strict=True)]
+        report["differences"] = {name: max(each[name] for each in differences) for name in differences[0]}
+        report["ratios"] = ratios(report["parties"])
     return report | {"load after": os.getloadavg()[0]}
 
 
-def shrunk(path: Path, long_side: int) -> bytes:
-    """A photograph as a JPEG of that long side."""
-    image = np.asarray(cv2.imread(str(path)))
-    scale = min(1.0, long_side / max(image.shape[:2]))
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return bytes(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 92])[1])
+@contextmanager
+def running(root: Path, detector: Path, engine: str) -> Iterator[LocalStack]:
+    """Valkey, Postgres and one worker."""
+    (root / "stack").mkdir()
+    environment = worker_environment(root, detector, engine)
+    services = {"valkey", "postgres", "worker"}
+    with LocalStack(root / "stack", services=services, environment=environment, ephemeral=True) as stack:
+        yield stack
 
 
-def crowd(features: Rows, size: int) -> Rows:
-    """The known faces, then strangers scattered about their mean as widely as they are themselves."""
-    middle, spread = features.mean(axis=0), features.std(axis=0).mean()
-    noise = np.random.default_rng(7).standard_normal((size - len(features), features.shape[1]))
-    rows = np.concatenate([features, middle + spread * noise]).astype(np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows
+def ask(
+    stack: LocalStack,
+    root: Path,
+    party: Party,
+    known: Sequence[Picture],
+    faces: KnownFaces,
+    given: argparse.Namespace,
+) -> tuple[Report, list[list[Face]]]:
+    """Percentiles of each part, and the faces of each picture; each has to be told right every time.
 
-
-def fingerprint() -> str:
-    """What the worker binds a gallery of aligned faces to."""
-    directory = ModelHome(HOME).open(MODEL)
-    embedder = Embedder(model=ImageFeature.open(directory), digest=files_digest(directory))
-    return embedder.fingerprint("faces", "aligned")
-
-
-def as_found(face: Any) -> FoundFace:
-    """A face of an answer as the worker has it."""
-    points = np.array(face.landmarks, dtype=np.float32)
-    return FoundFace(box=face.bbox, score=face.score, landmarks=points)
-
-
-def ask(client: Client, pictures: Sequence[bytes], people: Sequence[str], repeats: int) -> dict[str, Any]:
-    """One picture at a time on an idle system; every face has to be told right."""
-    refs = [client.put(picture) for picture in pictures]
-    for ref in refs * 2:  # the first picture of a shape prepares the engine, the first search opens the files
-        client.enqueue(IDENTIFY_FACES, ref, gallery=KEY).result(120)
-    parts: dict[str, list[float]] = {
-        name: [] for name in ("end to end", "queue", "detection", "embedding", "in the worker")
-    }
-    right = 0
-    for _ in range(repeats):
-        for ref, person in zip(refs, people, strict=True):
-            parts["detection"].append(served(client.enqueue(DETECT_FACES, ref).result(60)).model_ms)
+    The detector's time is that of a `faces.detect` of the same picture just before, the search's that of
+    the same search in this process: a task tells the time of its last model.
+    """
+    with Client(stack.servers.broker_url) as client:
+        # The first picture of a shape prepares the engine, the first search opens the files.
+        warm = [[identified(client, party, picture) for picture in known] for _ in range(3)]
+        parts: dict[str, list[float]] = {name: [] for name in PARTS}
+        for picture in list(known) * given.repeats:
+            found = client.enqueue(DETECT_FACES, picture.jpeg, model=party.detector).result(60)
             began = time.perf_counter()
-            result = client.enqueue(IDENTIFY_FACES, ref, gallery=KEY).result(60)
+            result = identified(client, party, picture)
             parts["end to end"].append((time.perf_counter() - began) * 1000)
+            if [face.label for face in result.faces] != [picture.person]:
+                raise RuntimeError(f"{picture.person} was told to be {result.faces}.")
             parts["queue"].append(served(result).queue_ms or 0.0)
-            parts["embedding"].append(served(result).model_ms)
+            parts["detection network"].append(served(found).model_ms)
+            parts["embedding network"].append(served(result).model_ms)
             parts["in the worker"].append(served(result).total_ms)
-            right += result.faces[0].label == person
-    return {name: percentiles(times) for name, times in parts.items()} | {
-        "right": right / (repeats * len(refs))
-    }
+    parts["search"] = searches(galleries(stack, root), party, faces.rows[: len(known)], given.repeats)
+    engines = {served(each).model: served(each).engine for each in (found, result)}
+    return {"engines": engines} | percentiles(parts), [told(result) for result in warm[-1]]
 
 
-def served(result: Any) -> Any:
+def identified(client: Client, party: Party, picture: Picture) -> IdentifiedFaces:
+    """Whose faces are in a picture; its bytes are put into the blob store on the way."""
+    pending = client.enqueue(
+        IDENTIFY_FACES,
+        picture.jpeg,
+        gallery=party.key,
+        detection_model=party.detector,
+        threshold=THRESHOLD,
+        top_k=TOP_K,
+    )
+    return pending.result(120)
+
+
+def served(result: DetectedFaces | IdentifiedFaces) -> Served:
     """How an answer came about; every worker of ours tells."""
     if result.served is None:
         raise RuntimeError("The worker did not say how it served the picture.")
     return result.served
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Milliseconds."""
-    began = time.perf_counter()
-    work()
-    return (time.perf_counter() - began) * 1000
+def searches(store: GalleryStore, party: Party, queries: Rows, repeats: int) -> list[float]:
+    """Milliseconds of each search but the first, which opens the files."""
+    times = []
+    for query in [queries[0], *np.repeat(queries, repeats, axis=0)]:
+        began = time.perf_counter()
+        store.search(party.key, query[np.newaxis], top_k=TOP_K, threshold=THRESHOLD)
+        times.append((time.perf_counter() - began) * 1000)
+    return times[1:]
 
 
-def percentiles(times: Any) -> dict[str, float]:
-    """The median and the 99th percentile."""
-    given = np.fromiter(times, dtype=np.float64)
-    return {"p50": float(np.percentile(given, 50)), "p99": float(np.percentile(given, 99))}
-
-
-def paddlex(
-    root: Path, rows: Rows, labels: Sequence[str], cuts: Sequence[NDArray[np.uint8]], repeats: int
-) -> dict[str, Any]:
-    """`identify_paddlex.py` in PaddleX's environment."""
-    np.save(root / "rows.npy", rows)
-    paths = [root / f"cut-{number}.png" for number in range(len(cuts))]
-    for path, cut in zip(paths, cuts, strict=True):
-        cv2.imwrite(str(path), cut)
-    job = {
-        "model": str(renamed(HOME / MODEL, root / "model", "MobileFaceNet")),
-        "name": "MobileFaceNet",
-        "cuts": [str(path) for path in paths] * repeats,
-        "labels": list(labels),
-        "threshold": THRESHOLD,
-    }
-    (root / "job.json").write_text(json.dumps(job))
-    environment = {
-        **os.environ,
-        "PADDLE_PDX_CPU_NUM_THREADS": str(CORES),
-        "PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK": "True",
-    }
-    child = Path(__file__).with_name("identify_paddlex.py")
+def paddlex(folder: Path, known: Sequence[Picture], repeats: int) -> tuple[Report, list[list[Face]]]:
+    """`paddlex_faces.py` in PaddleX's environment."""
+    for number, picture in enumerate(known):
+        (folder / f"{number:02d}.jpg").write_bytes(picture.jpeg)
+    child = Path(__file__).with_name("paddlex_faces.py")
+    line = [str(interpreter()), "-P", str(child), "ask", str(folder), str(repeats)]
     done = subprocess.run(
-        [str(interpreter()), "-P", str(child), str(root)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
+        line, env=child_environment(), cwd=folder, capture_output=True, text=True, check=False
     )
     if done.returncode:
         sys.exit(f"PaddleX failed:\n{done.stderr[-2000:]}")
-    told = json.loads(done.stdout.splitlines()[-1])
-    people = [labels[number % len(cuts)] for number in range(len(told["best"]))]
+    answer = json.loads(done.stdout.splitlines()[-1])
+    parts = {name: [1000 * each for each in taken] for name, taken in answer["seconds"].items()}
+    engines = {face_boxes.NAME: "paddle", EMBEDDER_OF_PADDLEX: "paddle"}
+    return {"engines": engines} | percentiles(parts), answer["faces"]
+
+
+def percentiles(parts: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """The median and the 99th percentile of each part."""
     return {
-        "embedding": percentiles(1000 * seconds for seconds in told["model"]),
-        "search": percentiles(1000 * seconds for seconds in told["search"]),
-        "right": float(np.mean([best == [name] for best, name in zip(told["best"], people, strict=True)])),
+        name: {"p50": float(np.percentile(times, 50)), "p99": float(np.percentile(times, 99))}
+        for name, times in parts.items()
     }
 
 
-def show(report: dict[str, Any]) -> None:
+def ratios(parties: dict[str, Report]) -> dict[str, dict[str, float]]:
+    """PaddleX's time end to end over each of ours: above 1, ours is faster."""
+    theirs = parties[PADDLEX]["end to end"]
+    return {
+        name: {which: theirs[which] / each["end to end"][which] for which in ("p50", "p99")}
+        for name, each in parties.items()
+        if name != PADDLEX
+    }
+
+
+def show(report: Report) -> None:
     """A table for people."""
-    table = Table("milliseconds", "p50", "p99", title=f"faces.identify at {report['size']:,} vectors of 128")
-    entries = {f"queue: {name}": each for name, each in report["queue"].items() if name != "right"}
-    entries["search alone, in this process"] = report["search alone"]
-    for name, each in report.get("paddlex", {}).items():
-        if name != "right":
-            entries[f"PaddleX: {name}"] = each
-    for name, each in entries.items():
-        table.add_row(name, f"{each['p50']:.1f}", f"{each['p99']:.1f}")
-    console = Console(width=110)
+    title = f"a face among {report['size']:,}, {report['asked']} times; milliseconds, p50 / p99"
+    table = Table("", *report["parties"], title=title)
+    for name, cells in rows(report):
+        table.add_row(name, *cells)
+    console = Console(width=150)
     console.print(table)
-    told = [f"{report['queue']['right']:.0%} of the faces told right"]
-    if "paddlex" in report:
-        told.append(f"{report['paddlex']['right']:.0%} by PaddleX, which had no face to find")
-    console.print(
-        f"{', '.join(told)}. Load average {report['load before']:.1f} before, "
-        f"{report['load after']:.1f} after. "
-        "PaddleX cannot load CenterFace: it gets our cuts, already decoded."
-    )
+    for name, each in report["parties"].items():
+        console.print(f"{name}: {', '.join(f'{model} on {e}' for model, e in each['engines'].items())}")
+    for name, each in report.get("ratios", {}).items():
+        console.print(f"PaddleX's pipeline / {name}: {each['p50']:.2f} at p50, {each['p99']:.2f} at p99")
+    if "differences" in report:
+        found = report["differences"]
+        console.print(
+            "The same faces and names on both sides; largest differences: "
+            f"{found['corner']:.1e} pixels, {found['score']:.1e} of a score, {found['match']:.1e} of a match."
+        )
+    console.print(f"Load average {report['load before']:.1f} before, {report['load after']:.1f} after.")
+
+
+def as_markdown(report: Report) -> str:
+    """The same as a table of Markdown."""
+    lines = [
+        f"| milliseconds, p50 / p99 | {' | '.join(report['parties'])} |",
+        f"|---|{'---|' * len(report['parties'])}",
+    ]
+    lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in rows(report)]
+    if "ratios" in report:
+        found = [report["ratios"].get(name) for name in report["parties"]]
+        cells = [f"{each['p50']:.2f} / {each['p99']:.2f}" if each else "" for each in found]
+        lines.append(f"| PaddleX's end to end / this | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def rows(report: Report) -> Iterator[tuple[str, list[str]]]:
+    """The parts, and each party's figures."""
+    for part in PARTS:
+        found = [each.get(part) for each in report["parties"].values()]
+        yield part, [f"{each['p50']:.1f} / {each['p99']:.1f}" if each else "" for each in found]
 
 
 if __name__ == "__main__":

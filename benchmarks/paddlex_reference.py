@@ -18,7 +18,7 @@ from typing import Any
 
 from local.checkout import CHECKOUT
 
-REQUIREMENTS = ("paddlex[ocr-core]==3.7.2", "paddlepaddle==3.3.1", "faiss-cpu==1.15.1")
+REQUIREMENTS = ("paddlex[cv,ocr-core,serving]==3.7.2", "paddlepaddle==3.3.1", "faiss-cpu==1.15.1")
 ENVIRONMENT = CHECKOUT / ".paddlewheel" / "paddlex"
 MODELS = CHECKOUT / ".paddlewheel" / "models"
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
@@ -36,7 +36,7 @@ class Outcome:
 
 
 def interpreter(environment: Path = ENVIRONMENT) -> Path:
-    """The Python that has PaddleX; made on the first call (about 1.4 GB)."""
+    """The Python that has PaddleX; made on the first call (about 1.5 GB)."""
     python = environment / "bin" / "python"
     ready = environment / _READY
     if not ready.is_file() or json.loads(ready.read_text()) != list(REQUIREMENTS):
@@ -46,9 +46,26 @@ def interpreter(environment: Path = ENVIRONMENT) -> Path:
     return python
 
 
+def child_environment(threads: int | None = None) -> dict[str, str]:
+    """What its interpreter is run with: as many CPU threads as there are cores, unless given.
+
+    PaddleX's own default is 10.
+    """
+    environment = {
+        **os.environ,
+        "PADDLE_PDX_CPU_NUM_THREADS": str(threads or os.cpu_count() or 1),
+        "PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK": "True",
+    }
+    environment.pop("PYTHONPATH", None)
+    return environment
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """`create_model(model, model_dir=directory, **options).predict(images)` at each batch size."""
+    """`create_model(model, model_dir=directory, **options).predict(images)` at each batch size.
+
+    The images are `decoded` beforehand; otherwise `predict` gets their paths.
+    """
 
     model: str
     directory: Path
@@ -56,6 +73,7 @@ class Job:
     options: Mapping[str, Any] = field(default_factory=dict)
     batch_sizes: Sequence[int] = (1,)
     repeats: int = 1
+    decoded: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """What the child reads."""
@@ -66,27 +84,21 @@ class Job:
             "options": dict(self.options),
             "batch_sizes": list(self.batch_sizes),
             "repeats": self.repeats,
+            "decoded": self.decoded,
         }
 
 
 def predict(*jobs: Job, threads: int | None = None) -> list[Outcome]:
-    """Run the jobs one after the other, in one process.
-
-    `threads` are the CPU threads (the number of cores unless given: PaddleX's own default is 10).
-    """
+    """Run the jobs one after the other, in one process of that many CPU threads."""
     python = interpreter()
     with tempfile.TemporaryDirectory(prefix="paddlex-") as folder:
         question, answer = Path(folder, "jobs.json"), Path(folder, "outcomes.json")
         question.write_text(json.dumps([job.as_json() for job in jobs]))
-        environment = {
-            **os.environ,
-            "PADDLE_PDX_CPU_NUM_THREADS": str(threads or os.cpu_count() or 1),
-            "PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK": "True",
-        }
-        environment.pop("PYTHONPATH", None)
         # -P: the modules beside the child are not PaddleX's, whatever their names.
         line = [str(python), "-P", str(_CHILD), str(question), str(answer)]
-        done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            line, env=child_environment(threads), capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise RuntimeError(
                 f"PaddleX failed on {', '.join(job.model for job in jobs)}:\n{done.stderr[-2000:]}"
