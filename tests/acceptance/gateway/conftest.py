@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from local.gateway import Gateway
+from local.member import Member
+from local.ports import free_port
+from local.processes import wait_until
 from local.stack import LocalStack
 
 ROOT = Path(__file__).parents[3]
@@ -23,8 +27,8 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="session")
-def gateway_url() -> Iterator[str]:
-    """Where it answers; nobody needs a key."""
+def stack() -> Iterator[LocalStack]:
+    """All of it; nobody needs a key."""
     with (
         tempfile.TemporaryDirectory(prefix="paddlewheel-") as folder,
         LocalStack(
@@ -34,8 +38,30 @@ def gateway_url() -> Iterator[str]:
             ephemeral=True,
         ) as stack,
     ):
-        (door,) = [member for member in stack.members if member.service.name == "gateway"]
-        yield door.service.address
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def gateway_url(stack: LocalStack) -> str:
+    """Where it answers."""
+    (door,) = [member for member in stack.members if member.service.name == "gateway"]
+    return door.service.address
+
+
+@pytest.fixture(scope="session")
+def guarded_url(stack: LocalStack) -> Iterator[str]:
+    """Where a second gateway answers, which is open to nobody without a key."""
+    closed = {**os.environ, **SETTINGS, "PADDLEWHEEL_GATEWAY_ANONYMOUS_SCOPES": ""}
+    port = free_port(frozenset(stack.state.ports.values()))
+    door = Gateway(servers=stack.servers, port=port, inherited=closed)
+    door.name = "guarded-gateway"
+    member = Member(door, stack.folder.log(door.name))
+    stack.launch(member)
+    try:
+        assert wait_until(member.became_ready, door.start_seconds), member.log.read_text()[-3000:]
+        yield door.address
+    finally:
+        member.kill()
 
 
 def encoded(path: Path) -> str:
