@@ -4,7 +4,7 @@ import os
 import select
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -22,55 +22,74 @@ class Asker:
     def __init__(self, arguments: Mapping[str, Any], *, connect_timeout: int) -> None:
         self._arguments = arguments
         self._connect_timeout = connect_timeout
-        self._idle: deque[Connection] = deque()
+        self._idle: deque[_Line] = deque()
         self._pid = os.getpid()
 
     def ask(self, statement: str, values: tuple[Any, ...]) -> "Question":
-        """Send the statement; raises psycopg2's errors."""
+        """Send the statement; its parameters are `$1` and so on. Raises psycopg2's errors."""
         if self._pid != os.getpid():
             # psycopg2 does not say goodbye on a connection that another process made.
             self._idle, self._pid = deque(), os.getpid()
         try:
-            connection = self._idle.pop()
+            line = self._idle.pop()
         except IndexError:
             connection = psycopg2.connect(**self._arguments, async_=1)
-            _wait(connection, self._connect_timeout)
-        return Question(connection, statement, values, self._idle.append)
+            _wait(connection, None, self._connect_timeout)
+            line = _Line(connection)
+        return Question(line, self._idle, statement, values)
 
     def close(self) -> None:
         """Close the connections that are idle now."""
         with suppress(IndexError):
             while True:
-                self._idle.pop().close()
+                self._idle.pop().connection.close()
+
+
+class _Line:
+    """A connection with what is made once for all its questions: cursor, poll and prepared statements."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._ready = select.poll()
+        self._cursor = connection.cursor()
+        self._prepared: dict[str, str] = {}
+
+    def send(self, statement: str, values: tuple[Any, ...]) -> None:
+        """Postgres parses and plans a statement once for a connection, with the first question."""
+        execute = self._prepared.get(statement)
+        if execute is not None:
+            self._cursor.execute(execute, values)
+            return
+        name = f"question_{len(self._prepared)}"
+        execute = self._prepared[statement] = f"EXECUTE {name} ({', '.join(['%s'] * len(values))})"
+        self._cursor.execute(f"PREPARE {name} AS {statement}; {execute}", values)
+
+    def receive(self) -> tuple[Any, ...] | None:
+        """The first row of the answer."""
+        _wait(self.connection, self._ready)
+        row: tuple[Any, ...] | None = self._cursor.fetchone()
+        return row
 
 
 class Question:
     """A statement whose answer is on the way."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        statement: str,
-        values: tuple[Any, ...],
-        give_back: Callable[[Connection], None],
-    ) -> None:
-        self._connection = connection
-        self._give_back = give_back
-        self._cursor = connection.cursor()
-        self._cursor.execute(statement, values)
+    def __init__(self, line: _Line, idle: deque[_Line], statement: str, values: tuple[Any, ...]) -> None:
+        self._line = line
+        self._idle = idle
+        line.send(statement, values)
 
     def answer(self) -> tuple[Any, ...] | None:
         """Wait for the answer and return its first row; raises psycopg2's errors."""
-        _wait(self._connection)
-        row: tuple[Any, ...] | None = self._cursor.fetchone()
-        self._give_back(self._connection)
+        row = self._line.receive()
+        self._idle.append(self._line)
         return row
 
 
-def _wait(connection: Connection, seconds: float | None = None) -> None:
+def _wait(connection: Connection, kept: "select.poll | None", seconds: float | None = None) -> None:
     deadline = None if seconds is None else time.monotonic() + seconds
     while (state := connection.poll()) != POLL_OK:
-        ready = select.poll()
+        ready = kept or select.poll()  # while it connects the socket may be another each time
         ready.register(connection.fileno(), select.POLLOUT if state == POLL_WRITE else select.POLLIN)
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         if not ready.poll(None if left is None else left * 1000):

@@ -23,7 +23,7 @@ from index_store.view import Source, View, empty_view, memory_source
 T = TypeVar("T")
 _LOGGER = logging.getLogger(__name__)
 
-_GENERATION = "SELECT id, generation FROM galleries WHERE key = %s"
+_GENERATION = "SELECT id, generation FROM galleries WHERE key = $1"
 
 LIVE_SEGMENTS = """
 SELECT s.id::text, s.low, s.high, s.rows, s.kind, s.file, s.bytes, s.sha256, s.recall,

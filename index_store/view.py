@@ -7,6 +7,7 @@ side by side without a lock, and each sees one moment.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
+from operator import itemgetter
 from typing import Protocol
 
 import numpy as np
@@ -178,10 +179,7 @@ class View:
         for candidates in merged:
             candidates.sort(key=_order)
         return [
-            [
-                Hit(id=vector_id, label=labels[row], score=sign * key)
-                for key, vector_id, row, labels in candidates[:count]
-            ]
+            [Hit(vector_id, labels[row], sign * key) for key, vector_id, row, labels in candidates[:count]]
             for candidates in merged
         ]
 
@@ -203,8 +201,8 @@ def memory_source(spec: GallerySpec, rows: StoredRows) -> Source:
     return Source(index=index, ids=rows.ids, labels=Labels.of(rows.labels))
 
 
-def _order(candidate: tuple[float, int, int, RowLabels]) -> tuple[float, int]:
-    return candidate[:2]  # of two that are equally near, the one that was there first
+_order = itemgetter(0, 1)
+"""Of two candidates that are equally near, the one that was there first."""
 
 
 def _join(chunk: int, added: int) -> bool:
