@@ -15,6 +15,7 @@ from typing import Any
 
 from api_client.blob_content import ContentStore, digest_of
 from api_client.errors import BlobError, BlobStoreUnavailable, ConfigurationError, MissingExtra
+from api_client.object_stores import explained, has_folders
 
 EMPTY = digest_of(b"")
 """Object stores refuse to read a range of an empty object, so that one is only looked for."""
@@ -43,7 +44,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except Exception as err:
-        raise BlobStoreUnavailable(f"The blob store cannot be used: {type(err).__name__}.") from err
+        raise BlobStoreUnavailable(f"The blob store cannot be used. {explained(err)}") from err
 
 
 class FsspecBlobStore(ContentStore):
@@ -76,6 +77,8 @@ class FsspecBlobStore(ContentStore):
         try:
             self._files.pipe(dict(uploads))
         except FileNotFoundError:
+            if not has_folders(self._files):
+                raise
             for path in uploads:
                 self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
             self._files.pipe(dict(uploads))

@@ -13,6 +13,7 @@ import fsspec  # type: ignore[import-untyped]
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
 from api_client.errors import SegmentCorrupt, SegmentStoreUnavailable
+from api_client.object_stores import explained, has_folders, refusal_of
 from index_store.segment_file import check_file
 from index_store.segment_folder import SegmentFolder, sweep_folder, sync_folder
 
@@ -31,8 +32,9 @@ class SegmentObjects:
         self._url = url
         self._copies = copies
         self._local = SegmentFolder(copies)
-        with self._translated():
-            self._files.makedirs(self._root, exist_ok=True)
+        if has_folders(self._files):
+            with self._translated():
+                self._files.makedirs(self._root, exist_ok=True)
 
     def scratch(self, name: str) -> Path:
         """A path among the local copies."""
@@ -75,7 +77,9 @@ class SegmentObjects:
 
     def names(self) -> Iterator[tuple[str, float]]:
         """Every object with its age in seconds; 0 where the store does not tell."""
-        with self._translated():
+        found: list[dict[str, Any]] = []
+        # Stores of objects know no empty folder.
+        with suppress(FileNotFoundError), self._translated():
             found = self._files.ls(self._root, detail=True, refresh=True)
         for entry in found:
             if entry["type"] == "file":
@@ -92,12 +96,15 @@ class SegmentObjects:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
+        """The libraries of stores raise errors that share no base class but Exception."""
         try:
             yield
-        except FileNotFoundError:
-            raise
-        except OSError as err:
-            raise SegmentStoreUnavailable(f"{self._url} cannot be used: {err}.") from err
+        except Exception as err:
+            refusal = refusal_of(err)
+            if refusal == "no_object":
+                raise
+            words = f"{err}." if refusal == "away" and isinstance(err, OSError) else explained(err)
+            raise SegmentStoreUnavailable(f"{self._url} cannot be used: {words}") from err
 
 
 def _age(entry: dict[str, Any]) -> float:

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from api_client.errors import (
     AddressNotFound,
@@ -16,6 +16,16 @@ from api_client.errors import (
     PaddlewheelError,
     PlaceUnavailable,
 )
+from api_client.object_stores import Refusal, explained, has_folders, refusal_of
+
+_ERRORS: Final[dict[Refusal, type[PaddlewheelError]]] = {
+    "no_object": AddressNotFound,
+    "no_bucket": AddressNotFound,
+    "no_access": AddressRefused,
+    # The operator's to mend, and no line's fault.
+    "no_credentials": PlaceUnavailable,
+    "away": PlaceUnavailable,
+}
 
 
 def open_file_system(url: str) -> tuple[Any, str]:
@@ -45,6 +55,8 @@ class StoredObject:
         with _told():
             try:
                 data: bytes = self._files.cat_file(self._path, start=begin, end=end)
+            except (FileNotFoundError, PermissionError):
+                raise
             except OSError:
                 # Stores refuse to read a range of an empty object.
                 if self._files.info(self._path)["size"]:
@@ -73,6 +85,8 @@ class StoredObject:
             try:
                 self._files.pipe_file(self._path, data)
             except FileNotFoundError:
+                if not has_folders(self._files):
+                    raise
                 self._files.makedirs(self._path.rpartition("/")[0], exist_ok=True)
                 self._files.pipe_file(self._path, data)
 
@@ -101,9 +115,7 @@ def _told() -> Iterator[None]:
         yield
     except PaddlewheelError:
         raise
-    except FileNotFoundError as err:
-        raise AddressNotFound("The store has no object of that address.") from err
-    except (PermissionError, IsADirectoryError) as err:
-        raise AddressRefused("The store does not give that object away.") from err
+    except IsADirectoryError as err:
+        raise AddressRefused("The address is that of a folder.") from err
     except Exception as err:
-        raise PlaceUnavailable(f"An object store cannot be used: {type(err).__name__}.") from err
+        raise _ERRORS[refusal_of(err)](explained(err)) from err

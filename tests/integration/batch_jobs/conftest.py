@@ -67,7 +67,9 @@ class Pictures:
 class Bench:
     """A conductor and a worker over the test's own database, driven step by step."""
 
-    def __init__(self, database_url: str, valkey: RunningServer, folder: Path) -> None:
+    def __init__(
+        self, database_url: str, valkey: RunningServer, folder: Path, store: str | None = None
+    ) -> None:
         self.folder = folder
         self.redis = Redis.from_url(valkey.url)
         self.redis.delete(LIST)
@@ -77,7 +79,7 @@ class Bench:
         self.client = Client(valkey.url)
         self.blobs = LentBlobs(open_blob_store(valkey.url, ttl=600, max_bytes=1 << 20))
         self.pictures = Pictures(self.blobs)
-        self.roots = Roots([str(folder), f"memory://{folder.name}"])
+        self.roots = Roots([str(folder), store or f"memory://{folder.name}"])
         self.conductor = self.another_conductor()
         self.leases = Leases(self.shards, 30.0)
         service: Any = self.pictures
@@ -165,12 +167,17 @@ def batch_database(postgres: RunningServer) -> str:
 
 
 @pytest.fixture
-def bench(batch_database: str, valkey: RunningServer, tmp_path: Path) -> Iterator[Bench]:
+def clean_database(batch_database: str) -> str:
     connection = psycopg2.connect(batch_database)
     with connection, connection.cursor() as cursor:
         cursor.execute("DELETE FROM batch_jobs")
     connection.close()
-    made = Bench(batch_database, valkey, tmp_path)
+    return batch_database
+
+
+@pytest.fixture
+def bench(clean_database: str, valkey: RunningServer, tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(clean_database, valkey, tmp_path)
     yield made
     made.close()
 

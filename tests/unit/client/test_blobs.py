@@ -373,9 +373,9 @@ def test_a_missing_fsspec_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_missing_file_system_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "s3fs", None)
-    with pytest.raises(MissingExtra, match="s3fs"):
-        open_blob_store("s3://bucket", ttl=TTL, max_bytes=MAX_BYTES)
+    monkeypatch.setitem(sys.modules, "adlfs", None)
+    with pytest.raises(MissingExtra, match="adlfs"):
+        open_blob_store("abfs://container", ttl=TTL, max_bytes=MAX_BYTES)
 
 
 def test_an_unreachable_server_is_named_without_its_password() -> None:
