@@ -9,7 +9,7 @@ from starlette.responses import StreamingResponse
 
 from api_client.errors import PaddlewheelError
 from gateway.jobs import JobDesk
-from gateway.task_views import TaskView
+from gateway.task_views import UNFINISHED, TaskView
 
 LOOK_SECONDS: Final = 1.0
 """How often a task that has not ended is looked at; its end is told at once."""
@@ -45,7 +45,7 @@ async def _events(desk: JobDesk, key_id: str, task_id: str) -> AsyncIterator[str
             told, quiet = view, 0
         elif (quiet := quiet + 1) % KEEP_ALIVE_LOOKS == 0:
             yield ": still here\n\n"
-        if view.state not in ("queued", "running"):
+        if view.state not in UNFINISHED:
             return
         try:
             await desk.wait(key_id, task_id, LOOK_SECONDS)

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
@@ -11,6 +11,7 @@ from api_client.errors import InvalidRequest
 from job_store.jobs import Job
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+UNFINISHED: Final = frozenset({"queued", "running"})
 
 
 class TaskError(BaseModel):

@@ -20,7 +20,7 @@ from gateway.services import Gateway, gateway
 from gateway.settings import Scope
 from gateway.task_events import STREAM, TaskEvents
 from gateway.task_options import IdempotencyKey, Options, SubmitOptions
-from gateway.task_views import State, TaskPage, TaskView, TaskViews, cursor_after, read_cursor
+from gateway.task_views import UNFINISHED, State, TaskPage, TaskView, TaskViews, cursor_after, read_cursor
 
 MANY: Final = 256
 """Tasks in one request."""
@@ -59,9 +59,14 @@ def _add_submission(router: APIRouter, spec: TaskSpec[Any, Any]) -> None:
         "response_model_exclude_none": True,
         "status_code": 202,
     }
-    ended: dict[int | str, dict[str, Any]] = {200: {"model": TaskView, "description": "It has ended."}}
+    all_ended = _answers(TaskViews, "All have ended.")
 
-    @router.post(f"/{spec.name}", summary=f"Submit {spec.name}", responses=ended, **words)
+    @router.post(
+        f"/{spec.name}",
+        summary=f"Submit {spec.name}",
+        responses=_answers(TaskView, "It has ended."),
+        **words,
+    )
     async def submit(
         body: contract,
         response: Response,
@@ -74,27 +79,36 @@ def _add_submission(router: APIRouter, spec: TaskSpec[Any, Any]) -> None:
         view = await _submit(service, spec, body, caller, options, idempotency_key)
         if options.wait and view.state == "queued":
             view = TaskView.of(*await service.desk.wait(caller.key_id, view.id, options.wait))
-        response.status_code = 202 if view.state in ("queued", "running") else 200
+        response.status_code = _status([view])
         response.headers["Location"] = view.url
         return view
 
-    @router.post(f"/{spec.name}/many", summary=f"Submit {spec.name} many times", **words)
+    @router.post(f"/{spec.name}/many", summary=f"Submit {spec.name} many times", responses=all_ended, **words)
     async def submit_many(
         items: Many,
+        response: Response,
         service: Service,
         caller: Key,
         options: Options,
         idempotency_key: IdempotencyKey = None,
     ) -> TaskViews:
         await service.admission.admit(spec.queue)
-        return await _submit_all(service, spec, items, caller, options, idempotency_key)
+        views = await _submit_all(service, spec, items, caller, options, idempotency_key)
+        response.status_code = _status(views)
+        return TaskViews(tasks=views)
 
     if "image" not in spec.request.model_fields:
         return
 
-    @router.post(f"/{spec.name}/upload", summary=f"Submit {spec.name} for uploaded files", **words)
+    @router.post(
+        f"/{spec.name}/upload",
+        summary=f"Submit {spec.name} for uploaded files",
+        responses=all_ended,
+        **words,
+    )
     async def upload(
         image: Annotated[list[UploadFile], File(description="Image files or PDFs; each is a task.")],
+        response: Response,
         service: Service,
         caller: Key,
         options: Options,
@@ -109,7 +123,18 @@ def _add_submission(router: APIRouter, spec: TaskSpec[Any, Any]) -> None:
         for file in image:
             ref = await service.intake.put(await file.read(), file.filename or None)
             items.append(_validated(contract, {**fields, "image": ref.model_dump(exclude={"expires_at"})}))
-        return await _submit_all(service, spec, items, caller, options, idempotency_key)
+        views = await _submit_all(service, spec, items, caller, options, idempotency_key)
+        response.status_code = _status(views)
+        return TaskViews(tasks=views)
+
+
+def _answers(model: type[BaseModel], when: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"model": model, "description": when}}
+
+
+def _status(views: Sequence[TaskView]) -> int:
+    """202 while there is something to wait for."""
+    return 202 if any(view.state in UNFINISHED for view in views) else 200
 
 
 async def _submit_all(
@@ -119,7 +144,7 @@ async def _submit_all(
     caller: Caller,
     options: SubmitOptions,
     idempotency_key: str | None,
-) -> TaskViews:
+) -> list[TaskView]:
     views = []
     for number, item in enumerate(items):
         key = f"{idempotency_key}/{number}" if idempotency_key else None
@@ -129,7 +154,7 @@ async def _submit_all(
         for number, view in enumerate(views):
             left = max(0.0, until - time.monotonic())
             views[number] = TaskView.of(*await service.desk.wait(caller.key_id, view.id, left))
-    return TaskViews(tasks=views)
+    return views
 
 
 async def _submit(
@@ -196,7 +221,7 @@ def _add_reading(router: APIRouter) -> None:
     ) -> Any:
         """The result alone; 409 while there is none, the task's error if it failed."""
         job, state = await service.desk.wait(caller.key_id, task_id, wait)
-        if state in ("queued", "running"):
+        if state in UNFINISHED:
             raise Refusal(409, "not_finished", f"The task is {state}: ask again, or wait.")
         service.raise_for(job)
         return job.result

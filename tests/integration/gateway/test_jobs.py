@@ -4,9 +4,12 @@ import asyncio
 import json
 from typing import Any
 
+import httpx
+import pytest
 from redis import Redis
 
 from api_client.result_store import RESULT_KEY
+from tests.integration.client.answering import Answerer
 from tests.integration.gateway.conftest import Opened
 
 BLOB = {"image": {"blob": "sha256:" + "0" * 64}}
@@ -111,6 +114,43 @@ async def test_files_are_uploaded_as_they_are(opened: Opened, broker: Redis) -> 
         assert (
             await http.post("/v1/tasks/ocr.read", json={"image": {"blob": put["blob"]}})
         ).status_code == 202
+
+
+@pytest.mark.parametrize("door", ["", "/many", "/upload"])
+async def test_what_ended_within_the_wait_is_answered_with_200(
+    opened: Opened, settings: dict[str, Any], door: str
+) -> None:
+    path = f"/v1/tasks/ocr.recognize{door}"
+    files = [("image", (name, name.encode(), "image/png")) for name in ("one", "two")]
+    sent: dict[str, dict[str, Any]] = {
+        "": {"json": BLOB},
+        "/many": {"json": [BLOB, BLOB]},
+        "/upload": {"files": files},
+    }
+
+    async def states(http: httpx.AsyncClient, wait: float) -> tuple[int, set[str], list[str]]:
+        answered = await http.post(path, params={"wait": wait}, **sent[door])
+        tasks = answered.json().get("tasks", [answered.json()])
+        texts = [task["result"]["rec_text"] for task in tasks if "result" in task]
+        return answered.status_code, {task["state"] for task in tasks}, texts
+
+    async with opened() as http:
+        assert await states(http, 0) == (202, {"queued"}, [])
+        assert await states(http, 0.05) == (202, {"queued"}, [])
+        with Answerer(settings["broker_url"], lambda _: {"rec_text": "seven", "rec_score": 1.0}):
+            texts = ["seven"] if door == "" else ["seven"] * 2
+            assert await states(http, 60) == (200, {"succeeded"}, texts)
+
+
+async def test_of_several_that_are_waited_for_one_may_be_left(opened: Opened, broker: Redis) -> None:
+    given: dict[str, Any] = {"json": [BLOB, BLOB], "headers": {"Idempotency-Key": "two"}}
+    async with opened() as http:
+        first, _ = (await http.post("/v1/tasks/ocr.recognize/many", **given)).json()["tasks"]
+        failure = {"exc_type": "ImageCorrupt", "exc_message": ["It is cut off."]}
+        answer(broker, first["id"], "FAILURE", failure)
+        again = await http.post("/v1/tasks/ocr.recognize/many", params={"wait": 0.05}, **given)
+        assert again.status_code == 202
+        assert [task["state"] for task in again.json()["tasks"]] == ["failed", "queued"]
 
 
 async def test_a_cancelled_task_is_cancelled_even_where_the_broker_forgot_it(
