@@ -3,14 +3,45 @@
 redis takes a third of a second to import, so it is imported with the first connection.
 """
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from api_client.errors import BrokerUnavailable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+
+REPLY_SECONDS: Final = 5.0
+"""Without a reply for so long, a connection counts as lost: the server hangs, or the network swallows all."""
+
+_HEALTH_CHECK_SECONDS: Final = 25
+_PROBES: Final = 2
+
+
+def socket_options(url: str, timeout: float = REPLY_SECONDS) -> dict[str, Any]:
+    """Keyword arguments of a Redis client that notices a server which is silent for `timeout` seconds."""
+    options: dict[str, Any] = {"socket_timeout": timeout, "health_check_interval": _HEALTH_CHECK_SECONDS}
+    if not url.startswith("unix:"):
+        options["socket_connect_timeout"] = timeout
+        options["socket_keepalive"] = True
+        options["socket_keepalive_options"] = keepalive_options(timeout)
+    return options
+
+
+def keepalive_options(timeout: float) -> dict[int, int]:
+    """TCP options that end even a connection which only listens, once the other side has vanished."""
+    seconds = max(1, round(timeout))
+    wanted = {
+        "TCP_KEEPIDLE": seconds,
+        "TCP_KEEPINTVL": seconds,
+        "TCP_KEEPCNT": _PROBES,
+        # What was sent and is never acknowledged; in milliseconds.
+        "TCP_USER_TIMEOUT": (1 + _PROBES) * seconds * 1000,
+    }
+    return {getattr(socket, name): value for name, value in wanted.items() if hasattr(socket, name)}
 
 
 def connect(url: str) -> "Redis":
@@ -22,9 +53,7 @@ def connect(url: str) -> "Redis":
     return Redis.from_url(
         url.replace("valkey", "redis", 1) if url.startswith("valkey") else url,
         retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries=6),
-        health_check_interval=25,
-        socket_keepalive=True,
-        socket_connect_timeout=5,
+        **socket_options(url),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Final
 from celery import Celery
 from kombu import Exchange, Queue
 
+from api_client.connection import keepalive_options
 from tasks import MODULES
 from workers.event_pacing import EventPacing
 from workers.readiness import Readiness
@@ -46,9 +47,14 @@ def make_app(settings: Settings) -> Celery:
         worker_hijack_root_logger=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
         broker_transport_options={
             "socket_keepalive": True,
-            "health_check_interval": 25,
+            "socket_keepalive_options": keepalive_options(settings.broker_timeout),
+            "socket_timeout": settings.broker_timeout,
+            "socket_connect_timeout": settings.broker_timeout,
+            # How often kombu looks whether the answer that an idle worker waits for is overdue.
+            "health_check_interval": settings.broker_timeout,
             "visibility_timeout": settings.visibility_timeout,
             # Look for lost messages every second; kombu's default is about every hundred.
             "unacked_restore_interval": 1,
@@ -57,8 +63,11 @@ def make_app(settings: Settings) -> Celery:
             "unacked_mutex_expire": 5,
         },
         redis_socket_keepalive=True,
+        redis_socket_timeout=settings.broker_timeout,
+        redis_socket_connect_timeout=settings.broker_timeout,
         redis_backend_health_check_interval=25,
     )
+    app.events.dispatcher_cls = "workers.event_dispatcher:OneTryDispatcher"
     app.Task.resultrepr_maxsize = SHOWN_RESULT
     for step in (VisibilityHeartbeat, EventPacing, Readiness, Drain):
         app.steps["consumer"].add(step)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from redis import Redis
 
 from api_client.blobs import BlobStore, open_blob_store
+from api_client.connection import socket_options
 from api_client.results import Served
 from index_store.planning import SealingPolicy
 from index_store.store import GalleryStore
@@ -103,7 +104,7 @@ def _build(settings: Settings, loader: str, stack: ExitStack) -> WorkerResources
         open_blob_store(settings.blob_url, ttl=settings.blob_ttl, max_bytes=settings.max_blob_bytes)
     )
     stack.callback(blobs.close)
-    cancellations = RedisCancellations(connect(settings.result_url))
+    cancellations = RedisCancellations(connect(settings))
     stack.callback(cancellations.close)
     deliveries = _deliveries(settings, stack)
     served = {
@@ -247,14 +248,14 @@ def image_loaders(settings: Settings, blobs: BlobStore) -> tuple[ImageLoader, Im
     return ImageLoader(blobs, lines, pdf), ImageLoader(blobs, pages, pdf)
 
 
-def connect(url: str) -> Redis:
+def connect(settings: Settings) -> Redis:
     """A connection to the result store that heals by itself."""
-    return Redis.from_url(url, health_check_interval=25, socket_keepalive=True, socket_connect_timeout=5)
+    return Redis.from_url(settings.result_url, **socket_options(settings.result_url, settings.broker_timeout))
 
 
 def _deliveries(settings: Settings, stack: ExitStack) -> CountedDeliveries:
     """The counter of deliveries, and what files dead letters where there is a database."""
-    redis = connect(settings.result_url)
+    redis = connect(settings)
     stack.callback(redis.close)
     box = LetterBox(redis)
     if settings.database_url:

@@ -10,6 +10,8 @@ messages of bare Celery producers, who push none.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from queue import Empty
 from typing import Any, Final
 
@@ -18,6 +20,7 @@ from kombu.transport import redis as kombu_redis
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 from redis.exceptions import NoScriptError
+from redis.exceptions import TimeoutError as NoReplyError
 
 from api_client.messages import WAKE_KEY
 
@@ -85,12 +88,20 @@ class Channel(_Channel):  # type: ignore[misc]
         self._script: str | None = None
         self._acknowledges = True
         self._shared: Any = None
+        self._silent_until = 0.0
         super().__init__(*args, **kwargs)
 
     def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
         """Begin to take messages. Those that nobody will acknowledge, such as replies, are just popped."""
         self._acknowledges = not no_ack
         return super().basic_consume(queue, no_ack, *args, **kwargs)
+
+    def _connparams(self, *args: Any, **kwargs: Any) -> Any:
+        if self.connection.client is None:
+            # A task that ended after its connection did is acknowledged on nothing. kombu fails with an
+            # AttributeError, which ends the worker; an error of the connection is only logged.
+            raise ConnectionResetError("The connection to the broker has been closed.")
+        return super()._connparams(*args, **kwargs)
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         """One client for the pool: kombu makes a new one for every acknowledgement, at 0.2 ms of CPU."""
@@ -99,6 +110,24 @@ class Channel(_Channel):  # type: ignore[misc]
         if self._shared is None or self._shared.connection_pool is not self.pool:
             self._shared = super()._create_client()
         return self._shared
+
+    @contextmanager
+    def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
+        """For commands with an answer. One of them is waited for in vain, the others fail at once.
+
+        Nothing closes the connection of a server that hangs: the one on which a message is awaited is given
+        up here, so that the worker's loop makes it anew, or fails and connects again.
+        """
+        if time.monotonic() < self._silent_until:
+            raise NoReplyError("The broker does not answer.")
+        try:
+            with super().conn_or_acquire(client) as connection:
+                yield connection
+        except NoReplyError:
+            self._silent_until = time.monotonic() + (self.socket_timeout or 0.0)
+            if self._in_poll:
+                self._in_poll.disconnect()
+            raise
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         if not self._acknowledges:

@@ -40,6 +40,11 @@ class Settings(BaseModel):
     blob_url: str = Field(
         repr=False, description="Where images are kept: Redis protocol, file:///folder, or an fsspec URL."
     )
+    broker_timeout: float = Field(
+        5,
+        gt=0,
+        description="Seconds without a reply from broker or result store after which a connection is lost.",
+    )
     database_url: str = Field(
         "", repr=False, description="Postgres, for galleries and dead letters; empty for none."
     )
@@ -129,6 +134,9 @@ class Settings(BaseModel):
         7 * 86_400,
         gt=0,
         description="Seconds that the parts of a stopped batch job, or one with failed lines, are kept.",
+    )
+    batch_keep_jobs: float = Field(
+        30 * 86_400, gt=0, description="Seconds that an ended batch job is listed; its result file stays."
     )
     batch_url_inputs: bool = Field(
         False, description="Whether the images of batch jobs may be fetched by their https address."

@@ -52,3 +52,5 @@ class VisibilityHeartbeat(bootsteps.StartStopStep):
                 client.zadd(channel.unacked_index_key, dict.fromkeys(tags, time.time()), xx=True)
         except (RedisError, OSError) as err:
             log.warning("%d messages could not be renewed: %s", len(tags), err)
+            # The loop takes it for the loss of its connection, and makes everything anew.
+            raise
