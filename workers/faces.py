@@ -21,12 +21,12 @@ from api_client.faces import (
 )
 from tasks.context import TaskContext
 from workers.batching import Answer, DynamicBatcher
+from workers.decimals import shortest
 from workers.embedders import Embedder
 from workers.face_finding import FaceDetector, FoundFace, cut_out
 from workers.gallery_search import GallerySearch
 from workers.images import Image, ImageLoader, PageImage
 from workers.model_choice import chosen
-from workers.pictures import shortest
 from workers.serving import ServingNotes
 from workers.steps import Steps, outcomes, run
 

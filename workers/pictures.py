@@ -17,6 +17,7 @@ from api_client.images import (
 )
 from tasks.context import TaskContext
 from workers.batching import Answer, DynamicBatcher
+from workers.decimals import shortest
 from workers.embedders import Embedder
 from workers.gallery_search import GallerySearch
 from workers.images import Image, ImageLoader
@@ -147,11 +148,6 @@ class BatchedPictures:
             class_probs=_named(found.class_ids, found.label_names, answer.outputs[0]),
             served=self._serving.note(classifier.name, [answer], task, began),
         )
-
-
-def shortest(feature: NDArray[np.float32]) -> tuple[float, ...]:
-    """Floats with the fewest digits that still give the same float32: half of the JSON."""
-    return tuple(float(f"{value:.9g}") for value in feature.tolist())
 
 
 def _named(ids: Sequence[int], names: Sequence[str], outputs: NDArray[np.float32]) -> dict[str, float]:
