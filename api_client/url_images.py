@@ -127,7 +127,9 @@ class UrlFetcher:
 
     def check(self, url: str) -> None:
         """Raise UrlRefused for an address whose words alone forbid it; nobody is asked."""
-        self._checked(url)
+        host = self._checked(url).host
+        with contextlib.suppress(ValueError):
+            self._require_public(host, [ipaddress.ip_address(host)])
 
     def _checked(self, url: str) -> "_Target":
         try:
@@ -193,10 +195,13 @@ class UrlFetcher:
             raise UrlUnavailable(f"{host} is not a known name.") from err
         except ValueError as err:
             raise UrlRefused(f"{host} resolves to no internet address.") from err
+        self._require_public(host, addresses)
+        return addresses
+
+    def _require_public(self, host: str, addresses: Sequence[Address]) -> None:
         # One forbidden address among several is reason enough: which one is taken is the attacker's choice.
         if not addresses or not all(map(self._policy.allows_address, addresses)):
             raise UrlRefused(f"{host} is not a public address: images are fetched from the internet only.")
-        return addresses
 
     def _resolved(self, host: str, port: int, deadline: float) -> Sequence[str]:
         """Resolving has no timeout of its own, so it gets a thread."""

@@ -142,6 +142,9 @@ async def test_an_address_within_is_never_asked(opened: Opened, quick: dict[str,
             "gopher://127.0.0.1/",
             "https://user:word@example.org/",
             "https://",
+            "https://127.0.0.1/hook",
+            "https://169.254.169.254/latest/meta-data/",
+            "https://[::ffff:10.0.0.1]:8443/",
         ):
             answer = await judged(
                 http.post(
