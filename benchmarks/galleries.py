@@ -2,21 +2,23 @@
 
     python -m benchmarks.galleries --size 10000 --size 100000 --dimension 128 --dimension 512 --paddlex
 
-Every engine is measured in a process of its own on the same rows, one thread each. Times are medians in
-milliseconds, recall is against an exact scan in fp32. Writes galleries.json, galleries.md and a plot of the
-append time against the size of the gallery. What is not measured for an engine is left empty: it has no such
-operation, its package is not installed (usearch, hnswlib), or it would take too long at that size.
+Every engine is measured in a process of its own on the same rows, one thread each; what others build is
+built by all cores. Times are medians in milliseconds, recall is against an exact scan in fp32. Writes
+galleries.json, galleries.md with the goals, and a plot of the append time against the size of the gallery. An
+engine has `--minutes` at each size, and what is not measured by then is said to be so. What is left empty is no
+operation of that engine, or its package is not installed (usearch, hnswlib). `--merge` takes over the results
+of other runs.
 """
 
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +30,7 @@ import numpy as np
 import psutil
 
 from benchmarks.gallery_engines import ENGINES, KEY, TOP_K, HnswLib, Numbers, Ours, PgVector, RawFlat, USearch
+from benchmarks.gallery_goals import goals_table
 from benchmarks.gallery_report import as_tables, plot
 from benchmarks.paddlex_reference import interpreter
 from index_store.gallery import Embeddings
@@ -36,64 +39,77 @@ from index_store.vectors import encode
 from tests.embeddings import unit
 
 QUERIES = 2000
-PADDLEX_TYPES = {"Flat": 1_000_000, "HNSW32": 100_000, "IVF": 100_000}
-"""PaddleX's index types, and up to how many vectors each is measured."""
+PADDLEX_TYPES = ("Flat", "HNSW32", "IVF")
 _CHUNK = 50_000
+_RECALL_SECONDS = 30.0
+_MEDIAN_SECONDS = 30.0
+_GRACE_SECONDS = 60.0
+
+_IDENTITY = ("size", "dimension", "engine")
+
+Tell = Callable[..., None]
+"""Takes figures by name as soon as they are known."""
 
 
-def measure(name: str, data: Path) -> dict[str, Any]:
-    """Every figure of one engine; times are in seconds."""
-    rows, queries, exact = (np.load(data / f"{part}.npy") for part in ("rows", "queries", "exact"))
+def measure(name: str, data: Path, tell: Tell) -> None:
+    """Every figure of one engine, told as soon as it is known; times are in seconds."""
+    rows = np.load(data / "rows.npy", mmap_mode="r")
+    queries, exact = (np.load(data / f"{part}.npy") for part in ("queries", "exact"))
     use_threads(1)
     process = psutil.Process()
     before = process.memory_info().rss
     engine = ENGINES[name].make()
-    figures: dict[str, Any] = {"engine": name, "load": os.getloadavg()[0]}
+    tell(engine=name, load=os.getloadavg()[0])
+    each = iter(range(10**9))
+
+    def query(count: int) -> Embeddings:
+        first = next(each) * count % (QUERIES - count)
+        part: Embeddings = queries[first : first + count]
+        return part
+
     try:
         start = time.perf_counter()
         engine.build(rows)
-        figures["build"] = time.perf_counter() - start
-        figures |= _recall(_found(engine.search, queries), exact)
-        figures["memory_bytes"] = process.memory_info().rss - before
-        figures["disk_bytes"] = engine.disk_bytes()
-        each = iter(range(10**9))
-
-        def query(count: int) -> Embeddings:
-            first = next(each) * count % (QUERIES - count)
-            part: Embeddings = queries[first : first + count]
-            return part
-
-        figures["search_1"] = _median(lambda: engine.search(query(1), TOP_K), 400)
-        figures["search_16"] = _median(lambda: engine.search(query(16), TOP_K), 40)
+        tell(build=time.perf_counter() - start)
+        tell(**_recall(_found(engine.search, queries), exact))
+        tell(memory_bytes=process.memory_info().rss - before, disk_bytes=engine.disk_bytes())
+        tell(search_1=_median(lambda: engine.search(query(1), TOP_K), 400))
+        tell(search_16=_median(lambda: engine.search(query(16), TOP_K), 40))
         if isinstance(engine, Ours):
-            figures |= _beside_the_bare_segment(engine, query)
-            figures["copy_rows_per_second"] = len(rows) / (engine.copied - start)
+            tell(**_beside_the_bare_segment(engine, query))
+            tell(copy_rows_per_second=len(rows) / (engine.copied - start))
         if isinstance(engine, Ours | PgVector):
-            figures["visible"] = median(engine.visible(query(1)[0]) for _ in range(40))
-        figures["append_1"] = _median(lambda: engine.append(query(1)), 60)
+            tell(visible=median(engine.visible(query(1)[0]) for _ in range(40)))
+        tell(append_1=_median(lambda: engine.append(query(1)), 60))
         slow = isinstance(engine, PgVector | HnswLib | USearch)
-        figures["append_100"] = _median(lambda: engine.append(query(100)), 12 if slow else 30)
+        tell(append_100=_median(lambda: engine.append(query(100)), 12 if slow else 30))
         if not slow:
             many = np.concatenate([rows[:10_000]] * (10_000 // len(rows) + 1))[:10_000]
-            figures["append_10000"] = _median(lambda: engine.append(many), 3)
+            tell(append_10000=_median(lambda: engine.append(many), 3))
         if not isinstance(engine, RawFlat):
-            figures["remove"] = _median(lambda: engine.remove(next(each)), 30)  # type: ignore[attr-defined]
+            tell(remove=_median(lambda: engine.remove(next(each)), 30))  # type: ignore[attr-defined]
         if isinstance(engine, Ours):
-            figures |= _after_appends(engine, query)
+            tell(**_after_appends(engine, query))
     finally:
         if isinstance(engine, Ours | PgVector):
             engine.close()
-    return figures
 
 
 def _found(search: Callable[[Embeddings, int], Numbers], queries: Embeddings) -> Numbers:
-    parts = [search(queries[start : start + 16], TOP_K) for start in range(0, len(queries), 16)]
+    """The answers to all queries, or to as many as take half a minute."""
+    deadline = time.monotonic() + _RECALL_SECONDS
+    parts: list[Numbers] = []
+    for start in range(0, len(queries), 16):
+        if time.monotonic() > deadline:
+            break
+        parts.append(search(queries[start : start + 16], TOP_K))
     found: Numbers = np.concatenate(parts)
     return found
 
 
 def _recall(found: Numbers, exact: Numbers) -> dict[str, float]:
     """Strict, by position; and how often the best hit is of the right person."""
+    exact = exact[: len(found)]
     shared = [len(set(a) & set(b)) / TOP_K for a, b in zip(found.tolist(), exact.tolist(), strict=True)]
     return {
         "recall_1": float(np.mean(found[:, 0] == exact[:, 0])),
@@ -121,9 +137,14 @@ def _after_appends(engine: Ours, query: Callable[[int], Embeddings]) -> dict[str
 
 
 def _median(work: Callable[[], object], times: int) -> float:
+    """Of so many times, or of those that fit in half a minute."""
+    deadline = time.monotonic() + _MEDIAN_SECONDS
     for _ in range(min(3, times - 1)):
         work()
-    return median(_timed(work) for _ in range(times))
+    taken = [_timed(work)]
+    while len(taken) < times and time.monotonic() < deadline:
+        taken.append(_timed(work))
+    return median(taken)
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -169,27 +190,51 @@ def _exact(rows: Embeddings, queries: Embeddings) -> Numbers:
     return best
 
 
-def run_engine(name: str, data: Path) -> dict[str, Any]:
+def run_engine(name: str, data: Path, minutes: float) -> dict[str, Any]:
     """`measure` in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.galleries", "measure", name, str(data)]
-    return _answer(command, {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"})
+    return _answer(name, command, {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}, minutes)
 
 
-def run_paddlex(python: Path, index_type: str, repeats: int, data: Path) -> dict[str, Any]:
+def run_paddlex(python: Path, index_type: str, repeats: int, data: Path, minutes: float) -> dict[str, Any]:
     """PaddleX's figures from an environment of its own."""
     script = Path(__file__).with_name("galleries_paddlex.py")
     command = [str(python), "-P", str(script), str(data), index_type, str(repeats)]
-    return _answer(command, {"OMP_NUM_THREADS": "1", "PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK": "True"})
+    environment = {"PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK": "True", "TMPDIR": str(data)}
+    return _answer(f"paddlex {index_type}", command, environment, minutes)
 
 
-def _answer(command: Sequence[str], environment: dict[str, str]) -> dict[str, Any]:
-    done = subprocess.run(
-        command, check=False, capture_output=True, text=True, env={**os.environ, **environment}
-    )
-    if done.returncode:
-        raise click.ClickException(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return figures
+def _answer(
+    engine: str, command: Sequence[str], environment: dict[str, str], minutes: float
+) -> dict[str, Any]:
+    """What the process has told before its end, or before its time was over."""
+    start = time.monotonic()
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **environment}
+        )
+        ended: dict[str, Any] = {}
+        try:
+            told, _ = process.communicate(timeout=minutes * 60)
+        except subprocess.TimeoutExpired:
+            told, ended = _interrupted(process), {"over_minutes": minutes}
+        if process.returncode and not ended:
+            errors.seek(0)
+            last = [line for line in errors.read().splitlines() if line.strip()][-1:] or ["no message"]
+            ended = {"error": f"ended with status {process.returncode}: {last[0].strip()[:200]}"}
+    lines = [line for line in told.splitlines() if line.startswith('{"engine"')]
+    figures: dict[str, Any] = json.loads(lines[-1]) if lines else {"engine": engine}
+    return {**figures, **ended, "took": time.monotonic() - start}
+
+
+def _interrupted(process: subprocess.Popen[str]) -> str:
+    """As Ctrl-C does, so that it stops its Postgres."""
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.communicate(timeout=_GRACE_SECONDS)[0]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.communicate()[0]
 
 
 @click.group(invoke_without_command=True)
@@ -199,7 +244,15 @@ def _answer(command: Sequence[str], environment: dict[str, str]) -> dict[str, An
 @click.option("--no-engine", is_flag=True, help="Only PaddleX.")
 @click.option("--paddlex", is_flag=True, help="PaddleX too, in an environment that is made for it.")
 @click.option("--paddlex-python", type=click.Path(path_type=Path, exists=True), help="One that has PaddleX.")
-@click.option("--paddlex-type", "types", type=click.Choice(list(PADDLEX_TYPES)), multiple=True)
+@click.option("--paddlex-type", "types", type=click.Choice(PADDLEX_TYPES), multiple=True)
+@click.option("--minutes", type=float, default=15.0, show_default=True, help="For each engine and size.")
+@click.option(
+    "--merge",
+    "merged",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    help="A galleries.json of another run; later ones and this run's results win.",
+)
 @click.option("--output", type=click.Path(path_type=Path), default=Path("output"), show_default=True)
 @click.pass_context
 def main(
@@ -211,50 +264,75 @@ def main(
     paddlex: bool,
     paddlex_python: Path | None,
     types: Sequence[str],
+    minutes: float,
+    merged: Sequence[Path],
     output: Path,
 ) -> None:
     """Measure; results are added to those that the output folder already has."""
     if context.invoked_subcommand:
         return
     output.mkdir(parents=True, exist_ok=True)
+    kept = output / "galleries.json"
     results: list[dict[str, Any]] = []
-    with suppress(FileNotFoundError):
-        results = json.loads((output / "galleries.json").read_text())
+    for path in (*merged, *([kept] if kept.exists() else ())):
+        for result in json.loads(path.read_text()):
+            results = _with(results, result)
     wanted = () if no_engine else engines or tuple(ENGINES)
     python = paddlex_python or (interpreter() if paddlex else None)
+    failed = False
     for size, dimension in ((size, dimension) for size in sizes for dimension in dimensions):
         with tempfile.TemporaryDirectory(prefix="paddlewheel-benchmark-") as name:
             data = Path(name)
-            jobs = list(_jobs(data, size, wanted, python, types or tuple(PADDLEX_TYPES)))
+            jobs = list(_jobs(data, size, wanted, python, types or PADDLEX_TYPES, minutes))
             if jobs:
                 make_data(data, size, dimension)
             for job in jobs:
                 result = {"size": size, "dimension": dimension, **job()}
                 click.echo(json.dumps(result))
-                same = (size, dimension, result["engine"])
-                results = [r for r in results if (r["size"], r["dimension"], r["engine"]) != same] + [result]
-                (output / "galleries.json").write_text(json.dumps(results, indent=1))
+                failed = failed or ("error" in result and result["engine"].startswith("ours"))
+                results = _with(results, result)
+                kept.write_text(json.dumps(results, indent=1))
+    kept.write_text(json.dumps(results, indent=1))
+    _report(results, output)
+    if failed:
+        context.exit(1)
+
+
+def _with(results: Sequence[dict[str, Any]], result: dict[str, Any]) -> list[dict[str, Any]]:
+    same = tuple(result[name] for name in _IDENTITY)
+    return [other for other in results if tuple(other[name] for name in _IDENTITY) != same] + [result]
+
+
+def _report(results: Sequence[dict[str, Any]], output: Path) -> None:
+    """The goals on the screen; tables and plots into the folder."""
+    order = [*ENGINES, *(f"paddlex {kind}" for kind in PADDLEX_TYPES)]
+    results = sorted(results, key=lambda result: order.index(result["engine"]))
     machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, one thread an engine"
-    (output / "galleries.md").write_text(f"Measured on {machine}.\n{as_tables(results)}")
+    goals = goals_table(results)
+    (output / "galleries.md").write_text(f"Measured on {machine}.\n{as_tables(results)}{goals}")
+    click.echo(goals)
     if find_spec("matplotlib"):
-        for dimension in dimensions:
+        for dimension in sorted({result["dimension"] for result in results}):
             plot(results, dimension, output / f"galleries-append-{dimension}.svg")
 
 
 def _jobs(
-    data: Path, size: int, engines: Sequence[str], python: Path | None, types: Sequence[str]
+    data: Path,
+    size: int,
+    engines: Sequence[str],
+    python: Path | None,
+    types: Sequence[str],
+    minutes: float,
 ) -> list[Callable[[], dict[str, Any]]]:
     jobs: list[Callable[[], dict[str, Any]]] = []
     for name in engines:
         if find_spec(ENGINES[name].module) is None:
             click.echo(f"{name} is left out: {ENGINES[name].module} is not installed.", err=True)
         elif size <= ENGINES[name].largest:
-            jobs.append(partial(run_engine, name, data))
+            jobs.append(partial(run_engine, name, data, minutes))
     if python is not None:
         repeats = 3 if size <= 100_000 else 1
-        jobs += [
-            partial(run_paddlex, python, kind, repeats, data) for kind in types if size <= PADDLEX_TYPES[kind]
-        ]
+        jobs += [partial(run_paddlex, python, kind, repeats, data, minutes) for kind in types]
     return jobs
 
 
@@ -262,8 +340,14 @@ def _jobs(
 @click.argument("engine", type=click.Choice(list(ENGINES)))
 @click.argument("data", type=click.Path(path_type=Path, exists=True))
 def measure_command(engine: str, data: Path) -> None:
-    """One engine in this process; prints JSON."""
-    click.echo(json.dumps(measure(engine, data)))
+    """One engine in this process; prints what is known so far as JSON, after each figure a line."""
+    known: dict[str, Any] = {}
+
+    def tell(**figures: Any) -> None:
+        known.update(figures)
+        click.echo(json.dumps(known))
+
+    measure(engine, data, tell)
 
 
 if __name__ == "__main__":

@@ -60,10 +60,21 @@ def _table(size: int, dimension: int, group: Sequence[dict[str, Any]]) -> str:
         for result in group
     ]
     extra = ("raw_segment_1", "search_1_full_delta", "copy_rows_per_second", "label_recall_1", "load")
+    lines += [f"\n{result['engine']}: {_ended(result)}" for result in group if _ended(result)]
     for result in group:
         told = {name: result[name] for name in (*extra, "serving_append_1") if name in result}
         lines.append(f"\n{result['engine']}: {json.dumps({name: round(told[name], 6) for name in told})}")
     return "\n".join(lines) + "\n"
+
+
+def _ended(result: dict[str, Any]) -> str:
+    """Why there are figures missing, in words; empty where it went to the end."""
+    if "error" in result:
+        return str(result["error"])
+    if "over_minutes" not in result:
+        return ""
+    done = "measured to the end" if "build" in result else "built"
+    return f"not {done} within {result['over_minutes']:g} minutes"
 
 
 def _growth(dimension: int, ours: Sequence[dict[str, Any]]) -> str:
