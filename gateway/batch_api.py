@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel
 
 from api_client.batch_jobs import BatchJobId, BatchState, BatchStatus, NewBatchJob
 from gateway.keys import Caller, allowed
+from gateway.plain_text import PlainText
 from gateway.problems import PROBLEMS
 from gateway.services import Gateway, gateway
 from gateway.task_options import IdempotencyKey
@@ -15,6 +16,10 @@ from gateway.task_options import IdempotencyKey
 Service = Annotated[Gateway, Depends(gateway)]
 Owner = Annotated[Caller, Depends(allowed("jobs"))]
 Id = Annotated[BatchJobId, Path()]
+Webhook = Annotated[
+    PlainText | None,
+    Query(max_length=2048, description="An https address that is told each time the job has ended."),
+]
 
 
 class BatchPage(BaseModel):
@@ -35,12 +40,17 @@ def batch_router() -> APIRouter:
         service: Service,
         owner: Owner,
         idempotency_key: IdempotencyKey = None,
+        webhook: Webhook = None,
     ) -> BatchStatus:
         """Submit a job: a manifest of addresses in, a result file out.
 
         Both are addresses below the roots that the operator allows batch jobs to use.
         """
-        found = await asyncio.to_thread(service.batches.submit, request, owner.key_id, idempotency_key)
+        if webhook is not None:
+            service.check_webhook(webhook)
+        found = await asyncio.to_thread(
+            service.batches.submit, request, owner.key_id, idempotency_key, webhook
+        )
         response.headers["Location"] = f"/v1/batch-jobs/{found.id}"
         return found
 

@@ -1,15 +1,17 @@
-"""What the whole service is like at the moment: its queues, dead letters and galleries."""
+"""What the whole service is like at the moment: its queues, dead letters, galleries and batch jobs."""
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
+from api_client.batch_jobs import BatchState
 from api_client.errors import PaddlewheelError
 from gateway.admission import Admission, QueueLine
+from job_store.batch_jobs import RATE_SECONDS
 from job_store.database import Database
 
 MEMORY: Final = 5.0
@@ -32,6 +34,30 @@ _LARGEST: Final = text(
 )
 
 
+_BATCH_JOBS: Final = text("SELECT state, count(*) AS jobs FROM batch_jobs GROUP BY state")
+
+# Of jobs that have not ended: the shards of others are deleted some day.
+_BATCH_LINES: Final = text("""
+SELECT coalesce(sum(s.lines) FILTER (WHERE s.state <> 'done'), 0),
+       coalesce(sum(s.lines - s.failed_lines) FILTER (WHERE s.state = 'done'), 0),
+       coalesce(sum(s.failed_lines) FILTER (WHERE s.state = 'done'), 0),
+       coalesce(sum(s.lines) FILTER (WHERE s.finished_at > now() - make_interval(secs => :seconds)), 0)
+FROM batch_jobs j JOIN batch_shards s ON s.job_id = j.id
+WHERE j.finished_at IS NULL
+""")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchFigures:
+    """`jobs` by their state; the lines are those of jobs that have not ended."""
+
+    jobs: Mapping[str, int]
+    waiting_lines: int
+    good_lines: int
+    failed_lines: int
+    lines_per_second: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class GalleryFigures:
     """`unsealed` counts changes that are in no segment file yet."""
@@ -52,6 +78,7 @@ class Standing:
     vectors: int
     most_unsealed: int
     largest: tuple[GalleryFigures, ...]
+    batches: BatchFigures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +123,7 @@ class FigureBook:
         with self._database.transaction() as connection:
             dead, jobs, webhooks, galleries, vectors, unsealed = connection.execute(_STANDING).one()
             largest = connection.execute(_LARGEST, {"n": LARGEST}).all()
+            batches = _batches(connection)
         return Standing(
             dead_letters=dead,
             waiting_jobs=jobs,
@@ -104,4 +132,17 @@ class FigureBook:
             vectors=int(vectors),
             most_unsealed=unsealed,
             largest=tuple(GalleryFigures(key=key, vectors=size, unsealed=lag) for key, size, lag in largest),
+            batches=batches,
         )
+
+
+def _batches(connection: Connection) -> BatchFigures:
+    jobs = {row.state: row.jobs for row in connection.execute(_BATCH_JOBS)}
+    waiting, good, failed, late = connection.execute(_BATCH_LINES, {"seconds": RATE_SECONDS}).one()
+    return BatchFigures(
+        jobs={state: jobs.get(state, 0) for state in get_args(BatchState)},
+        waiting_lines=int(waiting),
+        good_lines=int(good),
+        failed_lines=int(failed),
+        lines_per_second=float(late) / RATE_SECONDS,
+    )

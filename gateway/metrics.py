@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.figures import Figures, Standing
+from gateway.figures import BatchFigures, Figures, Standing
 from gateway.keys import allowed
 from gateway.problems import FAILED_ENVELOPES
 from gateway.services import Gateway, gateway
@@ -77,7 +77,7 @@ class RequestCounts:
 
 
 class ServerFigures(Collector):
-    """Queues, dead letters and galleries."""
+    """Queues, dead letters, galleries and batch jobs."""
 
     def __init__(self, figures: Figures) -> None:
         self._figures = figures
@@ -143,6 +143,26 @@ def _stored(standing: Standing) -> Iterable[Metric]:
         unsealed.add_metric((each.key,), each.unsealed)
     yield vectors
     yield unsealed
+    yield from _batches(standing.batches)
+
+
+def _batches(batches: BatchFigures) -> Iterable[Metric]:
+    jobs = GaugeMetricFamily("paddlewheel_batch_jobs", "Batch jobs by their state.", labels=("state",))
+    for state, count in batches.jobs.items():
+        jobs.add_metric((state,), count)
+    lines = GaugeMetricFamily(
+        "paddlewheel_batch_lines", "Lines of batch jobs that have not ended.", labels=("state",)
+    )
+    lines.add_metric(("waiting",), batches.waiting_lines)
+    lines.add_metric(("done",), batches.good_lines)
+    lines.add_metric(("failed",), batches.failed_lines)
+    yield jobs
+    yield lines
+    yield _gauge(
+        "paddlewheel_batch_lines_per_second",
+        "Lines that these jobs have done over the last minute.",
+        batches.lines_per_second,
+    )
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -1,4 +1,4 @@
-"""Tells callers that a job has ended: signed, with retries, and never to an address within.
+"""Tells callers that a job or a batch job has ended: signed, with retries, and never to an address within.
 
 Headers and signature are those of the Standard Webhooks specification, so that its libraries verify them.
 """
@@ -70,7 +70,8 @@ class WebhookSender:
 
     def _send(self, due: DueDelivery) -> None:
         body = json.dumps(_event(due)).encode()
-        message_id = f"task_{due.job_id}"
+        # A task ends once; a batch job that is taken up again ends again, which is another message.
+        message_id = f"task_{due.job_id}" if due.kind == "task" else f"batch_job_{due.job_id}_{due.number}"
         headers = signed_headers(secret_of(self._master, due.key_id), message_id, int(time.time()), body)
         try:
             status = self._fetcher.post(due.url, body, headers)
@@ -98,13 +99,14 @@ class WebhookSender:
 def _event(due: DueDelivery) -> Mapping[str, object]:
     """The result itself stays here: whoever gets a webhook asks for it with their key."""
     return {
-        "type": f"task.{due.state}",
+        "type": f"{due.kind}.{due.state}",
         "timestamp": due.finished_at.isoformat(),
         "data": {
             "id": due.job_id,
             "name": due.name,
             "state": due.state,
             "error_code": due.error_code,
-            "url": f"/v1/tasks/{due.job_id}",
+            **due.lines,
+            "url": f"/v1/{'tasks' if due.kind == 'task' else 'batch-jobs'}/{due.job_id}",
         },
     }

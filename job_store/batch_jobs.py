@@ -6,13 +6,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from api_client.batch_jobs import BatchState, BatchStatus, NewBatchJob
 from api_client.errors import BatchJobNotFound, BatchJobState, IdempotencyMismatch, PaddlewheelError
 from job_store.batch_schema import BATCH_JOBS, BATCH_SHARDS
 from job_store.database import Database
+from job_store.http_schema import WEBHOOK_DELIVERIES
 
 RATE_SECONDS: Final = 60
 """What a job's rate is measured over."""
@@ -45,13 +58,24 @@ class BatchJobs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def submit(self, job: NewBatchJob, key_id: str = "", idempotency_key: str | None = None) -> BatchStatus:
-        """Accept a job; `key_id` is its owner's, empty for the operator's own.
+    def submit(
+        self,
+        job: NewBatchJob,
+        key_id: str = "",
+        idempotency_key: str | None = None,
+        webhook: str | None = None,
+    ) -> BatchStatus:
+        """Accept a job; `key_id` is its owner's, empty for the operator's own. `webhook` is told of each end.
 
         The same idempotency key of the same owner is the same job. Raises InvalidRequest for options that
         the task does not know, IdempotencyMismatch for a key that stands for another job.
         """
-        wanted = {**job.model_dump(exclude={"options"}), "options": job.checked_options(), "key_id": key_id}
+        wanted = {
+            **job.model_dump(exclude={"options"}),
+            "options": job.checked_options(),
+            "key_id": key_id,
+            "webhook": webhook,
+        }
         job_id = _id(key_id, idempotency_key)
         adding = upsert(BATCH_JOBS).values(**wanted, id=job_id).on_conflict_do_nothing()
         with self._database.transaction() as connection:
@@ -157,7 +181,7 @@ class BatchJobs:
 
     def without_use(self, keep: float) -> list[BatchJob]:
         """Ended jobs whose parts nobody needs: they succeeded in every line, or ended `keep` seconds ago."""
-        old = _J.finished_at < func.now() - text("make_interval(secs => :keep)").bindparams(keep=keep)
+        old = _J.finished_at < _ago(keep)
         whole = (_J.state == "succeeded") & (_J.failed_lines == 0)
         query = select(BATCH_JOBS).where(
             _J.parts_removed_at.is_(None), _J.finished_at.is_not(None), or_(whole, old)
@@ -170,6 +194,12 @@ class BatchJobs:
         with self._database.transaction() as connection:
             connection.execute(delete(BATCH_SHARDS).where(_S.job_id == job_id))
             connection.execute(update(BATCH_JOBS).where(_J.id == job_id).values(parts_removed_at=func.now()))
+
+    def purge(self, seconds: float, limit: int = 1000) -> int:
+        """Delete jobs that ended longer ago than this and have no parts; how many. Their sinks stay."""
+        old = select(_J.id).where(_J.finished_at < _ago(seconds), _J.parts_removed_at.is_not(None))
+        with self._database.transaction() as connection:
+            return connection.execute(delete(BATCH_JOBS).where(_J.id.in_(old.limit(limit)))).rowcount
 
 
 def _found(connection: Connection, job_id: str, key_id: str | None, *, lock: bool = False) -> Row[Any]:
@@ -190,7 +220,7 @@ def _id(key_id: str, idempotency_key: str | None) -> str:
 def _end(
     connection: Connection, job_id: str, state: BatchState, only: str | None = None, **values: Any
 ) -> bool:
-    """Ended, with the counts of its shards, which are forgotten some day."""
+    """Ended, with the counts of its shards, which are forgotten some day; told to who asked for it."""
     counts = connection.execute(_counted(job_id)).one()
     change = (
         update(BATCH_JOBS)
@@ -202,8 +232,24 @@ def _end(
             failed_lines=counts.failed,
             **values,
         )
+        .returning(BATCH_JOBS)
     )
-    return connection.execute(change).rowcount == 1
+    row = connection.execute(change).first()
+    if row is not None and row.webhook is not None:
+        connection.execute(
+            insert(WEBHOOK_DELIVERIES).values(batch_job_id=row.id, url=row.webhook, event=_event(row))
+        )
+    return row is not None
+
+
+def _ago(seconds: float) -> Any:
+    return func.now() - text("make_interval(secs => :seconds)").bindparams(seconds=seconds)
+
+
+def _event(row: Row[Any]) -> dict[str, Any]:
+    """What is told of this end: when that is done, the job may have been taken up again."""
+    names = ("task", "state", "error_code", "lines", "done_lines", "failed_lines")
+    return {name: row._mapping[name] for name in names} | {"finished_at": row.finished_at.isoformat()}
 
 
 def _counted(job_id: str) -> Select[Any]:

@@ -46,6 +46,7 @@ BATCH_JOBS = Table(
     Column("finished_at", DateTime(timezone=True)),
     Column("sink_digest", Text),
     Column("parts_removed_at", DateTime(timezone=True)),
+    Column("webhook", Text),
     CheckConstraint(
         "state IN ('planning', 'running', 'finishing', 'succeeded', 'failed', 'cancelled')", name="state"
     ),
@@ -55,6 +56,7 @@ BATCH_JOBS = Table(
 )
 Index("batch_jobs_key_id_created_at_idx", BATCH_JOBS.c.key_id, BATCH_JOBS.c.created_at.desc())
 Index("batch_jobs_kept_idx", BATCH_JOBS.c.created_at, postgresql_where=text("parts_removed_at IS NULL"))
+Index("batch_jobs_finished_at_idx", BATCH_JOBS.c.finished_at)
 
 BATCH_SHARDS = Table(
     "batch_shards",

@@ -4,7 +4,7 @@ api_keys            who may ask what; a key itself is nowhere, only its hash
 http_indexes        the indexes of PaddleX's recognition services, and the next number of an image in each
 http_operations     changes of those indexes that are under way: one that is sent again is the same one
 jobs                tasks that were submitted over HTTP, with their outcome: they outlive the broker
-webhook_deliveries  who is told of a job's outcome, and whether that worked
+webhook_deliveries  who is told of a job's outcome or each end of a batch job, and whether that worked
 """
 
 from sqlalchemy import (
@@ -104,7 +104,7 @@ WEBHOOK_DELIVERIES = Table(
     "webhook_deliveries",
     METADATA,
     Column("number", BigInteger, Identity(always=True), primary_key=True),
-    Column("job_id", Text, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("job_id", Text, ForeignKey("jobs.id", ondelete="CASCADE")),
     Column("url", Text, nullable=False),
     Column("state", Text, nullable=False, server_default=text("'waiting'")),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
@@ -113,9 +113,13 @@ WEBHOOK_DELIVERIES = Table(
     Column("last_error", Text),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("ended_at", DateTime(timezone=True)),
+    Column("batch_job_id", Text, ForeignKey("batch_jobs.id", ondelete="CASCADE")),
+    Column("event", JSONB),
     CheckConstraint("state IN ('waiting', 'delivered', 'given_up')", name="state"),
+    CheckConstraint("(job_id IS NULL) = (batch_job_id IS NOT NULL AND event IS NOT NULL)", name="subject"),
 )
 Index("webhook_deliveries_job_id_key", WEBHOOK_DELIVERIES.c.job_id, unique=True)
+Index("webhook_deliveries_batch_job_id_idx", WEBHOOK_DELIVERIES.c.batch_job_id)
 Index(
     "webhook_deliveries_next_at_idx",
     WEBHOOK_DELIVERIES.c.next_at,

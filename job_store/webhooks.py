@@ -1,12 +1,13 @@
-"""Announcements of jobs' outcomes: due, claimed by one sender at a time, delivered or given up."""
+"""Announcements of the ends of jobs and batch jobs: due, claimed by one sender, delivered or given up."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, or_, select, text, update
 
+from job_store.batch_schema import BATCH_JOBS
 from job_store.database import Database
 from job_store.http_schema import JOBS, WEBHOOK_DELIVERIES
 
@@ -18,19 +19,32 @@ CLAIM_SECONDS: Final = 120
 
 _D: Final = WEBHOOK_DELIVERIES.c
 
+_OF_TASKS: Final = select(
+    _D.number,
+    _D.url,
+    _D.job_id,
+    *(JOBS.c[name] for name in ("key_id", "name", "state", "error_code", "finished_at")),
+).join(JOBS, JOBS.c.id == _D.job_id)
+
+_OF_BATCH_JOBS: Final = select(_D.number, _D.url, _D.batch_job_id, _D.event, BATCH_JOBS.c.key_id).join(
+    BATCH_JOBS, BATCH_JOBS.c.id == _D.batch_job_id
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DueDelivery:
-    """An announcement to make now."""
+    """An announcement to make now; `lines` counts those of a batch job and is empty for a task."""
 
     number: int
     url: str
+    kind: Literal["task", "batch_job"]
     job_id: str
     key_id: str
     name: str
     state: str
     error_code: str | None
     finished_at: datetime
+    lines: Mapping[str, int | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +81,14 @@ class Webhooks:
             .values(next_at=func.now() + _seconds(CLAIM_SECONDS), attempts=_D.attempts + 1)
             .returning(_D.number)
         )
-        names = ("key_id", "name", "state", "error_code", "finished_at")
         with self._database.transaction() as connection:
             numbers = list(connection.execute(claimed).scalars())
-            columns = [_D.number, _D.url, _D.job_id, *(JOBS.c[name] for name in names)]
-            query = select(*columns).join(JOBS, JOBS.c.id == _D.job_id).where(_D.number.in_(numbers))
-            return [DueDelivery(**row._mapping) for row in connection.execute(query)]
+            of_tasks = _OF_TASKS.where(_D.number.in_(numbers))
+            of_batches = _OF_BATCH_JOBS.where(_D.number.in_(numbers))
+            tasks = [
+                DueDelivery(**row._mapping, kind="task", lines={}) for row in connection.execute(of_tasks)
+            ]
+            return tasks + [_batch_job(row) for row in connection.execute(of_batches)]
 
     def delivered(self, number: int, status: int) -> None:
         """It was taken."""
@@ -89,12 +105,13 @@ class Webhooks:
             values["next_at"] = func.now() + _seconds(PAUSES[attempts - 1])
         self._note(number, **values)
 
-    def of_job(self, job_id: str) -> DeliveryRecord | None:
-        """How the announcement of a job went, if there was one to make."""
+    def of_job(self, job_id: str) -> list[DeliveryRecord]:
+        """How the announcements of a job or batch job went, the first one first."""
         columns = [_D[name] for name in DeliveryRecord.__dataclass_fields__]
+        query = select(*columns).where(or_(_D.job_id == job_id, _D.batch_job_id == job_id))
         with self._database.transaction() as connection:
-            row = connection.execute(select(*columns).where(_D.job_id == job_id)).first()
-        return DeliveryRecord(**row._mapping) if row else None
+            rows = connection.execute(query.order_by(_D.number))
+            return [DeliveryRecord(**row._mapping) for row in rows]
 
     def _note(self, number: int, **values: Any) -> None:
         change = update(WEBHOOK_DELIVERIES).where(_D.number == number, _D.state == "waiting")
@@ -102,5 +119,22 @@ class Webhooks:
             connection.execute(change.values(**values))
 
 
-def _seconds(count: int) -> Any:
+def _batch_job(row: Any) -> DueDelivery:
+    event = dict(row.event)
+    counts = ("lines", "done_lines", "failed_lines")
+    return DueDelivery(
+        number=row.number,
+        url=row.url,
+        kind="batch_job",
+        job_id=row.batch_job_id,
+        key_id=row.key_id,
+        name=event["task"],
+        state=event["state"],
+        error_code=event["error_code"],
+        finished_at=datetime.fromisoformat(event["finished_at"]),
+        lines={name: event[name] for name in counts},
+    )
+
+
+def _seconds(count: float) -> Any:
     return text("make_interval(secs => :pause)").bindparams(pause=count)

@@ -41,7 +41,8 @@ log = logging.getLogger(__name__)
 class Conductor:
     """`window` shards are under way at a time, which the jobs divide between them.
 
-    `shard_size` is for jobs that name none; parts are kept for `keep` seconds.
+    `shard_size` is for jobs that name none; after its end a job's parts are kept
+    for `keep` seconds and its row for `keep_jobs`; its sink is never deleted.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Conductor:
         shard_size: int,
         window: int,
         keep: float,
+        keep_jobs: float,
     ) -> None:
         self._jobs = jobs
         self._shards = shards
@@ -64,6 +66,7 @@ class Conductor:
         self._shard_size = shard_size
         self._window = window
         self._keep = keep
+        self._keep_jobs = keep_jobs
         # A long manifest or result of one job must not stop the others.
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="batch-files")
         self._working: dict[str, Future[None]] = {}
@@ -82,6 +85,7 @@ class Conductor:
                 self._in_background(job, self._plan if job.state == "planning" else self._finish)
         for job in self._jobs.without_use(self._keep):
             self._in_background(job, self._remove_parts)
+        self._jobs.purge(self._keep_jobs)
         return bool(active)
 
     def close(self) -> None:

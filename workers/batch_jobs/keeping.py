@@ -68,6 +68,7 @@ class BatchKeeper:
             shard_size=settings.batch_shard_size,
             window=settings.batch_window,
             keep=settings.batch_keep,
+            keep_jobs=settings.batch_keep_jobs,
         )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="batch-conductor", daemon=True)

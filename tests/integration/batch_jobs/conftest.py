@@ -95,7 +95,7 @@ class Bench:
 
     def another_conductor(self) -> Conductor:
         lock = Lock(self.database, 7)
-        numbers = {"shard_size": 4, "window": 3, "keep": 3600.0}
+        numbers = {"shard_size": 4, "window": 3, "keep": 3600.0, "keep_jobs": 7200.0}
         return Conductor(self.jobs, self.shards, self.client, self.roots, lock, **numbers)  # type: ignore[arg-type]
 
     def submit(self, *addresses: str, sink: str | None = None, **fields: Any) -> str:

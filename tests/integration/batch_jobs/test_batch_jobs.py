@@ -384,3 +384,34 @@ def test_what_is_wrong_with_a_job_is_said_at_once(bench: Bench) -> None:
     assert bench.jobs.page(key_id="somebody") == []
     with pytest.raises(BatchJobNotFound):
         bench.jobs.cancel(job, key_id="somebody")
+
+
+def test_an_ended_job_is_forgotten_after_a_while_and_its_result_stays(bench: Bench) -> None:
+    images = bench.images(2)
+    gone = [
+        bench.submit(*images),
+        bench.submit(*images, "missing.png", sink=str(bench.folder / "failed.txt")),
+        bench.submit(*images, sink=str(bench.folder / "stopped.txt")),
+    ]
+    bench.jobs.cancel(gone[2])
+    for job in gone[:2]:
+        bench.finish(job)
+    bench.round()
+    kept = bench.submit(*images, sink=str(bench.folder / "kept.txt"))
+    _age(bench, 3500)
+    bench.round()
+    assert len(bench.jobs.page()) == 4
+    _age(bench, 3701)
+    bench.round()
+    assert {job.id for job in bench.jobs.page()} == {kept, *gone[1:]}, "their parts are still there"
+    bench.round()
+    assert [job.id for job in bench.jobs.page()] == [kept]
+    assert [len(bench.result(name)) for name in ("result.txt", "failed.txt")] == [2, 3]
+    assert bench.finish(kept).state == "succeeded"
+
+
+def _age(bench: Bench, seconds: int) -> None:
+    with bench.database.transaction() as connection:
+        connection.exec_driver_sql(
+            f"UPDATE batch_jobs SET finished_at = finished_at - interval '{seconds} s'"  # noqa: S608
+        )

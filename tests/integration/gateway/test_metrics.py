@@ -1,11 +1,13 @@
 """What Prometheus finds at the gateway."""
 
 import time
+from typing import get_args
 
 import psycopg2
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
+from api_client.batch_jobs import BatchState
 from api_client.messages import TaskMessage
 from tests.integration.gateway.conftest import Opened
 
@@ -75,3 +77,43 @@ async def test_requests_are_counted_by_their_route(opened: Opened) -> None:
 async def test_metrics_need_their_scope(opened: Opened) -> None:
     async with opened(gateway_anonymous_scopes="tasks") as http:
         assert (await http.get("/metrics")).status_code == 401
+
+
+async def test_batch_jobs_are_told_by_state_lines_and_pace(opened: Opened, gateway_database: str) -> None:
+    connection = psycopg2.connect(gateway_database)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("DELETE FROM batch_jobs")
+        for job, state, ended in (("a", "running", None), ("b", "running", None), ("c", "succeeded", "now")):
+            cursor.execute(
+                "INSERT INTO batch_jobs (id, key_id, task, options, manifest, sink, overwrite, state,"
+                " finished_at) VALUES (%s, '', 'images.classify', '{}', '/m', '/s', false, %s, %s)",
+                (job, state, ended),
+            )
+        for job, line, state, failed, done in (
+            ("a", 0, "done", 7, "now"),
+            ("a", 100, "done", 0, "yesterday"),
+            ("b", 0, "running", 0, None),
+            ("c", 0, "done", 50, "now"),
+        ):
+            cursor.execute(
+                "INSERT INTO batch_shards (job_id, first_line, lines, begin_byte, end_byte, digest, part,"
+                " state, failed_lines, finished_at) VALUES (%s, %s, 100, 0, 1, '', 'p', %s, %s, %s)",
+                (job, line, state, failed, done),
+            )
+    async with opened() as http:
+        found = samples((await http.get("/metrics")).text)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("DELETE FROM batch_jobs")
+    connection.close()
+    jobs = {state: found["paddlewheel_batch_jobs", labelled(state=state)] for state in get_args(BatchState)}
+    assert jobs == {
+        "planning": 0,
+        "running": 2,
+        "finishing": 0,
+        "succeeded": 1,
+        "failed": 0,
+        "cancelled": 0,
+    }
+    lines = [found["paddlewheel_batch_lines", labelled(state=each)] for each in ("waiting", "done", "failed")]
+    assert lines == [100, 193, 7]
+    assert found["paddlewheel_batch_lines_per_second", ()] == 100 / 60
