@@ -1,5 +1,14 @@
-"""OpenVINO on a CPU. The only module that imports openvino."""
+"""OpenVINO on a CPU. The only module that imports openvino.
 
+Where all items have one shape, a batch with one for every thread is run in parts, one to a thread: threads
+that share a batch wait for each other at every layer, all the more while a worker beside them decodes. In CPU
+time an item, in batches of eight through a worker of two threads: EfficientNet-Lite0 10.0 and 8.5 ms. Lines
+and pages have many shapes, and every part would keep its own kernels of each: 676 MB for 60 widths instead of
+359 MB.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -23,12 +32,16 @@ class OpenVinoSession:
         try:
             core = openvino.Core()
             model = core.read_model(directory.onnx or directory.graph)
-            compiled = core.compile_model(model, "CPU", _properties(options))
+            compiled = core.compile_model(model, "CPU", _properties(options, streams=1))
+            self._names = sorted(each.any_name for each in compiled.inputs)
+            self._outputs = range(len(compiled.outputs))
+            self._request = compiled.create_infer_request()
+            self._parts: list[Any] = []
+            if options.threads > 1 and all(_is_of_one_shape(each) for each in model.inputs):
+                in_parts = core.compile_model(model, "CPU", _properties(options, streams=options.threads))
+                self._parts = [in_parts.create_infer_request() for _ in range(options.threads)]
         except RuntimeError as err:
             raise ModelUnavailable(f"openvino cannot load {directory.name}: {_first(err)}") from err
-        self._names = sorted(each.any_name for each in compiled.inputs)
-        self._request = compiled.create_infer_request()
-        self._outputs = range(len(compiled.outputs))
 
     def run(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """The network's outputs. Raises ModelFailed when OpenVINO refuses the inputs.
@@ -36,22 +49,45 @@ class OpenVinoSession:
         The outputs are views of the engine's memory: they hold until the next call.
         """
         require_inputs(self._name, inputs, self._names)
+        arrays = [np.ascontiguousarray(each) for each in inputs]
         try:
-            for name, each in zip(self._names, inputs, strict=True):
-                tensor = openvino.Tensor(np.ascontiguousarray(each), shared_memory=True)
-                self._request.set_tensor(name, tensor)
+            if self._parts and min(map(len, arrays)) >= len(self._parts):
+                return self._run_in_parts(arrays)
+            self._give(self._request, arrays)
             self._request.infer()
-        except RuntimeError as err:
+        except (RuntimeError, ValueError) as err:
             raise ModelFailed(f"{self._name} failed on {shapes(inputs)}: {_first(err)}") from err
-        return tuple(self._request.get_output_tensor(i).data for i in self._outputs)
+        return self._taken(self._request)
+
+    def _run_in_parts(self, arrays: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        parts = zip(*(np.array_split(array, len(self._parts)) for array in arrays), strict=True)
+        # Whatever fails, no part is left running: it would read memory that holds another batch by then.
+        with ExitStack() as running:
+            for request, part in zip(self._parts, parts, strict=True):
+                self._give(request, part)
+                request.start_async()
+                running.callback(request.wait)
+        return tuple(map(np.concatenate, zip(*map(self._taken, self._parts), strict=True)))
+
+    def _give(self, request: Any, arrays: Sequence[NDArray[Any]]) -> None:
+        for name, array in zip(self._names, arrays, strict=True):
+            request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
+
+    def _taken(self, request: Any) -> tuple[NDArray[Any], ...]:
+        return tuple(request.get_output_tensor(i).data for i in self._outputs)
 
 
-def _properties(options: SessionOptions) -> dict[str, Any]:
+def _is_of_one_shape(taken: Any) -> bool:
+    """Whether an input is [N, ...] with nothing else left open."""
+    return all(side.is_static for side in list(taken.partial_shape)[1:])
+
+
+def _properties(options: SessionOptions, *, streams: int) -> dict[str, Any]:
     return {
         # The default on a CPU with bfloat16 is bfloat16, which changes answers in the second digit.
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": options.threads,
-        "NUM_STREAMS": 1,
+        "NUM_STREAMS": streams,
         # Pinned, every process counts its cores from the first one: two slots of one thread shared a core,
         # at 56 lines a second instead of 103.
         "ENABLE_CPU_PINNING": False,
