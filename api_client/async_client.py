@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from api_client.addresses import Addresses
 from api_client.blobs import BlobStore, open_blob_store
-from api_client.connection import broker_errors, connect
+from api_client.connection import broker_errors, connect, connect_once
 from api_client.contracts import ImageRef, Priority, Request, TaskSpec
 from api_client.errors import ResultTimeout, TaskNotFound
 from api_client.known_tasks import BULK_SPECS
@@ -77,7 +77,8 @@ class AsyncClient:
         self._broker = connect(self._addresses.broker)
         same = self._addresses.results == self._addresses.broker
         self._results = self._broker if same else connect(self._addresses.results)
-        self.reader = ResultReader(self._results)
+        self._announcements = connect_once(self._addresses.results)
+        self.reader = ResultReader(self._results, self._announcements)
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,6 +89,7 @@ class AsyncClient:
     async def close(self) -> None:
         """Close every connection; tasks already accepted go on."""
         await self.reader.close()
+        await self._announcements.aclose()
         await self._broker.aclose()
         if self._results is not self._broker:
             await self._results.aclose()

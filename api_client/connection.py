@@ -12,6 +12,7 @@ from api_client.errors import BrokerUnavailable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
 
 
 REPLY_SECONDS: Final = 5.0
@@ -46,15 +47,26 @@ def keepalive_options(timeout: float) -> dict[int, int]:
 
 def connect(url: str) -> "Redis":
     """An asyncio connection pool. A server that restarts is back in seconds; only then is a caller told."""
-    from redis.asyncio import Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import ExponentialWithJitterBackoff
 
-    return Redis.from_url(
-        url.replace("valkey", "redis", 1) if url.startswith("valkey") else url,
-        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries=6),
-        **socket_options(url),
-    )
+    return _connect(url, Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries=6))
+
+
+def connect_once(url: str) -> "Redis":
+    """The same without a second try: for a subscription, whose owner decides when it connects anew."""
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    # Of an error that it supports redis-py connects anew even when no retry is left; others it raises.
+    return _connect(url, Retry(NoBackoff(), retries=0, supported_errors=()))
+
+
+def _connect(url: str, retry: "Retry") -> "Redis":
+    from redis.asyncio import Redis
+
+    plain = url.replace("valkey", "redis", 1) if url.startswith("valkey") else url
+    return Redis.from_url(plain, retry=retry, **socket_options(url))
 
 
 @contextmanager

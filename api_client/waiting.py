@@ -1,8 +1,9 @@
 """One subscription that serves every waiter of an event loop.
 
-The worker's result store announces each record on a channel of its own. A waiter subscribes first and
-then reads the record, so that nothing falls between the two. Announcements can be lost while a connection
-is being made anew, so outstanding records are also read again from time to time.
+The worker's result store announces each record on a channel of its own. A waiter subscribes, and the record
+is read once the server has confirmed that, so that nothing falls between the two. A connection that was made
+anew is confirmed anew, so what was announced meanwhile is read in the same way. Should an announcement be
+lost otherwise, outstanding records are also read when nothing has come for some time.
 """
 
 import asyncio
@@ -21,23 +22,38 @@ if TYPE_CHECKING:
 RE_READ_INTERVAL: Final = 5.0
 """Seconds without any announcement after which outstanding records are read again."""
 
+CONNECT_PATIENCE: Final = 5.0
+"""Seconds in which a lost connection has to come back before a waiter is told."""
+
 RECONNECT_PAUSE: Final = 0.2
 _CHUNK: Final = 500
-_TRIES: Final = 5
+_PREFIX: Final = RESULT_KEY.format("")
+
+_CUT_OFF: Final = (BrokerUnavailable, AttributeError)
+"""A read ends with the latter when a writer has found the connection lost first: there is no stream then."""
 
 
 class ResultReader:
-    """Resolves futures by task id. All methods belong to one event loop."""
+    """Resolves futures by task id. All methods belong to one event loop.
 
-    def __init__(self, redis: "Redis") -> None:
+    `redis` reads records. `subscriber` only listens, and must not connect anew by itself (`connect_once`):
+    redis-py would do so for a listener and a writer at once, over one connection. The listener alone does.
+    """
+
+    def __init__(self, redis: "Redis", subscriber: "Redis") -> None:
         self._redis = redis
+        self._subscriber = subscriber
         self._futures: dict[str, asyncio.Future[TaskRecord]] = {}
         self._waiters: dict[str, int] = {}
+        # It keeps the connection subscribed while nobody waits.
         self._own_channel = f"paddlewheel:client:{uuid.uuid4()}"
         self._pubsub: Any = None
-        self._task: asyncio.Task[None] | None = None
-        self._lock = asyncio.Lock()
-        self._closed = False
+        self._connected = asyncio.Event()
+        self._unwanted: list[str] = []
+        self._confirmed: list[str] = []
+        self._something_confirmed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._writing = asyncio.Lock()
 
     async def wait(self, task_id: str) -> TaskRecord:
         """The finished record of one task; waits as long as it takes."""
@@ -59,7 +75,6 @@ class ResultReader:
         futures = {task_id: self._futures[task_id] for task_id in ids}
         try:
             await self._subscribe(fresh)
-            await self._read(fresh)
         except BaseException:
             await self.release(ids)
             raise
@@ -78,18 +93,19 @@ class ResultReader:
             if future is not None and not future.done():
                 future.cancel()
             unwanted.append(RESULT_KEY.format(task_id))
-        if unwanted and self._pubsub is not None:
+        if not self._connected.is_set():
+            self._unwanted += unwanted
+        elif unwanted:
             with contextlib.suppress(BrokerUnavailable):
-                async with self._lock:
-                    await self._tell(self._pubsub.unsubscribe, *unwanted)
+                await self._tell(self._pubsub.unsubscribe, *unwanted)
 
     async def close(self) -> None:
         """Stop reading; waiters are cancelled."""
-        self._closed = True
-        while self._task is not None and not self._task.done():
-            # redis-py can swallow a cancellation that meets its own timeout, so one is not enough.
-            self._task.cancel()
-            await asyncio.wait([self._task], timeout=0.1)
+        for task in self._tasks:
+            while not task.done():
+                # redis-py can swallow a cancellation that meets its own timeout, so one is not enough.
+                task.cancel()
+                await asyncio.wait([task], timeout=0.1)
         for future in self._futures.values():
             future.cancel()
         self._futures.clear()
@@ -98,56 +114,87 @@ class ResultReader:
             self._pubsub = None
 
     async def _subscribe(self, ids: list[str]) -> None:
-        if not ids:
-            return
-        async with self._lock:
-            if self._pubsub is None:
-                # Confirmations are not ignored: redis-py gives an ignored one as None, as if none came.
-                self._pubsub = self._redis.pubsub()
-                # It keeps the connection subscribed while nobody waits.
-                await self._tell(self._pubsub.subscribe, self._own_channel)
-            for keys in _portions(ids):
-                await self._tell(self._pubsub.subscribe, *keys)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._listen())
+        if ids and not self._tasks:
+            self._pubsub = self._subscriber.pubsub()
+            self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._read_confirmed())]
+        for keys in _portions(ids):
+            await self._tell(self._pubsub.subscribe, *keys)
 
     async def _tell(self, command: Callable[..., Awaitable[Any]], *channels: str) -> None:
-        """Subscribe or unsubscribe beside the listener, which may be connecting anew at that moment."""
-        for left in reversed(range(_TRIES)):
-            try:
-                with broker_errors():
-                    await command(*channels)
-            except AttributeError as err:
-                # redis-py takes the connection's writer away before it has another one.
-                if not left:
-                    raise BrokerUnavailable("The connection to the broker was lost.") from err
-                await asyncio.sleep(RECONNECT_PAUSE)
-            else:
-                return
+        """Subscribe or unsubscribe beside the listener."""
+        try:
+            async with asyncio.timeout(CONNECT_PATIENCE), self._writing:
+                while True:
+                    await self._connected.wait()
+                    try:
+                        with broker_errors():
+                            await command(*channels)
+                            return
+                    except BrokerUnavailable:
+                        await asyncio.sleep(RECONNECT_PAUSE)
+                    finally:
+                        # Also when cancelled in the middle of a write, which costs the connection.
+                        if self._pubsub is None or not self._pubsub.connection.is_connected:
+                            self._connected.clear()
+        except TimeoutError as err:
+            raise BrokerUnavailable(
+                f"The connection to the broker was lost and not back within {CONNECT_PATIENCE:g} s."
+            ) from err
 
     async def _listen(self) -> None:
-        while not self._closed:
+        while True:
             try:
+                if not self._connected.is_set():
+                    await self._connect()
                 with broker_errors():
                     message = await self._pubsub.get_message(timeout=RE_READ_INTERVAL)
-                if message is None or self._connected_anew(message):
+                if message is None:
                     await self._read(self._outstanding())
                 elif message["type"] == "message":
                     self._resolve(message["data"])
-            except (BrokerUnavailable, AttributeError):  # the latter as in `_tell`
+                elif message["type"] == "subscribe":
+                    self._confirm(message["channel"])
+            except _CUT_OFF:
+                self._connected.clear()
                 await asyncio.sleep(RECONNECT_PAUSE)
-                await self._reconnect()
 
-    def _connected_anew(self, message: dict[str, Any]) -> bool:
-        """Whether redis-py subscribed once more by itself: announcements may have been lost before it."""
-        return (message["type"], message["channel"]) == ("subscribe", self._own_channel.encode())
+    async def _connect(self) -> None:
+        """Connect, for the first time or anew; redis-py subscribes again to what it was subscribed to."""
+        with broker_errors():
+            if self._pubsub.connection is not None:
+                await self._pubsub.connection.disconnect(nowait=True)
+            await self._pubsub.connect()
+            if not self._pubsub.channels:
+                await self._pubsub.subscribe(self._own_channel)
+            unwanted, self._unwanted = self._unwanted, []
+            if gone := [key for key in unwanted if key.removeprefix(_PREFIX) not in self._futures]:
+                await self._pubsub.unsubscribe(*gone)
+        self._connected.set()
 
-    async def _reconnect(self) -> None:
-        with contextlib.suppress(BrokerUnavailable):
-            await self._read(self._outstanding())
+    def _confirm(self, channel: bytes) -> None:
+        self._confirmed.append(channel.decode().removeprefix(_PREFIX))
+        self._something_confirmed.set()
+
+    async def _read_confirmed(self) -> None:
+        """Beside the listener, which goes on; what is confirmed during one read is read by the next."""
+        while True:
+            await self._something_confirmed.wait()
+            self._something_confirmed.clear()
+            ids = [task_id for task_id in self._confirmed if self._is_outstanding(task_id)]
+            self._confirmed.clear()
+            try:
+                await self._read(ids)
+            except BrokerUnavailable:
+                self._confirmed += ids
+                self._something_confirmed.set()
+                await asyncio.sleep(RECONNECT_PAUSE)
+
+    def _is_outstanding(self, task_id: str) -> bool:
+        future = self._futures.get(task_id)
+        return future is not None and not future.done()
 
     def _outstanding(self) -> list[str]:
-        return [task_id for task_id, future in self._futures.items() if not future.done()]
+        return [task_id for task_id in self._futures if self._is_outstanding(task_id)]
 
     async def _read(self, ids: list[str]) -> None:
         with broker_errors():
@@ -158,9 +205,8 @@ class ResultReader:
 
     def _resolve(self, raw: bytes | str) -> None:
         record = TaskRecord.parse(raw)
-        future = self._futures.get(record.task_id)
-        if record.finished and future is not None and not future.done():
-            future.set_result(record)
+        if record.finished and self._is_outstanding(record.task_id):
+            self._futures[record.task_id].set_result(record)
 
 
 def _portions(ids: list[str]) -> Iterator[list[str]]:

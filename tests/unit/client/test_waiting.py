@@ -2,54 +2,92 @@
 
 import asyncio
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as LostConnection
 
 from api_client.errors import BrokerUnavailable
 from api_client.result_store import RESULT_KEY
 from api_client.waiting import ResultReader
 
+KEY = RESULT_KEY.format("t")
 
-class LostPubSub:
-    """Loses its writer in the middle of so many commands, as redis-py does while it connects anew."""
 
-    def __init__(self, losses: int) -> None:
+class FakeConnection:
+    is_connected = True
+
+    async def disconnect(self, nowait: bool = False) -> None:
+        del nowait
+        self.is_connected = False
+
+
+class FakePubSub:
+    """Loses its connection in so many commands, as a server does that restarts again and again."""
+
+    def __init__(self, losses: Counter[str]) -> None:
         self.losses = losses
+        self.connection: FakeConnection | None = None
         self.channels: set[str] = set()
         self.messages: asyncio.Queue[Any] = asyncio.Queue()
 
+    async def connect(self) -> None:
+        self._lose("connect")
+        self.connection = FakeConnection()
+        self._confirm(self.channels)
+
     async def subscribe(self, *channels: str) -> None:
-        self._lose()
+        self._lose("subscribe")
         self.channels |= set(channels)
+        self._confirm(set(channels))
 
     async def unsubscribe(self, *channels: str) -> None:
-        self._lose()
+        self._lose("unsubscribe")
         self.channels -= set(channels)
 
     async def get_message(self, timeout: float) -> Any:
         del timeout
-        self._lose()
-        return await self.messages.get()
+        self._lose("get_message")
+        message = await self.messages.get()
+        if message == "lost":
+            raise LostConnection("Connection closed by server.")
+        return message
 
     async def aclose(self) -> None:
         """Nothing is open."""
 
-    def _lose(self) -> None:
-        if self.losses:
-            self.losses -= 1
-            raise AttributeError("'NoneType' object has no attribute 'writelines'")
+    def _confirm(self, channels: set[str]) -> None:
+        for channel in channels:
+            self.messages.put_nowait({"type": "subscribe", "channel": channel.encode(), "data": 1})
+
+    def _lose(self, command: str) -> None:
+        if self.losses[command]:
+            self.losses[command] -= 1
+            if self.connection is not None:
+                self.connection.is_connected = False
+                self.messages.put_nowait("lost")
+            raise LostConnection("Connection reset by peer")
 
 
 class FakeRedis:
-    def __init__(self, losses: int) -> None:
-        self.lost = LostPubSub(losses)
+    def __init__(self, **losses: int) -> None:
+        self.lost = FakePubSub(Counter(losses))
+        self.records: dict[str, bytes] = {}
 
-    def pubsub(self, **_: object) -> LostPubSub:
+    def pubsub(self) -> FakePubSub:
         return self.lost
 
-    async def mget(self, keys: list[str]) -> list[None]:
-        return [None for _ in keys]
+    async def mget(self, keys: list[str]) -> list[bytes | None]:
+        return [self.records.get(key) for key in keys]
+
+
+def record() -> bytes:
+    return json.dumps({"task_id": "t", "status": "SUCCESS", "result": {"rec_text": "seven"}}).encode()
+
+
+def reader_of(redis: FakeRedis) -> ResultReader:
+    return ResultReader(redis, redis)  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
@@ -57,24 +95,51 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api_client.waiting.RECONNECT_PAUSE", 0.0)
 
 
-async def test_a_connection_that_is_made_anew_meanwhile_costs_no_answer() -> None:
-    redis = FakeRedis(losses=3)
-    reader = ResultReader(redis)  # type: ignore[arg-type]
+@pytest.mark.parametrize("command", ["connect", "subscribe", "get_message"])
+async def test_a_connection_that_is_lost_meanwhile_costs_no_answer(command: str) -> None:
+    redis = FakeRedis(**{command: 3})
+    reader = reader_of(redis)
     waiting = asyncio.create_task(reader.wait("t"))
-    while RESULT_KEY.format("t") not in redis.lost.channels:
+    while KEY not in redis.lost.channels:
         await asyncio.sleep(0)
-    redis.lost.losses = 2
-    record = {"task_id": "t", "status": "SUCCESS", "result": {"rec_text": "seven"}}
-    channel = RESULT_KEY.format("t")
-    message = {"type": "message", "channel": channel.encode(), "data": json.dumps(record).encode()}
-    redis.lost.messages.put_nowait(message)
-    assert (await waiting).payload == {"rec_text": "seven"}
-    assert RESULT_KEY.format("t") not in redis.lost.channels
+    redis.lost.messages.put_nowait({"type": "message", "channel": KEY.encode(), "data": record()})
+    assert (await asyncio.wait_for(waiting, 10)).payload == {"rec_text": "seven"}
+    assert KEY not in redis.lost.channels
     await reader.close()
 
 
-async def test_a_connection_that_stays_lost_is_told() -> None:
-    reader = ResultReader(FakeRedis(losses=99))  # type: ignore[arg-type]
-    with pytest.raises(BrokerUnavailable, match="was lost"):
+async def test_what_was_answered_while_the_connection_was_lost_is_read_when_it_is_back() -> None:
+    redis = FakeRedis()
+    reader = reader_of(redis)
+    waiting = asyncio.create_task(reader.wait("t"))
+    while KEY not in redis.lost.channels:
+        await asyncio.sleep(0)
+    redis.records[KEY] = record()
+    redis.lost.messages.put_nowait("lost")
+    assert (await asyncio.wait_for(waiting, 10)).payload == {"rec_text": "seven"}
+    await reader.close()
+
+
+async def test_what_nobody_waits_for_any_more_is_given_up_when_the_connection_is_back() -> None:
+    redis = FakeRedis()
+    reader = reader_of(redis)
+    waiting = asyncio.create_task(reader.wait("t"))
+    while KEY not in redis.lost.channels:
+        await asyncio.sleep(0)
+    redis.lost.losses["connect"] = 3
+    redis.lost.messages.put_nowait("lost")
+    while redis.lost.losses["connect"] > 1:
+        await asyncio.sleep(0)
+    waiting.cancel()
+    while KEY in redis.lost.channels:
+        await asyncio.sleep(0)
+    assert waiting.cancelled()
+    await reader.close()
+
+
+async def test_a_connection_that_stays_lost_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api_client.waiting.CONNECT_PATIENCE", 0.05)
+    reader = reader_of(FakeRedis(connect=10**9))
+    with pytest.raises(BrokerUnavailable, match="was lost and not back"):
         await reader.wait("t")
     await reader.close()
