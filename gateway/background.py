@@ -1,12 +1,18 @@
 """Work that goes on beside the requests of a process."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 _AGAIN: Final = 1.0
 """Seconds until a cancellation that got lost is repeated: a library may swallow one that races its answer."""
+
+_TIMES: Final = 10
+"""Cancellations after which work that does not end is left behind: a process has to end."""
+
+log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -16,6 +22,9 @@ async def running(work: Callable[[], Coroutine[Any, Any, None]], name: str) -> A
     try:
         yield
     finally:
-        while not task.done():
+        for _ in range(_TIMES):
             task.cancel()
-            await asyncio.wait({task}, timeout=_AGAIN)
+            if (await asyncio.wait({task}, timeout=_AGAIN))[0]:
+                break
+        else:
+            log.error("%s does not end, and is left behind", name)

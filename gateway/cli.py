@@ -2,28 +2,19 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import click
 
-from api_client.addresses import local_connection
-from api_client.cli.connection import show_error
-from api_client.errors import CallerError, ConfigurationError, PaddlewheelError
 from gateway.keys import hash_key, new_key
 from gateway.settings import SCOPES
 from gateway.webhooks import secret_of
 from job_store.api_keys import ApiKey, ApiKeys
-from job_store.database import Database
+from job_store.console import database_option, open_database, told
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option(
-    "--database-url",
-    envvar="PADDLEWHEEL_DATABASE_URL",
-    help="Postgres; in a checkout the one that 'make up' started.",
-)
+@database_option
 @click.pass_context
 def keys(context: click.Context, database_url: str | None) -> None:
     """API keys of the HTTP gateway.
@@ -36,12 +27,7 @@ def keys(context: click.Context, database_url: str | None) -> None:
     """
 
     def opened() -> ApiKeys:
-        url = database_url or local_connection(Path.cwd()).get("database_url")
-        if not url:
-            raise ConfigurationError("Give --database-url, or set PADDLEWHEEL_DATABASE_URL.")
-        database = Database(url)
-        context.with_resource(ExitStack()).callback(database.close)
-        return ApiKeys(database)
+        return ApiKeys(open_database(context, database_url))
 
     context.obj = opened
 
@@ -60,7 +46,7 @@ def keys(context: click.Context, database_url: str | None) -> None:
 @click.pass_obj
 def create(opened: Callable[[], ApiKeys], name: str, scopes: Sequence[str], as_json: bool) -> None:
     """Make a key called NAME. It is shown now and never again: only its hash is kept."""
-    with _told():
+    with told():
         key = new_key()
         kept = opened().add(name, hash_key(key), scopes)
         made = {"id": kept.id, "key": key}
@@ -80,7 +66,7 @@ def create(opened: Callable[[], ApiKeys], name: str, scopes: Sequence[str], as_j
 @click.pass_obj
 def list_command(opened: Callable[[], ApiKeys], as_json: bool) -> None:
     """List every key, the newest first; revoked ones too."""
-    with _told():
+    with told():
         for key in opened().list_all():
             click.echo(json.dumps(_plain(key)) if as_json else _line(key))
 
@@ -90,7 +76,7 @@ def list_command(opened: Callable[[], ApiKeys], as_json: bool) -> None:
 @click.pass_obj
 def revoke(opened: Callable[[], ApiKeys], key_id: str) -> None:
     """Let a key open nothing any more, from its next request on."""
-    with _told():
+    with told():
         key = opened().revoke(key_id)
         click.echo(f"{key.id}  {key.name}  revoked")
 
@@ -108,13 +94,3 @@ def _plain(key: ApiKey) -> dict[str, object]:
 def _line(key: ApiKey) -> str:
     state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "valid"
     return f"{key.id}  {key.created_at:%Y-%m-%d}  {state:<18}  {key.name}  {' '.join(key.scopes)}"
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """A typed error as one line: exit status 1 where the caller can act, 2 where the operator can."""
-    try:
-        yield
-    except PaddlewheelError as err:
-        show_error(err.code, err.message)
-        click.get_current_context().exit(1 if isinstance(err, CallerError) else 2)

@@ -168,6 +168,7 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
             indexes=indexes,
             operations=operations,
         )
+        stack.callback(made.intake.close)
         sweeper = Sweeper(
             client,
             made.desk,

@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -41,6 +42,10 @@ def signed_headers(secret: str, message_id: str, timestamp: int, body: bytes) ->
     }
 
 
+SENDERS: Final = 16
+"""Receivers that are told at a time."""
+
+
 class WebhookSender:
     """Sends what is due. Without a master secret, webhooks are refused when they are asked for."""
 
@@ -49,6 +54,8 @@ class WebhookSender:
         self._fetcher = fetcher
         self._master = master
         self._interval = interval
+        # Of its own: receivers that are slow hold up nobody else's work.
+        self._threads = ThreadPoolExecutor(SENDERS, thread_name_prefix="webhook")
 
     def check(self, url: str) -> None:
         """Raises UrlRefused for an address that would not be told."""
@@ -59,13 +66,17 @@ class WebhookSender:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Send in the background meanwhile."""
-        async with running(self._run, "webhooks"):
-            yield
+        try:
+            async with running(self._run, "webhooks"):
+                yield
+        finally:
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def round(self) -> int:
         """Make every announcement that is due; how many."""
         due = await asyncio.to_thread(self._table.claim)
-        await asyncio.gather(*(asyncio.to_thread(self._send, each) for each in due))
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.run_in_executor(self._threads, self._send, each) for each in due))
         return len(due)
 
     def _send(self, due: DueDelivery) -> None:

@@ -2,11 +2,15 @@
 
 import threading
 from contextlib import ExitStack
+from typing import Final
 
 from sqlalchemy import Connection, text
 
 from api_client.errors import DatabaseUnavailable
 from job_store.database import Database
+
+_PATIENCE: Final = 5.0
+"""Seconds that giving it back waits for a server which does not answer; the lock ends with the process."""
 
 
 class Lock:
@@ -39,9 +43,12 @@ class Lock:
             return self._held is not None
 
     def release(self) -> None:
-        """Let another process have it."""
-        with self._guard:
-            self._let_go()
+        """Let another process have it. Bounded, also when the server does not answer."""
+        if self._guard.acquire(timeout=_PATIENCE):
+            try:
+                self._let_go()
+            finally:
+                self._guard.release()
 
     def _let_go(self) -> None:
         held, self._held = self._held, None

@@ -57,10 +57,14 @@ def settings(valkey: RunningServer, gateway_database: str) -> dict[str, Any]:
 def opened(settings: dict[str, Any], broker: Redis) -> Opened:
     """Open a gateway whose settings differ by the arguments; what is yielded asks it."""
     del broker
-    with Database(settings["database_url"]).session() as connection:
+    database = Database(settings["database_url"])
+    with database.session() as connection:
+        # Should one hold them for ever, this says so.
+        connection.exec_driver_sql("SET lock_timeout = '30s'")
         # Not TRUNCATE, which would wait for whatever a gateway that is being closed still asks.
         for table in ("webhook_deliveries", "jobs", "http_operations", "http_indexes"):
             connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608
+    database.close()
 
     @asynccontextmanager
     async def open_one(**changes: Any) -> AsyncIterator[httpx.AsyncClient]:

@@ -4,8 +4,10 @@ import asyncio
 import base64
 import json
 import re
+import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +16,7 @@ import pytest
 
 from api_client.errors import UrlRefused
 from api_client.url_images import UrlFetcher, UrlPolicy
+from gateway.images import FETCHES
 from tests.integration.gateway.conftest import Opened
 
 SOON = 4.0
@@ -182,6 +185,32 @@ async def test_a_name_that_changes_its_mind_is_asked_once(
         second = await judged(http.post("/v1/tasks/ocr.recognize", json=body))
         assert second.json()["code"] == "url_refused"
         assert connected == ["93.184.215.14"]
+
+
+async def test_servers_that_never_answer_hold_up_nobody_else(
+    opened: Opened, quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, answers = threading.Semaphore(0), threading.Event()
+
+    def fetch(*_: object) -> bytes:
+        begun.release()
+        assert answers.wait(60)
+        return b"an image"
+
+    monkeypatch.setattr(UrlFetcher, "fetch", fetch)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(FETCHES))
+    body = {"image": {"url": "https://slow.example/a.png"}}
+    async with opened(**quick) as http:
+        sent = [asyncio.create_task(http.post("/v1/tasks/ocr.recognize", json=body)) for _ in range(20)]
+        async with asyncio.timeout(60):
+            for _ in range(FETCHES):
+                while not begun.acquire(blocking=False):
+                    await asyncio.sleep(0.01)
+        try:
+            assert (await judged(http.get("/v1/galleries"))).status_code == 200
+        finally:
+            answers.set()
+        assert {answer.status_code for answer in await asyncio.gather(*sent)} == {202}
 
 
 def test_a_webhooks_name_is_resolved_when_it_is_told() -> None:

@@ -57,8 +57,9 @@ async def test_an_outcome_is_kept_when_the_broker_forgets_it(opened: Opened, bro
         task = (await http.post("/v1/tasks/ocr.recognize", json=BLOB)).json()
         answer(broker, task["id"], result={"rec_text": "kept", "rec_score": 1.0})
         # The sweeper settles it: nobody asked.
-        while "finished_at" not in (await http.get("/v1/tasks")).json()["tasks"][0]:
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(60):
+            while "finished_at" not in (await http.get("/v1/tasks")).json()["tasks"][0]:
+                await asyncio.sleep(0.02)
         broker.flushdb()
         assert (await http.get(task["url"])).json()["result"]["rec_text"] == "kept"
 
@@ -70,8 +71,9 @@ async def test_a_job_that_the_broker_lost_is_enqueued_again(
     async with opened() as http:
         task = (await http.post("/v1/tasks/ocr.recognize", json=BLOB)).json()
         broker.flushdb()
-        while not broker.llen("gpu"):
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(60):
+            while not broker.llen("gpu"):
+                await asyncio.sleep(0.02)
         message = json.loads(broker.lindex("gpu", 0) or b"")
         assert message["headers"]["id"] == task["id"]
         assert (await http.get(task["url"])).json()["state"] == "queued"
@@ -190,8 +192,9 @@ async def test_two_gateways_sweep_one_at_a_time(opened: Opened, broker: Redis, m
     async with opened() as one, opened() as other:
         tasks = (await one.post("/v1/tasks/ocr.recognize/many", json=[BLOB] * 20)).json()["tasks"]
         broker.flushdb()
-        while broker.llen("gpu") < len(tasks):
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(60):
+            while broker.llen("gpu") < len(tasks):
+                await asyncio.sleep(0.02)
         ids = [json.loads(raw)["headers"]["id"] for raw in broker.lrange("gpu", 0, -1)]
         assert sorted(ids) == sorted(task["id"] for task in tasks)
         assert (await other.get(tasks[0]["url"])).json()["state"] == "queued"

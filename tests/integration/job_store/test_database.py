@@ -1,0 +1,46 @@
+"""Connections are waited for a while, and the errors around them are typed."""
+
+import threading
+
+import pytest
+
+from api_client.errors import DatabaseUnavailable
+from job_store.database import Database
+from job_store.locks import Lock
+from tests.conftest import RunningServer
+
+
+def test_a_pool_whose_connections_are_all_busy_is_a_database_that_is_away(postgres: RunningServer) -> None:
+    database = Database(postgres.url, max_connections=1, pool_timeout=0.05)
+    with database.session(), pytest.raises(DatabaseUnavailable, match="busy"), database.transaction():
+        pass
+    with database.transaction():
+        pass
+    database.close()
+
+
+def test_a_lock_is_one_processes_until_it_is_given_back(postgres: RunningServer) -> None:
+    database = Database(postgres.url)
+    one, other = Lock(database, 7731), Lock(database, 7731)
+    assert one.take()
+    assert one.take()
+    assert not other.take()
+    one.release()
+    assert other.take()
+    other.release()
+    database.close()
+
+
+def test_giving_a_lock_back_does_not_wait_for_a_server_that_hangs(
+    postgres: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("job_store.locks._PATIENCE", 0.05)
+    database = Database(postgres.url)
+    lock = Lock(database, 7731)
+    # As a thread does whose server does not answer.
+    with lock._guard:
+        giving_back = threading.Thread(target=lock.release)
+        giving_back.start()
+        giving_back.join(30)
+        assert not giving_back.is_alive()
+    database.close()
