@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import Empty
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from kombu.transport import TRANSPORT_ALIASES, virtual
 from kombu.transport import redis as kombu_redis
@@ -81,6 +81,8 @@ class Channel(_Channel):  # type: ignore[misc]
 
     QoS = QoS
     claimed_tag: str | None = None
+    silent_until: ClassVar[float] = 0.0
+    """Of every channel: a process has one broker, and closing one connection asks on several channels."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._waiting = False  # whether the command under way waits for a token
@@ -88,7 +90,6 @@ class Channel(_Channel):  # type: ignore[misc]
         self._script: str | None = None
         self._acknowledges = True
         self._shared: Any = None
-        self._silent_until = 0.0
         super().__init__(*args, **kwargs)
 
     def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
@@ -118,13 +119,13 @@ class Channel(_Channel):  # type: ignore[misc]
         Nothing closes the connection of a server that hangs: the one on which a message is awaited is given
         up here, so that the worker's loop makes it anew, or fails and connects again.
         """
-        if time.monotonic() < self._silent_until:
+        if time.monotonic() < Channel.silent_until:
             raise NoReplyError("The broker does not answer.")
         try:
             with super().conn_or_acquire(client) as connection:
                 yield connection
         except NoReplyError:
-            self._silent_until = time.monotonic() + (self.socket_timeout or 0.0)
+            Channel.silent_until = time.monotonic() + (self.socket_timeout or 0.0)
             if self._in_poll:
                 self._in_poll.disconnect()
             raise
