@@ -3,21 +3,18 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import click
 from pydantic import ValidationError
 
-from api_client.addresses import local_connection
 from api_client.batch_jobs import BATCH_TASKS, BatchStatus, NewBatchJob
-from api_client.cli.connection import show_error
-from api_client.errors import CallerError, ConfigurationError, InvalidRequest, PaddlewheelError
+from api_client.errors import InvalidRequest
 from api_client.requests import explain
 from job_store.batch_jobs import BatchJobs
 from job_store.batch_text import described, print_jobs, watched
-from job_store.database import Database
+from job_store.console import database_option, open_database, told
 
 LOOKS: Final = 0.5
 """Seconds between two looks while a job is watched."""
@@ -31,11 +28,7 @@ _JOB = click.argument("job_id", metavar="JOB")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option(
-    "--database-url",
-    envvar="PADDLEWHEEL_DATABASE_URL",
-    help="Postgres; in a checkout the one that 'make up' started.",
-)
+@database_option
 @click.pass_context
 def batch(context: click.Context, database_url: str | None) -> None:
     """Batch jobs: a manifest of addresses in, a result file out, a line an image.
@@ -51,12 +44,7 @@ def batch(context: click.Context, database_url: str | None) -> None:
     """
 
     def opened() -> BatchJobs:
-        url = database_url or local_connection(Path.cwd()).get("database_url")
-        if not url:
-            raise ConfigurationError("Give --database-url, or set PADDLEWHEEL_DATABASE_URL.")
-        database = Database(url)
-        context.with_resource(ExitStack()).callback(database.close)
-        return BatchJobs(database)
+        return BatchJobs(open_database(context, database_url))
 
     context.obj = opened
 
@@ -102,7 +90,7 @@ def submit(
     Both are addresses as the workers see them, below one of their PADDLEWHEEL_BATCH_ROOTS: a path, file://,
     s3://, oss:// or another URL that fsspec knows.
     """
-    with _told():
+    with told():
         options = dict(map(_pair, pairs)) | ({"model": model} if model else {})
         try:
             job = NewBatchJob(manifest=_whole(manifest), sink=_whole(sink), options=options, **fields)
@@ -127,7 +115,7 @@ def submit(
 @click.pass_obj
 def status(opened: Opened, job_id: str, as_json: bool) -> None:
     """Show how a job stands."""
-    with _told():
+    with told():
         found = opened().status(job_id)
         _show(found, as_json, described(found))
 
@@ -138,7 +126,7 @@ def status(opened: Opened, job_id: str, as_json: bool) -> None:
 @click.pass_obj
 def watch(opened: Opened, job_id: str, as_json: bool) -> None:
     """Watch a job until it has ended; the exit status is 1 if it failed or any of its lines did."""
-    with _told():
+    with told():
         _watch(opened(), job_id, as_json)
 
 
@@ -148,7 +136,7 @@ def watch(opened: Opened, job_id: str, as_json: bool) -> None:
 @click.pass_obj
 def cancel(opened: Opened, job_id: str, as_json: bool) -> None:
     """Stop a job; what is done of it is kept for a while."""
-    with _told():
+    with told():
         found = opened().cancel(job_id)
         _show(found, as_json, f"Batch job {found.id} is {found.state}, with {found.done_lines} lines done.")
 
@@ -159,7 +147,7 @@ def cancel(opened: Opened, job_id: str, as_json: bool) -> None:
 @click.pass_obj
 def resume(opened: Opened, job_id: str, as_json: bool) -> None:
     """Go on with a job that was cancelled or has failed; finished lines are not done again."""
-    with _told():
+    with told():
         found = opened().resume(job_id)
         _show(found, as_json, f"Batch job {found.id} goes on, with {found.done_lines} lines done.")
 
@@ -170,7 +158,7 @@ def resume(opened: Opened, job_id: str, as_json: bool) -> None:
 @click.pass_obj
 def retry(opened: Opened, job_id: str, as_json: bool) -> None:
     """Do the failed lines of a finished job again, and write its result anew."""
-    with _told():
+    with told():
         found = opened().retry(job_id)
         _show(found, as_json, f"Batch job {found.id} does its failed lines again.")
 
@@ -186,7 +174,7 @@ def retry(opened: Opened, job_id: str, as_json: bool) -> None:
 @click.pass_obj
 def list_command(opened: Opened, state: str | None, limit: int, as_json: bool) -> None:
     """List jobs, the newest first."""
-    with _told():
+    with told():
         found = opened().page(state=state, limit=limit)
         if as_json:
             for each in found:
@@ -229,13 +217,3 @@ def _pair(pair: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """A typed error as one line: exit status 1 where the caller can act, 2 where the operator can."""
-    try:
-        yield
-    except PaddlewheelError as err:
-        show_error(err.code, err.message)
-        click.get_current_context().exit(1 if isinstance(err, CallerError) else 2)

@@ -201,6 +201,18 @@ class BatchShards:
                 part=_part_of(row) if row.part is not None else None,
             )
 
+    def standing(self, job_id: str, first_line: int) -> tuple[str | None, str | None]:
+        """The states of a job and of its shard; None for one that is not there."""
+        query = select(_J.state, _S.state).join_from(
+            BATCH_JOBS,
+            BATCH_SHARDS,
+            (_S.job_id == _J.id) & (_S.first_line == first_line),
+            isouter=True,
+        )
+        with self._database.transaction() as connection:
+            row = connection.execute(query.where(_J.id == job_id)).first()
+        return (row[0], row[1]) if row else (None, None)
+
     def renew(self, keys: Sequence[tuple[str, int, str]], lease: float) -> set[tuple[str, int, str]]:
         """Prolong leases; those that still hold. A job that was stopped holds none."""
         running = select(_J.id).where(_J.state == "running")

@@ -1,19 +1,21 @@
-"""What an operator does with dead letters: look at them, replay or discard them."""
+"""What an operator does with dead letters: look at them, replay, discard or delete them."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import click
 from redis import Redis
 
-from api_client.addresses import Addresses, local_connection
+from api_client.addresses import Addresses
 from api_client.async_client import DEFAULT_BLOB_TTL, DEFAULT_MAX_BLOB_BYTES
 from api_client.blobs import open_blob_store
 from api_client.cli.connection import connection_options, show_error
 from api_client.client import Client
-from api_client.errors import BrokerUnavailable, CallerError, ConfigurationError, PaddlewheelError
+from api_client.errors import BrokerUnavailable, CallerError, ConfigurationError
+from job_store.batch_shards import BatchShards
+from job_store.console import database_option, find_database, told
 from job_store.database import Database
 from job_store.dead_letter import FiledLetter
 from job_store.dead_letters import DeadLetters
@@ -21,6 +23,8 @@ from job_store.letter_box import LetterBox
 from job_store.letter_text import described, print_table
 from job_store.replay import Replayer
 
+_AGE: Final = re.compile(r"([1-9][0-9]{0,4})([smhdw])")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _STATES: Final = ("dead", "replayed", "discarded", "all")
 
 
@@ -32,31 +36,35 @@ class Desk:
         redis = Redis.from_url(addresses.results, socket_connect_timeout=5)
         stack.callback(redis.close)
         self.box = LetterBox(redis)
-        self._filed: DeadLetters | None = None
+        self._database: Database | None = None
         if database_url:
-            database = Database(database_url)
-            stack.callback(database.close)
-            self._filed = DeadLetters(database)
+            self._database = Database(database_url)
+            stack.callback(self._database.close)
             # What a worker could not file yet belongs to what the operator sees.
             try:
-                self.box.file_in(self._filed)
+                self.box.file_in(self.letters)
             except BrokerUnavailable as err:
                 click.echo(f"The newest letters may be missing. {err.message}", err=True)
 
     @property
     def has_database(self) -> bool:
         """Whether letters are filed, or only wait."""
-        return self._filed is not None
+        return self._database is not None
 
     @property
-    def letters(self) -> DeadLetters:
-        """The table. Raises ConfigurationError where no database is known."""
-        if self._filed is None:
+    def database(self) -> Database:
+        """Raises ConfigurationError where none is known."""
+        if self._database is None:
             raise ConfigurationError(
                 "Letters are replayed and discarded in the database: give --database-url, or set "
                 "PADDLEWHEEL_DATABASE_URL. Until then they wait in the result store."
             )
-        return self._filed
+        return self._database
+
+    @property
+    def letters(self) -> DeadLetters:
+        """The table. Raises ConfigurationError where no database is known."""
+        return DeadLetters(self.database)
 
     @contextmanager
     def replayer(self) -> Iterator[Replayer]:
@@ -66,17 +74,13 @@ class Desk:
         client = Client(found.broker, result_url=found.results, blob_url=found.blobs)
         try:
             with client:
-                yield Replayer(self.letters, client, blobs)
+                yield Replayer(self.letters, BatchShards(self.database), client, blobs)
         finally:
             blobs.close()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option(
-    "--database-url",
-    envvar="PADDLEWHEEL_DATABASE_URL",
-    help="Postgres; in a checkout the one that 'make up' started.",
-)
+@database_option
 @connection_options
 @click.pass_context
 def dead(
@@ -94,12 +98,12 @@ def dead(
       paddlewheel dead show 12                    by its number, or by the id of any of its tasks
       paddlewheel dead replay 12 13               enqueue them again, as new tasks
       paddlewheel dead discard 14                 nobody wants it answered; the record stays
+      paddlewheel dead purge --older-than 30d     delete the records of those that were closed
     """
 
     def opened() -> Desk:
         addresses = Addresses.find(broker_url, result_url, blob_url)
-        url = database_url or local_connection(Path.cwd()).get("database_url")
-        return Desk(url, addresses, context.with_resource(ExitStack()))
+        return Desk(find_database(database_url), addresses, context.with_resource(ExitStack()))
 
     context.obj = opened
 
@@ -114,7 +118,7 @@ def dead(
 @click.pass_obj
 def list_command(opened: Callable[[], Desk], /, state: Any, as_json: bool, **wanted: Any) -> None:
     """List letters, the newest first."""
-    with _told():
+    with told():
         desk = opened()
         if not desk.has_database:
             _show_waiting(desk, as_json)
@@ -135,7 +139,7 @@ def list_command(opened: Callable[[], Desk], /, state: Any, as_json: bool, **wan
 @click.pass_obj
 def show(opened: Callable[[], Desk], key: str, as_json: bool) -> None:
     """Show one letter: what was asked, what it came to, and what became of it."""
-    with _told():
+    with told():
         desk = opened()
         if not desk.has_database:
             waiting = [each for each in desk.box.waiting() if each.task_id == key]
@@ -155,7 +159,7 @@ def replay(opened: Callable[[], Desk], keys: tuple[str, ...], as_json: bool) -> 
 
     Mend what killed the workers first: a letter that kills them again does so as often as the first time.
     """
-    with _told():
+    with told():
         desk = opened()
         with desk.replayer() as replayer:
             _each(keys, replayer.replay, "replayed as task {0.replay_task_id}", as_json)
@@ -167,9 +171,38 @@ def replay(opened: Callable[[], Desk], keys: tuple[str, ...], as_json: bool) -> 
 @click.pass_obj
 def discard(opened: Callable[[], Desk], keys: tuple[str, ...], as_json: bool) -> None:
     """Close letters without an answer; their records stay."""
-    with _told():
+    with told():
         letters = opened().letters
         _each(keys, lambda key: letters.discard(letters.find(key).number), "discarded", as_json)
+
+
+@dead.command()
+@click.option(
+    "--older-than",
+    "age",
+    metavar="AGE",
+    required=True,
+    callback=lambda _context, _option, text: seconds_of(text),
+    help="How long ago they were closed, such as 30d, 12h or 90m.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def purge(opened: Callable[[], Desk], age: float, yes: bool) -> None:
+    """Delete letters that were replayed or discarded a while ago; open ones are kept whatever their age."""
+    with told():
+        letters = opened().letters
+        count = letters.count_closed(age)
+        if count and not yes:
+            click.confirm(f"Delete {count} closed dead letters for good?", abort=True, err=True)
+        click.echo(f"{letters.purge(age) if count else 0} dead letters were deleted.")
+
+
+def seconds_of(age: str) -> float:
+    """Seconds of an age such as 30d. Raises click.BadParameter."""
+    found = _AGE.fullmatch(age)
+    if found is None:
+        raise click.BadParameter(f"{age!r} is no age such as 30d, 12h or 90m.")
+    return int(found[1]) * _SECONDS[found[2]]
 
 
 def _each(keys: Sequence[str], work: Callable[[str], FiledLetter], done: str, as_json: bool) -> None:
@@ -186,16 +219,6 @@ def _each(keys: Sequence[str], work: Callable[[str], FiledLetter], done: str, as
             click.echo(letter.model_dump_json() if as_json else line)
     if failed:
         click.get_current_context().exit(1)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """A typed error as one line: exit status 1 where the caller can act, 2 where the operator can."""
-    try:
-        yield
-    except PaddlewheelError as err:
-        show_error(err.code, err.message)
-        click.get_current_context().exit(1 if isinstance(err, CallerError) else 2)
 
 
 def _show_waiting(desk: Desk, as_json: bool) -> None:

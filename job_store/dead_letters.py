@@ -1,9 +1,9 @@
-"""Dead letters in Postgres: filed once, looked through, replayed or discarded, never deleted."""
+"""Dead letters in Postgres: filed once, looked through, replayed or discarded, and deleted then."""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, func, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, or_, select, text, update
 
 from api_client.errors import DeadLetterClosed, DeadLetterNotFound
 from job_store.database import Database
@@ -70,6 +70,16 @@ class DeadLetters:
         """Note that nobody wants it answered; the row stays. Raises DeadLetterClosed."""
         return self._close(number, "discarded", discarded_at=func.now())
 
+    def count_closed(self, seconds: float) -> int:
+        """How many were replayed or discarded longer ago than this."""
+        with self._database.transaction() as connection:
+            return connection.execute(select(func.count()).where(_closed_before(seconds))).scalar_one()
+
+    def purge(self, seconds: float) -> int:
+        """Delete these; how many. Open letters stay."""
+        with self._database.transaction() as connection:
+            return connection.execute(delete(DEAD_LETTERS).where(_closed_before(seconds))).rowcount
+
     def _close(self, number: int, state: LetterState, **values: Any) -> FiledLetter:
         change = update(DEAD_LETTERS).where(_T.number == number, _T.state == "dead")
         with self._database.transaction() as connection:
@@ -89,6 +99,12 @@ def require_open(letter: FiledLetter) -> None:
         )
     if letter.state == "discarded":
         raise DeadLetterClosed(f"Dead letter {letter.number} was discarded.")
+
+
+def _closed_before(seconds: float) -> ColumnElement[bool]:
+    closed_at = func.coalesce(_T.replayed_at, _T.discarded_at)
+    age = text("make_interval(secs => :seconds)").bindparams(seconds=seconds)
+    return (_T.state != "dead") & (closed_at < func.now() - age)
 
 
 def _holding(**delivery: str) -> Select[Any]:

@@ -5,24 +5,27 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from api_client.batch_jobs import RUN_SHARD, RunShard
 from api_client.blobs import BlobStore
 from api_client.client import Client
 from api_client.contracts import ImageRef, Priority
-from api_client.errors import BlobError, InvalidRequest
+from api_client.errors import BatchJobNotFound, BatchJobState, BlobError, InvalidRequest
 from api_client.known_tasks import TASKS
 from api_client.messages import PRIORITIES
 from api_client.requests import explain
+from job_store.batch_shards import BatchShards
 from job_store.dead_letter import FiledLetter
 from job_store.dead_letters import DeadLetters, require_open
 
-_SPECS: Final = {spec.name: spec for spec in TASKS}
+_SPECS: Final = {spec.name: spec for spec in (*TASKS, RUN_SHARD)}
 
 
 class Replayer:
     """Replays letters through a client, as tasks of their own."""
 
-    def __init__(self, letters: DeadLetters, client: Client, blobs: BlobStore) -> None:
+    def __init__(self, letters: DeadLetters, shards: BatchShards, client: Client, blobs: BlobStore) -> None:
         self._letters = letters
+        self._shards = shards
         self._client = client
         self._blobs = blobs
 
@@ -30,7 +33,8 @@ class Replayer:
         """The letter, closed, with the new task's id. A command that was cut short can be repeated.
 
         Raises DeadLetterNotFound, DeadLetterClosed, BlobError for an image that the store no longer has,
-        InvalidRequest for a task that this version does not know.
+        InvalidRequest for a task that this version does not know, BatchJobNotFound and BatchJobState for the
+        shard of a batch job that no longer wants it.
         """
         letter = self._letters.find(key)
         require_open(letter)
@@ -41,6 +45,8 @@ class Replayer:
             request: BaseModel = spec.request.model_validate(letter.request)
         except ValidationError as err:
             raise InvalidRequest(explain(err)) from err
+        if isinstance(request, RunShard):
+            self._require_wanted(letter, request)
         self._require_images(letter)
         # The same key whenever the letter is replayed: a repetition adds no second task.
         pending = self._client.enqueue(
@@ -50,6 +56,25 @@ class Replayer:
             idempotency_key=f"dead-letter/{letter.history[-1].letter}",
         )
         return self._letters.replayed(letter.number, pending.task_id)
+
+    def _require_wanted(self, letter: FiledLetter, request: RunShard) -> None:
+        """A delivery of a shard that nobody wants would do nothing, and look like an answer."""
+        job, number = request.job, letter.number
+        state, shard = self._shards.standing(job, request.shard)
+        discard = f"'paddlewheel dead discard {number}' closes the letter"
+        if state is None:
+            raise BatchJobNotFound(f"There is no batch job {job} any more: {discard}.")
+        if state in ("cancelled", "failed"):
+            raise BatchJobState(
+                f"Batch job {job} is {state}: 'paddlewheel batch resume {job}' does all that is left of it, "
+                f"this shard too, and {discard}."
+            )
+        if state != "running":
+            raise BatchJobState(f"Batch job {job} is {state} and wants this shard no more: {discard}.")
+        if shard == "done":
+            raise BatchJobState(f"Batch job {job} has done this shard: {discard}.")
+        if shard is None:
+            raise BatchJobState(f"Batch job {job} has split this shard and does its pieces: {discard}.")
 
     def _require_images(self, letter: FiledLetter) -> None:
         for blob in dict.fromkeys(_blobs_of(letter.request)):

@@ -1,21 +1,29 @@
 """`paddlewheel dead` on real servers."""
 
+import base64
 import json
 import uuid
 from collections.abc import Callable
 
+import psycopg2
 import pytest
 from click.testing import CliRunner, Result
 from redis import Redis
 
 from api_client import RECOGNIZE_TEXT, Client
+from api_client.batch_jobs import NewBatchJob
 from api_client.cli import main
+from job_store.batch_jobs import BatchJobs
+from job_store.batch_shards import BatchShards, Part, PlannedShard
+from job_store.database import Database
+from job_store.dead_letter import DeadLetter
 from job_store.dead_letters import DeadLetters
 from job_store.letter_box import LetterBox
 from tests.conftest import RunningServer
 from tests.integration.job_store.conftest import MakeLetter
 
 Dead = Callable[..., Result]
+BATCH_LIST = "batch\x06\x166"
 
 
 @pytest.fixture
@@ -101,6 +109,72 @@ def test_a_discarded_letter_stays_on_record(dead: Dead, letters: DeadLetters, le
     assert "error[dead_letter_not_found]" in done.stderr
     assert numbers(dead("list", "--json")) == [2]
     assert "discarded" in dead("show", "1").stdout
+
+
+def test_the_shard_of_a_batch_job_is_replayed_while_its_job_wants_it(
+    dead: Dead, valkey: RunningServer, letters: DeadLetters, letter: MakeLetter, database_url: str
+) -> None:
+    database = Database(database_url)
+    jobs, shards = BatchJobs(database), BatchShards(database)
+    job = jobs.submit(NewBatchJob(manifest="/data/list.txt", sink="/data/result.txt")).id
+    plan = {"begin_byte": 0, "end_byte": 1, "digest": "", "lines": 10}
+    shards.add(job, [PlannedShard(first_line=first, **plan) for first in (0, 10, 20)])  # type: ignore[arg-type]
+    shards.planned(job, 30)
+    claimed = shards.claim(job, 10, "t", 60)
+    assert claimed is not None
+    shards.complete(claimed, Part(name="p", bytes=1, digest="", failed_lines=0))
+
+    def of_shard(task_id: str, of_job: str, first: int) -> DeadLetter:
+        request = {"job": of_job, "shard": first}
+        fields = {"request": request, "headers": {"priority": 6}, "error_code": "worker_lost"}
+        return letter(task_id, name="batch.shard", queue="batch", **fields)
+
+    letters.file([of_shard("wanted", job, 0), of_shard("done", job, 10), of_shard("split", job, 5)])
+    letters.file([of_shard("nowhere", "0" * 16, 0), of_shard("stopped", job, 20)])
+    with Redis.from_url(valkey.url) as redis:
+        redis.delete(BATCH_LIST)
+        assert "replayed as task" in dead("replay", "wanted").stdout
+        (message,) = redis.lrange(BATCH_LIST, 0, -1)
+        redis.delete(BATCH_LIST)
+        sent = json.loads(message)
+        assert json.loads(base64.b64decode(sent["body"]))[0] == [{"job": job, "shard": 0}]
+        assert shards.claim(job, 0, sent["headers"]["id"], 60) is not None
+        refused = dead("replay", "done", "split", "nowhere")
+        jobs.cancel(job)
+        stopped = dead("replay", "stopped")
+        assert redis.llen(BATCH_LIST) == 0
+    assert (refused.exit_code, stopped.exit_code) == (1, 1)
+    assert "error[batch_job_state]: Batch job" in refused.stderr
+    for words in ("has done this shard", "has split this shard", "no batch job 0000", "dead discard 2"):
+        assert words in refused.stderr
+    assert f"paddlewheel batch resume {job}" in stopped.stderr
+    assert numbers(dead("list", "--json")) == [5, 4, 3, 2]
+    database.close()
+
+
+def test_closed_letters_are_deleted_when_they_are_old_enough(
+    dead: Dead, letters: DeadLetters, letter: MakeLetter, database_url: str
+) -> None:
+    letters.file([letter(f"t-{number}", blob=str(number)) for number in range(5)])
+    letters.discard(1)
+    letters.discard(2)
+    letters.replayed(3, "again")
+    with psycopg2.connect(database_url) as connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE dead_letters SET created_at = now() - interval '1 year'")
+        cursor.execute("UPDATE dead_letters SET discarded_at = now() - interval '31 days' WHERE number = 1")
+        cursor.execute("UPDATE dead_letters SET replayed_at = now() - interval '31 days' WHERE number = 3")
+    connection.close()
+    kept = CliRunner().invoke(main, ["dead", "purge", "--older-than", "30d"], input="n\n")
+    assert kept.exit_code == 1
+    assert "Delete 2 closed dead letters for good?" in kept.stderr
+    assert len(numbers(dead("list", "--json", "--state", "all"))) == 5
+    assert dead("purge", "--older-than", "30d", "--yes").stdout == "2 dead letters were deleted.\n"
+    assert numbers(dead("list", "--json", "--state", "all")) == [5, 4, 2]
+    assert dead("purge", "--older-than", "12h").stdout == "0 dead letters were deleted.\n"
+    for wrong in ("30", "0d", "-1d", "1 d", "month"):
+        refused = dead("purge", f"--older-than={wrong}", "--yes")
+        assert (refused.exit_code, "no age such as 30d" in refused.stderr) == (2, True), wrong
+    assert dead("purge", "--yes").exit_code == 2
 
 
 def test_without_a_database_waiting_letters_can_be_seen_and_not_closed(
