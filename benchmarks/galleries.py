@@ -4,10 +4,10 @@
 
 Every engine is measured in a process of its own on the same rows, one thread each; what others build is
 built by all cores. Times are medians in milliseconds, recall is against an exact scan in fp32. Writes
-galleries.json, galleries.md with the goals, and a plot of the append time against the size of the gallery. An
-engine has `--minutes` at each size, and what is not measured by then is said to be so. What is left empty is no
-operation of that engine, or its package is not installed (usearch, hnswlib). `--merge` takes over the results
-of other runs.
+galleries.json, galleries.md with the goals, and a plot of the append time against the size of the gallery.
+An engine has `--minutes` at each size, and what is not measured by then is said to be so. What is left empty
+is no operation of that engine, or its package is not installed (usearch, hnswlib). `--merge` takes over the
+results of other runs.
 """
 
 import json
@@ -53,8 +53,7 @@ Tell = Callable[..., None]
 
 def measure(name: str, data: Path, tell: Tell) -> None:
     """Every figure of one engine, told as soon as it is known; times are in seconds."""
-    rows = np.load(data / "rows.npy", mmap_mode="r")
-    queries, exact = (np.load(data / f"{part}.npy") for part in ("queries", "exact"))
+    rows, queries, exact = (np.load(data / f"{part}.npy") for part in ("rows", "queries", "exact"))
     use_threads(1)
     process = psutil.Process()
     before = process.memory_info().rss
@@ -193,7 +192,7 @@ def _exact(rows: Embeddings, queries: Embeddings) -> Numbers:
 def run_engine(name: str, data: Path, minutes: float) -> dict[str, Any]:
     """`measure` in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.galleries", "measure", name, str(data)]
-    return _answer(name, command, {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}, minutes)
+    return told_by(name, command, {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}, minutes)
 
 
 def run_paddlex(python: Path, index_type: str, repeats: int, data: Path, minutes: float) -> dict[str, Any]:
@@ -201,10 +200,10 @@ def run_paddlex(python: Path, index_type: str, repeats: int, data: Path, minutes
     script = Path(__file__).with_name("galleries_paddlex.py")
     command = [str(python), "-P", str(script), str(data), index_type, str(repeats)]
     environment = {"PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK": "True", "TMPDIR": str(data)}
-    return _answer(f"paddlex {index_type}", command, environment, minutes)
+    return told_by(f"paddlex {index_type}", command, environment, minutes)
 
 
-def _answer(
+def told_by(
     engine: str, command: Sequence[str], environment: dict[str, str], minutes: float
 ) -> dict[str, Any]:
     """What the process has told before its end, or before its time was over."""

@@ -1,0 +1,46 @@
+import sys
+from typing import Any
+
+from benchmarks.galleries import told_by
+from benchmarks.gallery_goals import goals_table
+
+
+def results() -> list[dict[str, Any]]:
+    ours = {"engine": "ours auto", "size": 100_000, "dimension": 512, "append_1": 0.001, "search_1": 0.0005}
+    return [
+        ours | {"raw_segment_1": 0.0003, "recall_1": 0.9995, "recall_10": 0.98},
+        {"engine": "pgvector HNSW", "size": 100_000, "dimension": 512, "append_1": 0.004, "search_1": 0.004},
+        {"engine": "paddlex Flat", "size": 100_000, "dimension": 512, "over_minutes": 5.0},
+    ]
+
+
+def row(wanted: str) -> str:
+    (found,) = (line for line in goals_table(results()).splitlines() if line.startswith(f"| {wanted}"))
+    return found
+
+
+def test_a_goal_is_met_where_its_figure_is_good_enough() -> None:
+    assert row("append one, durable").endswith("| 100,000 x 512: 1 ms | met |")
+    assert "0.5 ms to 0.3 ms, 1.67 times, +0.2 ms | met" in row("search against the bare segment")
+
+
+def test_a_goal_that_is_missed_names_the_size() -> None:
+    assert row("recall").endswith("| not at 100,000 x 512 |")
+    assert row("append one against pgvector").endswith("0.25 times | not at 100,000 x 512 |")
+
+
+def test_a_goal_without_figures_is_not_called_met() -> None:
+    assert row("append one: at most 0.001 times PaddleX").endswith("|  | not measured |")
+    assert row("append one: at most 4 times").endswith("|  | not measured |")
+
+
+def test_an_engine_that_takes_too_long_keeps_what_it_has_told() -> None:
+    slow = """print('{"engine": "slow", "build": 1}', flush=True); import time; time.sleep(60)"""
+    told = told_by("slow", [sys.executable, "-c", slow], {}, 1 / 60)
+    assert (told["build"], told["over_minutes"]) == (1, 1 / 60)
+
+
+def test_an_engine_that_fails_says_why() -> None:
+    failing = """print('{"engine": "torn", "build": 1}'); raise ValueError("no memory")"""
+    told = told_by("torn", [sys.executable, "-c", failing], {}, 1)
+    assert (told["build"], told["error"]) == (1, "ended with status 1: ValueError: no memory")
