@@ -1,5 +1,6 @@
 """The Dockerfile and the compose file, as far as they can be checked without an engine."""
 
+import ast
 import importlib.util
 import json
 import re
@@ -14,8 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
+from gateway.services import SWEEPER_LOCK
 from gateway.settings import GatewaySettings
+from index_store.sealing import LOCKS as GALLERY_LOCKS
 from local.servers import Servers
+from workers.batch_jobs.keeping import CONDUCTOR_LOCK
 from workers.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -193,6 +197,35 @@ def test_the_gateway_counts_as_healthy_when_it_could_answer_requests() -> None:
     assert address is not None
     port = GatewaySettings.model_fields["gateway_port"].default
     assert (int(address[1]), address[2]) == (port, "/ready")
+
+
+@pytest.mark.parametrize("name", [*OURS, "image"])
+def test_what_a_service_and_its_health_check_run_exists(name: str) -> None:
+    """An own command, else the image's; a check runs a module of the checkout, or code that compiles."""
+    service = SERVICES.get(name, {})
+    stage = last_stage()
+    check = json.loads(stage["HEALTHCHECK"][0].split("CMD", 1)[1])
+    commands = [service.get("command") or json.loads(stage["CMD"][0])]
+    commands.append(service["healthcheck"]["test"][1:] if "healthcheck" in service else check)
+    for command in commands:
+        if command[:2] == ["python", "-c"]:
+            tree = ast.parse(command[2])
+            named = [
+                alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+            ]
+            assert named
+        else:
+            named = [runs_as_module(command)]
+        for module in named:
+            assert importlib.util.find_spec(module) is not None, command
+
+
+def test_what_has_to_be_one_has_a_lock_of_its_own() -> None:
+    """That one works at a time, the tests of the sweeper, the conductor and the sealer say."""
+    locks = (SWEEPER_LOCK, CONDUCTOR_LOCK, *range(GALLERY_LOCKS, GALLERY_LOCKS + 3))
+    assert len(set(locks)) == len(locks)
+    assert not GALLERY_LOCKS <= SWEEPER_LOCK < GALLERY_LOCKS + (1 << 40)
+    assert not GALLERY_LOCKS <= CONDUCTOR_LOCK < GALLERY_LOCKS + (1 << 40)
 
 
 def test_no_password_is_written_down_and_none_is_optional() -> None:

@@ -1,6 +1,7 @@
 """Jobs outlive the broker, and are one however often they are sent."""
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from redis import Redis
 
 from api_client.result_store import RESULT_KEY
+from gateway.sweeper import Sweeper
 from tests.integration.client.answering import Answerer
 from tests.integration.gateway.conftest import Opened
 
@@ -198,3 +200,32 @@ async def test_two_gateways_sweep_one_at_a_time(opened: Opened, broker: Redis, m
         ids = [json.loads(raw)["headers"]["id"] for raw in broker.lrange("gpu", 0, -1)]
         assert sorted(ids) == sorted(task["id"] for task in tasks)
         assert (await other.get(tasks[0]["url"])).json()["state"] == "queued"
+
+
+async def test_one_of_several_gateways_sweeps_until_it_ends_and_then_another(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds: list[Sweeper] = []
+    sweep = Sweeper.round
+
+    async def noted(sweeper: Sweeper) -> tuple[int, int]:
+        rounds.append(sweeper)
+        return await sweep(sweeper)
+
+    async def several_rounds() -> set[int]:
+        rounds.clear()
+        async with asyncio.timeout(60):
+            while len(rounds) < 5:
+                await asyncio.sleep(0.01)
+        return set(map(id, rounds))
+
+    monkeypatch.setattr(Sweeper, "round", noted)
+    async with contextlib.AsyncExitStack() as others:
+        async with opened():
+            before = await several_rounds()
+            for _ in range(2):
+                await others.enter_async_context(opened())
+            assert await several_rounds() == before
+        after = await several_rounds()
+        assert len(after) == 1
+        assert after != before
