@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from benchmarks.gallery_report import short
+
 Result: TypeAlias = dict[str, Any]
 OURS = "ours auto"
 
@@ -43,7 +45,7 @@ def _at_most(name: str, limit: float) -> Callable[[Sequence[Result]], Iterator[S
     def shown(results: Sequence[Result]) -> Iterator[Shown]:
         for result in _of(results, OURS, name):
             value = result[name] * 1000
-            yield Shown(where=_where(result), told=f"{value:.3g} ms", met=value <= limit)
+            yield Shown(where=_where(result), told=f"{short(value)} ms", met=value <= limit)
 
     return shown
 
@@ -70,7 +72,7 @@ def _against(
     def shown(results: Sequence[Result]) -> Iterator[Shown]:
         for ours, theirs in _pairs(results, engine, name):
             ratio = ours[name] / theirs[name]
-            told = f"{ours[name] * 1000:.3g} ms to {theirs[name] * 1000:.3g} ms, {ratio:.2g} times"
+            told = f"{short(ours[name] * 1000)} ms to {short(theirs[name] * 1000)} ms, {ratio:.2g} times"
             if size in (None, ours["size"]):
                 yield Shown(where=_where(ours), told=told, met=ratio <= limit)
 
@@ -82,7 +84,7 @@ def _beside_the_segment(results: Sequence[Result]) -> Iterator[Shown]:
         whole, bare = result["search_1"] * 1000, result["raw_segment_1"] * 1000
         yield Shown(
             where=_where(result),
-            told=f"{whole:.3g} ms to {bare:.3g} ms, {whole / bare:.2f} times, +{whole - bare:.2g} ms",
+            told=f"{short(whole)} ms to {short(bare)} ms, {whole / bare:.2f} times, +{whole - bare:.2g} ms",
             met=whole <= 2 * bare and whole - bare <= 0.3,
         )
 

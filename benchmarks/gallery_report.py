@@ -95,8 +95,13 @@ def _cell(result: dict[str, Any], ours: dict[str, Any], name: str) -> str:
         return f"{value:.4f}"
     if name.endswith("bytes"):
         return f"{value / 1e6:.1f} MB"
-    ratio = f" ({value / ours[name]:.3g}x)" if result is not ours and ours.get(name) else ""
-    return f"{value * 1000:.3g}{ratio}"
+    ratio = f" ({short(value / ours[name])}x)" if result is not ours and ours.get(name) else ""
+    return f"{short(value)} s{ratio}" if name == "build" else f"{short(value * 1000)}{ratio}"
+
+
+def short(value: float) -> str:
+    """Three digits, or the whole number where it has more."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def plot(results: Sequence[dict[str, Any]], dimension: int, path: Path) -> None:
