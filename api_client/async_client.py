@@ -19,7 +19,7 @@ from api_client.errors import ResultTimeout, TaskNotFound
 from api_client.known_tasks import BULK_SPECS
 from api_client.messages import WAKE_TOKENS, TaskMessage
 from api_client.pending import AsyncPending, Reply
-from api_client.putting import store_many, store_missing, store_one
+from api_client.putting import require_many, store_many, store_missing, store_one
 from api_client.requests import build_request, make_id, make_message
 from api_client.result_store import (
     CANCEL_CHANNEL,
@@ -141,6 +141,7 @@ class AsyncClient:
         Where the task allows it, up to 16 items travel in one message: they are answered and cancelled
         together, and each has its own result or error.
         """
+        require_many(images)
         requests = [build_request(spec, image, options) for image in await self._put_missing(images)]
         bulk = BULK_SPECS.get(spec.name)
         size = GROUP_SIZE if bulk else 1

@@ -1,10 +1,12 @@
 """From what a caller has to references: encode images and store them, a bounded number at a time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from os import PathLike
 from typing import Any
 
 from api_client.blobs import BlobStore
 from api_client.contracts import ImageRef, Request
+from api_client.errors import InvalidRequest
 from api_client.sources import ImageSource, encode, expand
 
 
@@ -18,6 +20,21 @@ def store_one(blobs: BlobStore, image: ImageSource, name: str | None) -> ImageRe
 def store_many(blobs: BlobStore, images: Iterable[ImageSource]) -> list[ImageRef]:
     """Encode and store many, a bounded number of bytes at a time."""
     return [ref for ref in store_missing(blobs, expand(images)) if isinstance(ref, ImageRef)]
+
+
+def require_many(images: Any) -> None:
+    """Raise InvalidRequest for one image where many are wanted: many of these can be iterated over, too.
+
+    An array of four dimensions is many: images x rows x columns x channels.
+    """
+    single = isinstance(images, (str, bytes, bytearray, memoryview, PathLike, Mapping, ImageRef, Request))
+    stream_or_picture = hasattr(images, "read") or hasattr(images, "tobytes")
+    stack = len(getattr(images, "shape", ())) == 4
+    if single or (stream_or_picture and not stack) or not isinstance(images, Iterable):
+        raise InvalidRequest(
+            f"Many images are wanted, and {type(images).__name__} is one thing: put it into a list, or "
+            "enqueue it alone with enqueue()."
+        )
 
 
 def store_missing(blobs: BlobStore, images: Iterable[Any]) -> list[Any]:

@@ -3,6 +3,7 @@
 A backend's `client` answers the tasks of HANDLERS by their functions below.
 """
 
+import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -147,6 +148,15 @@ class ClientContract:
         stored = client.put_many([*images, tmp_path / "b.png"])
         assert [p.image.blob for p in pendings if p.image] == [ref.blob for ref in stored]
         assert len({p.image.blob for p in pendings if p.image}) == 41
+
+    def test_one_image_in_place_of_many_is_refused_with_a_sentence(self, client: Client) -> None:
+        ref = client.put(b"x")
+        request = RecognizeText(image=ref)
+        one: list[Any] = ["scan.png", b"x", bytearray(b"x"), Path("scans"), ref, request, {"img": b"x"}]
+        for each in [*one, io.BytesIO(b"x"), None, 7]:
+            with pytest.raises(InvalidRequest, match="put it into a list"):
+                client.enqueue_many(RECOGNIZE_TEXT, each)
+        assert client.enqueue_many(RECOGNIZE_TEXT, iter([ref]))[0].result(30).rec_text.endswith("default")
 
     def test_one_of_many_that_fails_leaves_the_others_alone(self, client: Client) -> None:
         ref = client.put(b"x")

@@ -12,7 +12,7 @@ import click
 
 from api_client.cli.connection import FAILED, connected, connection_options, show_error
 from api_client.cli.inputs import Input, collect
-from api_client.cli.page_ranges import page_indices
+from api_client.cli.page_ranges import page_indices, page_option
 from api_client.cli.progress import progress_bar
 from api_client.cli.report import Form, Report
 from api_client.cli.run import Run, Settings
@@ -134,6 +134,7 @@ def read(
 
 @main.command()
 @click.option("--model", metavar="NAME", help="The recognition model; the worker's default unless given.")
+@page_option
 @run_options
 def recognize(model: str | None, **shared: Any) -> None:
     """Recognize images that hold one line of text each.
@@ -148,7 +149,7 @@ def recognize(model: str | None, **shared: Any) -> None:
       paddlewheel recognize lines/ --model PP-OCRv4_server_rec --table
       paddlewheel recognize lines/ --json | jq -r .res.rec_text
     """
-    run_images(RECOGNIZE_TEXT, pdf=False, options={"model": model}, **shared)
+    run_pictures(RECOGNIZE_TEXT, options={"model": model}, **shared)
 
 
 @main.command()
@@ -231,6 +232,14 @@ def version() -> None:
     except importlib.metadata.PackageNotFoundError:
         found = "(a checkout that is not installed)"
     click.echo(f"paddlewheel {found}")
+
+
+def run_pictures(
+    spec: TaskSpec[Any, Any], *, options: dict[str, Any], page_index: int | None, **shared: Any
+) -> None:
+    """The same for tasks that look at one picture, or one page of a PDF."""
+    options = {**options, "page_index": page_index}
+    run_images(spec, pdf=page_index is not None, options=options, **shared)
 
 
 def run_images(

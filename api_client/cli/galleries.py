@@ -13,8 +13,9 @@ from typing import Any, Final
 
 import click
 
-from api_client.cli.commands import DEFAULT_TIMEOUT, main, run_images, run_options
+from api_client.cli.commands import DEFAULT_TIMEOUT, main, run_options, run_pictures
 from api_client.cli.connection import FAILED, connected, connection_options, show_error
+from api_client.cli.page_ranges import page_option
 from api_client.cli.pictures import DETECTION_MODEL, MIN_SCORE, search_fields, search_options
 from api_client.cli.progress import progress_bar
 from api_client.contracts import Request, TaskSpec
@@ -210,6 +211,7 @@ def append(key: str, **given: Any) -> None:
 @DETECTION_MODEL
 @MIN_SCORE
 @search_options
+@page_option
 @run_options
 def search(key: str, detection_model: str | None, min_score: float | None, **shared: Any) -> None:
     """Search a gallery for the faces in pictures, or for pictures that are alike, as its kind is.
@@ -224,10 +226,10 @@ def search(key: str, detection_model: str | None, min_score: float | None, **sha
         found = client.enqueue(DESCRIBE_GALLERY, DescribeGallery(gallery=key)).result(shared["timeout"])
     options = {"gallery": key, **search_fields(shared)}
     if found.kind == "images":
-        run_images(SEARCH_IMAGE, options=options, **shared)
+        run_pictures(SEARCH_IMAGE, options=options, **shared)
     else:
         options |= {"detection_model": detection_model, "min_score": min_score}
-        run_images(IDENTIFY_FACES, options=options, **shared)
+        run_pictures(IDENTIFY_FACES, options=options, **shared)
 
 
 @tasks.command()

@@ -1,8 +1,12 @@
 """Pages as people write them: `1-3,7`, counted from 1 as in a viewer."""
 
 import re
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _RANGE = re.compile(r"\s*(\d{1,5})\s*(?:-\s*(\d{1,5})\s*)?\Z")
 
@@ -23,3 +27,21 @@ def page_indices(
             )
         indices |= dict.fromkeys(range(first - 1, last))
     return tuple(indices)
+
+
+def page_option(command: _Command) -> _Command:
+    """One page of a PDF, for tasks that look at one picture; the command gets it as `page_index`, from 0."""
+    option = click.option(
+        "--page",
+        "page_index",
+        metavar="PAGE",
+        type=click.IntRange(1, 99_999),
+        callback=_index,
+        help="The page of a PDF, from 1; the first unless given. With it a folder's PDFs are taken too.",
+    )
+    return option(command)
+
+
+def _index(context: click.Context, parameter: click.Parameter, page: int | None) -> int | None:
+    del context, parameter
+    return None if page is None else page - 1

@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from api_client.cli.commands import main, run_images, run_options
+from api_client.cli.commands import main, run_options, run_pictures
+from api_client.cli.page_ranges import page_option
 from api_client.faces import DETECT_FACES, EMBED_FACES, IDENTIFY_FACES
 from api_client.images import CLASSIFY_IMAGE, EXTRACT_FEATURE
 
@@ -59,6 +60,7 @@ def faces() -> None:
 @faces.command()
 @MODEL
 @MIN_SCORE
+@page_option
 @run_options
 def detect(model: str | None, min_score: float | None, **shared: Any) -> None:
     """Find every face, the largest first.
@@ -70,13 +72,14 @@ def detect(model: str | None, min_score: float | None, **shared: Any) -> None:
     Example:
       paddlewheel faces detect photos/ --json > faces.jsonl
     """
-    run_images(DETECT_FACES, options={"model": model, "min_score": min_score}, **shared)
+    run_pictures(DETECT_FACES, options={"model": model, "min_score": min_score}, **shared)
 
 
 @faces.command()
 @MODEL
 @DETECTION_MODEL
 @MIN_SCORE
+@page_option
 @run_options
 def embed(model: str | None, detection_model: str | None, min_score: float | None, **shared: Any) -> None:
     """Find every face and turn it into an embedding; --json prints the floats.
@@ -86,7 +89,7 @@ def embed(model: str | None, detection_model: str | None, min_score: float | Non
       paddlewheel faces embed portrait.jpg --json | jq '.res.faces[0].feature'
     """
     options = {"model": model, "detection_model": detection_model, "min_score": min_score}
-    run_images(EMBED_FACES, options=options, **shared)
+    run_pictures(EMBED_FACES, options=options, **shared)
 
 
 @faces.command()
@@ -94,6 +97,7 @@ def embed(model: str | None, detection_model: str | None, min_score: float | Non
 @DETECTION_MODEL
 @MIN_SCORE
 @search_options
+@page_option
 @run_options
 def identify(gallery: str, detection_model: str | None, min_score: float | None, **shared: Any) -> None:
     """Find every face and tell whose it is.
@@ -107,11 +111,12 @@ def identify(gallery: str, detection_model: str | None, min_score: float | None,
     """
     options = {"gallery": gallery, "detection_model": detection_model, "min_score": min_score}
     options |= search_fields(shared)
-    run_images(IDENTIFY_FACES, options=options, **shared)
+    run_pictures(IDENTIFY_FACES, options=options, **shared)
 
 
 @main.command()
 @MODEL
+@page_option
 @run_options
 def features(model: str | None, **shared: Any) -> None:
     """Turn pictures into features, which are near each other for pictures that are alike.
@@ -122,12 +127,13 @@ def features(model: str | None, **shared: Any) -> None:
     """
     if shared["save_img"] is not None:
         raise click.UsageError("A feature cannot be drawn: save it with --save-json.")
-    run_images(EXTRACT_FEATURE, options={"model": model}, **shared)
+    run_pictures(EXTRACT_FEATURE, options={"model": model}, **shared)
 
 
 @main.command()
 @MODEL
 @click.option("--top-k", metavar="N", type=click.IntRange(1), help="Classes; 5 unless given.")
+@page_option
 @run_options
 def classify(model: str | None, top_k: int | None, **shared: Any) -> None:
     """Tell what pictures show, each with its best classes and their probabilities.
@@ -137,4 +143,4 @@ def classify(model: str | None, top_k: int | None, **shared: Any) -> None:
       paddlewheel classify photo.jpg
       paddlewheel classify photos/ --top-k 1 --json | jq -r '[.res.input_path, .res.class_name] | @tsv'
     """
-    run_images(CLASSIFY_IMAGE, options={"model": model, "top_k": top_k}, **shared)
+    run_pictures(CLASSIFY_IMAGE, options={"model": model, "top_k": top_k}, **shared)

@@ -192,6 +192,31 @@ def test_a_known_face_has_its_label_and_a_stranger_is_unknown(
     assert (request.gallery, request.threshold, request.top_k, request.level) == ("staff", 0.9, 3, "vector")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("faces", "detect"),
+        ("faces", "embed"),
+        ("faces", "identify", "--gallery", "staff"),
+        ("features",),
+        ("classify",),
+        ("gallery", "search", "drinks"),
+    ],
+)
+def test_a_page_of_a_pdf_is_counted_from_1_and_asked_for_from_0(
+    server: Server, paddlewheel: Invoke, photos: Path, command: tuple[str, ...]
+) -> None:
+    (photos / "scans.pdf").write_bytes(b"%PDF-")
+    assert paddlewheel(*command, photos / "scans.pdf", "--page", 3).exit_code == 0
+    assert server.asked[-1].page_index == 2
+    assert paddlewheel(*command, photos).exit_code == 0
+    assert [each.page_index for each in server.asked[-2:]] == [0, 0]
+    assert len(server.asked) == 3, "the PDF of a folder is left out unless a page is named"
+    assert paddlewheel(*command, photos, "--page", 1).exit_code == 0
+    assert len(server.asked) == 6
+    assert paddlewheel(*command, photos, "--page", 0).exit_code == 2
+
+
 def test_classes_are_listed_with_their_probabilities(
     server: Server, paddlewheel: Invoke, photos: Path
 ) -> None:
