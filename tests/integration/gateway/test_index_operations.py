@@ -12,6 +12,7 @@ from redis import Redis
 
 from api_client.errors import GalleryNotFound, IdempotencyMismatch
 from api_client.galleries import AddedImages, AppendGallery, BuildGallery, ImageOutcome
+from gateway.index_operations import IndexOperations
 from index_store.database import Database as GalleryDatabase
 from index_store.gallery import GallerySpec
 from index_store.log import OperationLog
@@ -179,6 +180,40 @@ def test_what_the_living_do_is_not_given_up(table: HttpOperations, database: Dat
     assert table.abandon(seconds=60) == 0
     table.purge(kept_seconds=7200)
     assert count(database) == 1
+
+
+class Caller:
+    """One who asks; `gone` says whether they hung up meanwhile."""
+
+    key_id = ""
+    idempotency_key = None
+
+    def __init__(self, *, hung_up: bool) -> None:
+        self._hung_up = hung_up
+        self.afterwards: list[Any] = []
+
+    async def gone(self) -> bool:
+        return self._hung_up
+
+    def after_answer(self, *work: Any) -> None:
+        self.afterwards.append(work)
+
+
+async def test_who_hung_up_and_sends_it_again_gets_what_was_done(table: HttpOperations) -> None:
+    unused: Any = None
+    operations = IndexOperations(unused, table, unused, timeout=60)
+    deaf: Any = Caller(hung_up=True)
+    listening: Any = Caller(hung_up=False)
+    images = [("sha256:" + "0" * 64, "Grace Hopper")]
+    first = await operations.build(deaf, "faces", images)
+    await operations.conclude(first, deaf)
+    assert deaf.afterwards == []
+    again = await operations.build(listening, "faces", images)
+    assert again == first
+    await operations.conclude(again, listening)
+    ((forget, *what),) = listening.afterwards
+    await forget(*what)
+    assert (await operations.build(listening, "faces", images)).id != first.id
 
 
 async def test_an_index_whose_gateway_was_killed_is_dropped_however_late_its_task_runs(
