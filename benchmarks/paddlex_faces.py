@@ -1,8 +1,8 @@
 """PaddleX's face_recognition pipeline and its basic serving; run by its interpreter, nothing of ours is
 imported.
 
-    python benchmarks/paddlex_faces.py ask DATA REPEATS
-    python benchmarks/paddlex_faces.py serve DATA PORT
+    python benchmarks/paddlex_faces.py ask DATA REPEATS INDEX_TYPE
+    python benchmarks/paddlex_faces.py serve DATA PORT INDEX_TYPE
 
 DATA holds rows.npy and labels.txt of the gallery, pipeline.yaml, and the pictures to ask for (*.jpg).
 
@@ -42,7 +42,7 @@ class Timed:
         return seconds
 
 
-def write_gallery(data: Path) -> None:
+def write_gallery(data: Path, index_type: str) -> None:
     """As its user keeps a gallery (a folder), and as its serving does (one file in `.index`)."""
     import numpy as np
     from paddlex.inference.pipelines.components.faisser import FaissBuilder
@@ -51,9 +51,9 @@ def write_gallery(data: Path) -> None:
         return [{"feature": image} for image in images]
 
     labels = (data / "labels.txt").read_text(encoding="utf-8").split("\n")
-    index = FaissBuilder.build(np.load(data / "rows.npy"), labels, embed, "IP", "Flat")
+    index = FaissBuilder.build(np.load(data / "rows.npy"), labels, embed, "IP", index_type)
     index.save(str(data / "gallery"))
-    (data / ".index").mkdir()
+    (data / ".index").mkdir(exist_ok=True)
     (data / ".index" / KEY).write_bytes(index.to_bytes())
 
 
@@ -117,9 +117,9 @@ def serve(data: Path, port: int) -> None:
 
 def main() -> None:
     """Read the line."""
-    data, number = Path(sys.argv[2]), int(sys.argv[3])
-    write_gallery(data)
-    if sys.argv[1] == "serve":
+    command, data, number = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    write_gallery(data, sys.argv[4])
+    if command == "serve":
         serve(data, number)
     else:
         print(json.dumps(ask(data, number)))

@@ -15,6 +15,8 @@ from local.ports import LOOPBACK, free_port
 
 START_SECONDS: Final = 180.0
 STOP_SECONDS: Final = 20.0
+INDEX_TYPE: Final = "Flat"
+"""What its `/face-recognition-index-build` makes."""
 
 _CHILD: Final = Path(__file__).with_name("paddlex_faces.py")
 
@@ -23,7 +25,7 @@ _CHILD: Final = Path(__file__).with_name("paddlex_faces.py")
 def serving(folder: Path) -> Iterator[str]:
     """Its address; `folder` is what `known_faces.write_for_paddlex` wrote. Raises RuntimeError."""
     port, log = free_port(), folder / "serving.log"
-    line = [str(interpreter()), "-P", str(_CHILD), "serve", str(folder), str(port)]
+    line = [str(interpreter()), "-P", str(_CHILD), "serve", str(folder), str(port), INDEX_TYPE]
     with log.open("wb") as output:
         server = subprocess.Popen(
             line, env=child_environment(), cwd=folder, stdout=output, stderr=subprocess.STDOUT

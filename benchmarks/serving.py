@@ -12,6 +12,7 @@ without HTTP, is beside them, and our gateway on Paddle, the engine of PaddleX.
 import argparse
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import sys
@@ -26,6 +27,7 @@ from typing import Any, Final
 
 import httpx
 import numpy as np
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -70,10 +72,11 @@ class Door:
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """The seconds of each answer, and those of the whole."""
+    """The seconds of each answer, those of the whole, and those of CPU, of servers and client together."""
 
     times: list[float]
     taken: float
+    cpu: float
 
     @property
     def rate(self) -> float:
@@ -237,11 +240,21 @@ async def load(door: Door, known: Sequence[Picture], callers: int, seconds: floa
                 raise RuntimeError(f"{door.name} took {known[picture].person} for {faces}.")
             number += 1
 
-    began = time.perf_counter()
+    cpu, began = cpu_seconds(), time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for number in range(callers):
             group.create_task(call(number))
-    return Load(times=times, taken=time.perf_counter() - began)
+    return Load(times=times, taken=time.perf_counter() - began, cpu=cpu_seconds() - cpu)
+
+
+def cpu_seconds() -> float:
+    """CPU time so far of this process and of all that it started."""
+    here, total = psutil.Process(), 0.0
+    for process in (here, *here.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
 
 
 def figures(loads: Sequence[Load]) -> dict[str, float]:
@@ -249,7 +262,8 @@ def figures(loads: Sequence[Load]) -> dict[str, float]:
     times = [1000 * each for load in loads for each in load.times]
     p50, p99 = (float(np.percentile(times, part)) for part in (50, 99))
     rate = len(times) / sum(load.taken for load in loads)
-    return {"rate": rate, "p50_ms": p50, "p99_ms": p99, "answered": len(times)}
+    cpu = 1000 * sum(load.cpu for load in loads) / len(times)
+    return {"rate": rate, "p50_ms": p50, "p99_ms": p99, "cpu_ms": cpu, "answered": len(times)}
 
 
 async def differences(doors: Sequence[Door], count: int) -> dict[str, float]:
@@ -274,6 +288,7 @@ def ratios(doors: dict[str, list[Report]]) -> dict[str, list[dict[str, float]]]:
                     "rate": ours["rate"] / theirs["rate"],
                     "p50": theirs["p50_ms"] / ours["p50_ms"],
                     "p99": theirs["p99_ms"] / ours["p99_ms"],
+                    "cpu": theirs["cpu_ms"] / ours["cpu_ms"],
                 }
                 for ours, theirs in zip(doors[one], doors[other], strict=True)
             ]
@@ -308,18 +323,30 @@ def as_markdown(report: Report) -> str:
 def tables(report: Report) -> list[tuple[str, list[str], list[list[str]]]]:
     """Title, heads and lines: what was measured, and the ratios."""
     counts = [f"{count} {'callers' if count > 1 else 'caller'}" for count in report["clients"]]
-    title = f"requests/s; p50 / p99 ms; {report['size']:,} faces"
+    title = f"requests/s; p50 / p99 ms; CPU ms a request; {report['size']:,} faces"
     lines = [
-        [name, *(f"{each['rate']:.1f}; {each['p50_ms']:.0f} / {each['p99_ms']:.0f}" for each in runs)]
+        [
+            name,
+            *(
+                f"{each['rate']:.1f}; {each['p50_ms']:.0f} / {each['p99_ms']:.0f}; {each['cpu_ms']:.0f}"
+                for each in runs
+            ),
+        ]
         for name, runs in report["doors"].items()
     ]
     made = [(title, ["", *counts], lines)]
     if "ratios" in report:
         shares = [
-            [name, *(f"{each['rate']:.2f}; {each['p50']:.2f} / {each['p99']:.2f}" for each in runs)]
+            [
+                name,
+                *(
+                    f"{each['rate']:.2f}; {each['p50']:.2f} / {each['p99']:.2f}; {each['cpu']:.2f}"
+                    for each in runs
+                ),
+            ]
             for name, runs in report["ratios"].items()
         ]
-        made.append(("how many times better: rate; p50 / p99", ["", *counts], shares))
+        made.append(("how many times better: rate; p50 / p99; CPU", ["", *counts], shares))
     return made
 
 
