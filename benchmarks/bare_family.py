@@ -1,20 +1,23 @@
-"""A model family in a bare loop: pictures a second of one process without a queue or other callers.
+"""A model family in a bare loop: one process that has pictures and no queue, client or other caller.
 
-Run by `benchmarks.families` in a process of its own, so that thread pools are sized as in a worker. Prints
-JSON.
+Run by `benchmarks.families` as a child, so that thread pools are sized as in a worker. Each line of its
+input, `SIZE SECONDS`, is answered with pictures a second at that batch size and CPU milliseconds a picture,
+as JSON.
 """
 
 import argparse
+import itertools
 import json
+import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.bare_loop import best_time
 from workers.face_finding import FaceDetector, cut_out, open_detector
 from workers.images import PAGE_LIMITS, Image, decode
 from workers.models.home import ModelHome
@@ -23,64 +26,70 @@ from workers.models.image_feature import ImageFeature
 from workers.models.network import Network
 from workers.models.session import SessionOptions
 
+AT_ONCE: Final = 32
+"""Pictures decoded before their batches run, as one task of many holds them."""
+
 Outputs = tuple[NDArray[Any], ...]
 Tensors = tuple[NDArray[Any], ...]
+Loop = Callable[[Sequence[bytes], int], None]
+"""Answers pictures in batches of at most that size."""
 
 
 class BareFamilies:
     """What a worker does with a picture, without what is around it."""
 
-    def __init__(self, home: ModelHome, options: SessionOptions, size: int) -> None:
+    def __init__(self, home: ModelHome, threads: int) -> None:
         self._home = home
-        self._options = options
-        self._size = size
+        self._threads = threads
 
-    def network(self, model: str) -> Network:
+    def network(self, model: str, engine: str) -> Network:
         """The engine of a model."""
-        return Network(self._home.open(model), self._options)
+        options = SessionOptions(engine=engine, threads=self._threads)  # type: ignore[arg-type]
+        return Network(self._home.open(model), options)
 
-    def feature(self, model: str) -> Callable[[Sequence[bytes]], None]:
+    def feature(self, model: str, engine: str) -> Loop:
         """Pictures to embeddings."""
-        network, half = self.network(model), ImageFeature.open(self._home.open(model))
+        network, half = self.network(model, engine), ImageFeature.open(self._home.open(model))
 
-        def loop(pictures: Sequence[bytes]) -> None:
+        def loop(pictures: Sequence[bytes], size: int) -> None:
             tensors = [half.preprocess(decode(picture, PAGE_LIMITS)) for picture in pictures]
-            for _, outputs in run(network, tensors, self._size):
+            for _, outputs in run(network, tensors, size):
                 half.postprocess(outputs)
 
         return loop
 
-    def classes(self, model: str) -> Callable[[Sequence[bytes]], None]:
+    def classes(self, model: str, engine: str) -> Loop:
         """Pictures to classes."""
-        network, half = self.network(model), ImageClassification.open(self._home.open(model))
+        network, half = self.network(model, engine), ImageClassification.open(self._home.open(model))
 
-        def loop(pictures: Sequence[bytes]) -> None:
+        def loop(pictures: Sequence[bytes], size: int) -> None:
             tensors = [half.preprocess(decode(picture, PAGE_LIMITS)) for picture in pictures]
-            for _, outputs in run(network, tensors, self._size):
+            for _, outputs in run(network, tensors, size):
                 half.postprocess(outputs)
-                half.class_probs(outputs)
 
         return loop
 
-    def faces(self, detector_name: str, embedder_name: str | None) -> Callable[[Sequence[bytes]], None]:
-        """Pictures to faces, and to their embeddings where an embedder is named."""
+    def faces(self, detector_name: str, engine: str, embedder: tuple[str, str] | None) -> Loop:
+        """Pictures to faces, and to their embeddings where an embedder and its engine are named."""
         detector = open_detector(self._home.open(detector_name))
-        network = self.network(detector_name)
-        embedder = embedder_name and self.network(embedder_name)
-        half = embedder_name and ImageFeature.open(self._home.open(embedder_name))
+        network = self.network(detector_name, engine)
+        features = embedder and self.network(*embedder)
+        half = embedder and ImageFeature.open(self._home.open(embedder[0]))
 
-        def loop(pictures: Sequence[bytes]) -> None:
+        def loop(pictures: Sequence[bytes], size: int) -> None:
             images = [decode(picture, PAGE_LIMITS) for picture in pictures]
-            cuts = list(self._cuts(network, detector, images))
-            if embedder and half:
-                for _, outputs in run(embedder, [half.preprocess(cut) for cut in cuts], self._size):
+            cuts = list(self._cuts(network, detector, images, size))
+            if features and half:
+                for _, outputs in run(features, [half.preprocess(cut) for cut in cuts], size):
                     half.postprocess(outputs)
 
         return loop
 
-    def _cuts(self, network: Network, detector: FaceDetector, images: Sequence[Image]) -> Iterator[Image]:
+    def _cuts(
+        self, network: Network, detector: FaceDetector, images: Sequence[Image], size: int
+    ) -> Iterator[Image]:
         tensors = [detector.preprocess(image) for image in images]
-        for index, outputs in run(network, tensors, self._size):
+        for index, outputs in run(network, tensors, size):
             for face in detector.faces(outputs, images[index], None):
                 yield cut_out(images[index], face, 150)
 
@@ -98,34 +107,39 @@ def run(network: Network, items: Sequence[Tensors], size: int) -> Iterator[tuple
                 yield index, tuple(output[row] for output in outputs)
 
 
+def measured(loop: Loop, pictures: Sequence[bytes], size: int, seconds: float) -> dict[str, float]:
+    """Pictures a second, and CPU milliseconds a picture, of a run of at least that long."""
+    rest = itertools.cycle(pictures)
+    count, cpu, began = 0, time.process_time(), time.perf_counter()
+    while (elapsed := time.perf_counter() - began) < seconds:
+        loop(list(itertools.islice(rest, AT_ONCE)), size)
+        count += AT_ONCE
+    return {"speed": count / elapsed, "cpu_ms": (time.process_time() - cpu) * 1000 / count}
+
+
 def main() -> None:
-    """Measure and print: pictures a second at each batch size."""
+    """Answer lines until there are no more."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=("feature", "classes", "detect", "embed"))
+    parser.add_argument("kind", choices=("feature", "classes", "faces"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--home", type=Path, required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--embedder")
-    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--model", nargs=2, required=True, metavar=("NAME", "ENGINE"))
+    parser.add_argument("--embedder", nargs=2, metavar=("NAME", "ENGINE"))
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--batch-sizes", default="1,8")
-    parser.add_argument("--repeats", type=int, default=2)
     given = parser.parse_args()
     pictures = [path.read_bytes() for path in sorted(given.folder.iterdir())]
-    speeds = {}
-    for size in map(int, given.batch_sizes.split(",")):
-        options = SessionOptions(engine=given.engine, threads=given.threads)
-        bare = BareFamilies(ModelHome(given.home), options, size)
-        match given.kind:
-            case "feature":
-                loop = bare.feature(given.model)
-            case "classes":
-                loop = bare.classes(given.model)
-            case _:
-                loop = bare.faces(given.model, given.embedder)
-        work = loop
-        speeds[size] = len(pictures) / best_time(lambda work=work: work(pictures), given.repeats)  # type: ignore[misc]
-    print(json.dumps(speeds))
+    bare = BareFamilies(ModelHome(given.home), given.threads)
+    match given.kind:
+        case "feature":
+            loop = bare.feature(*given.model)
+        case "classes":
+            loop = bare.classes(*given.model)
+        case _:
+            name, engine = given.model
+            loop = bare.faces(name, engine, given.embedder and tuple(given.embedder))
+    for line in sys.stdin:
+        size, seconds = line.split()
+        print(json.dumps(measured(loop, pictures, int(size), float(seconds))), flush=True)
 
 
 if __name__ == "__main__":

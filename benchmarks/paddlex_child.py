@@ -1,8 +1,8 @@
 """Run by PaddleX's own interpreter (`paddlex_reference.py`): jobs as JSON in, answers as JSON out.
 
-A job is {"model", "directory", "images": [paths], "options", "batch_sizes": [n], "repeats"}; `options` are
-keyword arguments of `create_model`. Each batch size gives the seconds of every repeat; the answers are those
-of the first batch size.
+A job is {"model", "directory", "images": [paths], "options", "batch_sizes": [n], "repeats", "decoded"};
+`options` are keyword arguments of `create_model`; `decoded` says whether it gets pixels or paths. Each batch
+size gives the seconds of every repeat; the answers are those of the first batch size.
 """
 
 import json
@@ -24,7 +24,7 @@ def _outcome(job: dict[str, Any]) -> dict[str, Any]:
     from paddlex import create_model  # type: ignore[import-not-found,unused-ignore]
 
     model = create_model(job["model"], model_dir=job["directory"], **job["options"])
-    images = [cv2.imread(path) for path in job["images"]]
+    images = [cv2.imread(path) for path in job["images"]] if job["decoded"] else job["images"]
     outcome: dict[str, Any] = {"seconds": {}}
     for batch_size in job["batch_sizes"]:
         seconds = []
