@@ -74,17 +74,14 @@ class IndexOperations:
         return await self._begin(asking, key, None, ["add", key], images)
 
     async def conclude(self, operation: Operation, asking: Asking) -> None:
-        """All of it is stored and is about to be answered. Raises Refusal if it was dropped meanwhile."""
+        """All of it is stored and is about to be answered. Raises Refusal if it is another's meanwhile."""
         if await asking.gone():
             # Whoever asked may ask again; a build that nobody asks for again goes.
+            await self.release(operation)
             return
         if not await asyncio.to_thread(self._table.conclude, operation):
-            raise Refusal(
-                503,
-                "dropped",
-                "An equal request failed meanwhile: send it again.",
-                headers={"Retry-After": "1"},
-            )
+            detail = "An equal request has failed or taken over meanwhile: send it again."
+            raise Refusal(503, "taken_over", detail, headers={"Retry-After": "1"})
         asking.after_answer(self._answered, operation)
 
     async def release(self, operation: Operation) -> None:
