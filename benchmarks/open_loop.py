@@ -16,7 +16,7 @@ from api_client import RECOGNIZE_TEXT, AsyncClient, ImageRef
 from api_client.errors import PaddlewheelError
 
 PATIENCE: Final = 6.0
-"""Seconds after the last arrival in which answers still count."""
+"""Seconds after the last arrival in which answers count unless told otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +35,10 @@ class Load:
         return asdict(self)
 
 
-async def at_rate(url: str, refs: Sequence[ImageRef], rate: float, seconds: float) -> Load:
-    """Ask for so many lines a second for so long."""
+async def at_rate(
+    url: str, refs: Sequence[ImageRef], rate: float, seconds: float, *, patience: float = PATIENCE
+) -> Load:
+    """Ask for so many lines a second for so long; answers count until `patience` after the last arrival."""
     async with AsyncClient(url) as client:
         await asyncio.gather(*(_ask(client, ref) for ref in refs[:4]))
         count = int(rate * seconds)
@@ -47,7 +49,7 @@ async def at_rate(url: str, refs: Sequence[ImageRef], rate: float, seconds: floa
             planned = began + number / rate
             await asyncio.sleep(max(0.0, planned - loop.time()))
             asked.append(asyncio.create_task(_latency(client, ref, planned)))
-        done, late = await asyncio.wait(asked, timeout=PATIENCE)
+        done, late = await asyncio.wait(asked, timeout=patience)
         for each in late:
             each.cancel()
         await asyncio.gather(*late, return_exceptions=True)

@@ -16,6 +16,16 @@ from local.checkout import CHECKOUT
 HOME: Final = CHECKOUT / ".paddlewheel" / "models"
 CELERY_BATCHES: Final = "celery-batches==0.11"
 BATCHES_FOLDER: Final = CHECKOUT / ".paddlewheel" / "celery-batches"
+ONNX_MODEL: Final = "PP-OCRv6_small_rec"
+LINES_ALONE: Final = {
+    # Every family costs seconds of a worker's start.
+    "PADDLEWHEEL_DETECTION_MODELS": "none",
+    "PADDLEWHEEL_ORIENTATION_MODEL": "none",
+    "PADDLEWHEEL_FACE_DETECTION_MODELS": "none",
+    "PADDLEWHEEL_FACE_FEATURE_MODELS": "none",
+    "PADDLEWHEEL_IMAGE_FEATURE_MODELS": "none",
+    "PADDLEWHEEL_CLASSIFICATION_MODELS": "none",
+}
 FAKE_BATCH: Final = 32
 """The largest batch of the model with a fixed time."""
 
@@ -74,13 +84,14 @@ class Party:
                 "PADDLEWHEEL_READY_FILE": str(ready),
                 "PADDLEWHEEL_LOG_LEVEL": "ERROR",
                 "PADDLEWHEEL_QUEUES": "gpu",
+                **LINES_ALONE,
                 **self.settings,
             }
         return environment
 
 
-def real_parties(engines: tuple[str, ...]) -> list[Party]:
-    """PP-OCRv4_mobile_rec."""
+def real_parties() -> list[Party]:
+    """PP-OCRv4_mobile_rec, which Paddle and OpenVINO can load. The first is measured by turns with others."""
     cores = str(os.cpu_count() or 1)
     return [
         Party(name="Paddlewheel"),
@@ -89,10 +100,7 @@ def real_parties(engines: tuple[str, ...]) -> list[Party]:
             settings={"PADDLEWHEEL_MAX_BATCH_SIZE": "1", "PADDLEWHEEL_MAX_WAIT_TIME": "0"},
         ),
         Party(name="Paddlewheel, two slots", settings={"PADDLEWHEEL_DEVICE": "cpu,cpu"}),
-        *(
-            Party(name=f"Paddlewheel, {engine}", settings={"PADDLEWHEEL_ENGINE": engine})
-            for engine in engines
-        ),
+        *(_on_engine(engine) for engine in ("paddle", "openvino")),
         _celery("Celery, threads", "--how", "single", "--concurrency", "8", "--threads", cores),
         _celery(
             "Celery, prefork",
@@ -107,6 +115,14 @@ def real_parties(engines: tuple[str, ...]) -> list[Party]:
         ),
         _batches("celery-batches, flush 0.05 s", 0.05, 8, "--threads", cores),
     ]
+
+
+def onnx_parties() -> list[Party]:
+    """PP-OCRv6_small_rec, which OpenVINO and ONNX Runtime can load; none if it is not installed."""
+    if not (HOME / ONNX_MODEL).is_dir():
+        return []
+    model = {"PADDLEWHEEL_RECOGNITION_MODELS": ONNX_MODEL}
+    return [_on_engine(engine, **model) for engine in ("openvino", "onnxruntime")]
 
 
 def fixed_time_parties() -> list[Party]:
@@ -140,6 +156,10 @@ def batches_folder() -> Path:
         subprocess.run([sys.executable, "-m", "uv", "--quiet", "pip", "install", *target], check=True)
         done.write_text(CELERY_BATCHES)
     return BATCHES_FOLDER
+
+
+def _on_engine(engine: str, **settings: str) -> Party:
+    return Party(name=f"Paddlewheel, {engine}", settings={"PADDLEWHEEL_ENGINE": engine, **settings})
 
 
 def _celery(name: str, *arguments: str) -> Party:

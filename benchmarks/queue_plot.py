@@ -49,11 +49,19 @@ def draw(report: dict[str, Any], picture: Path) -> None:
     parties = report["fixed"]
     names = list(parties)[::-1]
     rates = [each["rate"] for each in parties[names[0]]["rates"]]
-    figure, axes = pyplot.subplots(1, 1 + len(rates), figsize=(11, 3.6), sharey=True)
+    figure, axes = pyplot.subplots(1, 1 + len(rates), figsize=(12, 4.2), sharey=True)
     speeds = [parties[name]["at_once"] for name in names]
-    bars = axes[0].barh(names, speeds, color="tab:blue")
-    axes[0].bar_label(bars, fmt="%.0f", padding=2)
-    axes[0].set(title="lines/s, all at once", xlim=(0, max(speeds) * 1.2))
+    together = [parties[name].get("together", 0.0) for name in names]
+    places = range(len(names))
+    for offset, values, colour, label in (
+        (0.2, speeds, "tab:blue", "a task a line"),
+        (-0.2, together, "tab:cyan", "16 lines a task"),
+    ):
+        bars = axes[0].barh([place + offset for place in places], values, 0.4, color=colour, label=label)
+        axes[0].bar_label(bars, [f"{value:.0f}" if value else "" for value in values], padding=2, fontsize=8)
+    axes[0].set(title="lines/s, all at once", xlim=(0, max(*speeds, *together) * 1.2))
+    axes[0].set_yticks(list(places), names)
+    axes[0].legend(loc="lower right", fontsize=8)
     for number, rate in enumerate(rates):
         axis = axes[number + 1]
         for place, name in enumerate(names):
