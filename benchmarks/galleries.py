@@ -43,7 +43,7 @@ PADDLEX_TYPES = ("Flat", "HNSW32", "IVF")
 _CHUNK = 50_000
 _RECALL_SECONDS = 30.0
 _MEDIAN_SECONDS = 30.0
-_GRACE_SECONDS = 60.0
+_GRACE_SECONDS = 30.0
 
 _IDENTITY = ("size", "dimension", "engine")
 
@@ -210,13 +210,21 @@ def told_by(
     start = time.monotonic()
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **environment}
+            command,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, **environment},
+            process_group=0,
         )
         ended: dict[str, Any] = {}
         try:
             told, _ = process.communicate(timeout=minutes * 60)
         except subprocess.TimeoutExpired:
             told, ended = _interrupted(process), {"over_minutes": minutes}
+        except KeyboardInterrupt:
+            _interrupted(process)
+            raise
         if process.returncode and not ended:
             errors.seek(0)
             last = [line for line in errors.read().splitlines() if line.strip()][-1:] or ["no message"]
@@ -232,7 +240,7 @@ def _interrupted(process: subprocess.Popen[str]) -> str:
     try:
         return process.communicate(timeout=_GRACE_SECONDS)[0]
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGQUIT)  # its Postgres too: to that it is the word to stop at once
         return process.communicate()[0]
 
 

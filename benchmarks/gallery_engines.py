@@ -1,6 +1,7 @@
 """What is measured: galleries of ours, and what else keeps vectors, all behind the same few methods."""
 
 import os
+import select
 import shutil
 import tempfile
 import time
@@ -14,7 +15,6 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import psycopg2.extensions
-from psycopg2.extras import wait_select
 
 from index_store.database import Database
 from index_store.gallery import Embeddings, GallerySpec, IndexType, Precision
@@ -281,11 +281,18 @@ def degree(rows: int) -> int:
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """A statement that Ctrl-C ends; otherwise psycopg2 waits for the server, however long that takes."""
-    psycopg2.extensions.set_wait_callback(wait_select)
+    psycopg2.extensions.set_wait_callback(_wait)
     try:
         yield
     finally:
         psycopg2.extensions.set_wait_callback(None)
+
+
+def _wait(connection: psycopg2.extensions.connection) -> None:
+    while (state := connection.poll()) != psycopg2.extensions.POLL_OK:
+        descriptor = [connection.fileno()]
+        reading = state == psycopg2.extensions.POLL_READ
+        select.select(descriptor if reading else [], [] if reading else descriptor, [])
 
 
 def labels(count: int) -> list[str]:
