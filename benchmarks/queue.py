@@ -26,11 +26,14 @@ from api_client import Client, ImageRef
 from benchmarks.lines import render_lines
 from benchmarks.open_loop import PATIENCE, at_once, at_rate
 from benchmarks.queue_parties import HOME, ONNX_MODEL, Party, fixed_time_parties, onnx_parties, real_parties
-from benchmarks.queue_report import MODEL, Report, as_markdown, ratios, show
+from benchmarks.queue_report import BESIDE_BARE, MODEL, Report, as_markdown, ratios, show
 from local.checkout import CHECKOUT
 from local.stack import LocalStack
 
 RATES: Final = (40.0, 300.0)
+FIXED_LONGEST: Final = 3
+"""Words in the longest line for the model of a fixed time: lines of exact widths make batches when short."""
+
 HOPELESS: Final = 3.0
 """Seconds of patience at the rate that no real model reaches here."""
 
@@ -74,7 +77,7 @@ def measure(folder: Path, lines: Sequence[bytes], given: Namespace) -> Report:
         # Two seconds are enough of a rate that nobody sustains.
         real = {40.0: (given.seconds, PATIENCE), 300.0: (given.seconds / 2, HOPELESS)}
         report["real"] = serve_all(real_parties(), lines, real, given)
-        if "Paddlewheel" in report["real"]:
+        if set(report["real"]) >= BESIDE_BARE:
             take_turns(report, folder, lines, given)
         report["onnx"] = serve_all(onnx_parties(), lines, real, given)
         for name in report["onnx"]:
@@ -84,17 +87,21 @@ def measure(folder: Path, lines: Sequence[bytes], given: Namespace) -> Report:
             print(f"{ONNX_MODEL} is not installed: python -m workers.models.install", file=sys.stderr)
     if given.only != "real":
         fixed = dict.fromkeys(RATES, (given.seconds, PATIENCE))
-        report["fixed"] = serve_all(fixed_time_parties(), lines, fixed, given)
+        short = [line.png for line in render_lines(given.lines, longest=FIXED_LONGEST)]
+        report["fixed"] = serve_all(fixed_time_parties(), short, fixed, given)
     report["ratios"] = ratios(report)
     return report
 
 
 def take_turns(report: Report, folder: Path, lines: Sequence[bytes], given: Namespace) -> None:
     """At saturation: Paddlewheel, the bare loop, PaddleX, Paddlewheel, ...; a neighbour's load hits all."""
-    ours = report["real"]["Paddlewheel"]
+    ours = [party for party in real_parties() if party.name in BESIDE_BARE]
+    for party in ours:  # what it gave before the turns does not count: the others had no such chance
+        report["real"][party.name] |= {"at_once": 0.0, "together": 0.0}
     bare = f"{MODEL}, openvino"
     for _ in range(given.turns):
-        best(ours, serve(real_parties()[0], lines, {}, given))
+        for party in ours:
+            best(report["real"][party.name], serve(party, lines, {}, given))
         best(report["bare"].setdefault(bare, {}), bare_loop(folder, MODEL, "openvino"))
         if not given.no_paddlex:
             from benchmarks.paddlex_reference import predict_speeds

@@ -12,6 +12,9 @@ TITLES: Final = {
     "onnx": "PP-OCRv6_small_rec",
     "fixed": "20 ms a batch",
 }
+BESIDE_BARE: Final = frozenset({"Paddlewheel", "Paddlewheel, two slots"})
+"""Who takes turns with the bare loop and PaddleX."""
+
 _LOOPS: Final = {
     "network": "network alone",
     "loop": "whole bare loop",
@@ -32,10 +35,12 @@ def ratios(report: Report) -> dict[str, float]:
                 found |= _beside_bare(f"{kind}: {name}", each, _bare(report, name))
         if ours is None:
             continue
-        if kind == "real":
-            found |= _beside_bare("real: Paddlewheel", ours, report["bare"].get(f"{MODEL}, openvino", {}))
-        if kind == "real" and "paddlex" in report:
-            found["real: Paddlewheel / PaddleX predict"] = _best(ours) / max(report["paddlex"].values())
+        for name in sorted(BESIDE_BARE & set(parties)) if kind == "real" else ():
+            bare = report["bare"].get(f"{MODEL}, openvino", {})
+            found |= _beside_bare(f"real: {name}", parties[name], bare)
+            if "paddlex" in report:
+                best = _best(parties[name]) / max(report["paddlex"].values())
+                found[f"real: {name} / PaddleX predict"] = best
         for name, each in parties.items():
             if each is not ours:
                 found[f"{kind}: Paddlewheel / {name}, a task a line"] = ours["at_once"] / each["at_once"]

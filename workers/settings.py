@@ -147,7 +147,11 @@ class Settings(BaseModel):
     batch_url_networks: Networks = Field((), description="Private networks that they may come from.")
     batch_url_allow_http: bool = Field(False, description="Whether plain http addresses are fetched too.")
 
-    device: Names = Field(("cpu",), min_length=1, description="cpu, gpu:0, or gpu:0,1 for a process on each.")
+    device: Names = Field(
+        ("cpu",),
+        min_length=1,
+        description="cpu, or cpu,cpu for two processes on it; gpu:0, or gpu:0,1 for a process on each.",
+    )
     engine: Literal["auto", "paddle", "openvino", "onnxruntime"] = Field(
         "auto",
         description="auto measures the engines that can load a model and takes the fastest that is right.",
