@@ -26,11 +26,14 @@ from api_client import Client, ImageRef
 from benchmarks.lines import render_lines
 from benchmarks.open_loop import PATIENCE, at_once, at_rate
 from benchmarks.queue_parties import HOME, ONNX_MODEL, Party, fixed_time_parties, onnx_parties, real_parties
-from benchmarks.queue_report import BESIDE_BARE, MODEL, Report, as_markdown, ratios, show
+from benchmarks.queue_report import MODEL, Report, as_markdown, ratios, show
 from local.checkout import CHECKOUT
 from local.stack import LocalStack
 
 RATES: Final = (40.0, 300.0)
+BESIDE_BARE: Final = frozenset({"Paddlewheel", "Paddlewheel, two slots"})
+"""Who takes turns with the bare loop and PaddleX."""
+
 FIXED_LONGEST: Final = 3
 """Words in the longest line for the model of a fixed time: lines of exact widths make batches when short."""
 
@@ -96,12 +99,11 @@ def measure(folder: Path, lines: Sequence[bytes], given: Namespace) -> Report:
 def take_turns(report: Report, folder: Path, lines: Sequence[bytes], given: Namespace) -> None:
     """At saturation: Paddlewheel, the bare loop, PaddleX, Paddlewheel, ...; a neighbour's load hits all."""
     ours = [party for party in real_parties() if party.name in BESIDE_BARE]
-    for party in ours:  # what it gave before the turns does not count: the others had no such chance
-        report["real"][party.name] |= {"at_once": 0.0, "together": 0.0}
+    turns: Report = report.setdefault("turns", {})
     bare = f"{MODEL}, openvino"
     for _ in range(given.turns):
         for party in ours:
-            best(report["real"][party.name], serve(party, lines, {}, given))
+            best(turns.setdefault(party.name, {}), serve(party, lines, {}, given))
         best(report["bare"].setdefault(bare, {}), bare_loop(folder, MODEL, "openvino"))
         if not given.no_paddlex:
             from benchmarks.paddlex_reference import predict_speeds

@@ -12,9 +12,6 @@ TITLES: Final = {
     "onnx": "PP-OCRv6_small_rec",
     "fixed": "20 ms a batch",
 }
-BESIDE_BARE: Final = frozenset({"Paddlewheel", "Paddlewheel, two slots"})
-"""Who takes turns with the bare loop and PaddleX."""
-
 _LOOPS: Final = {
     "network": "network alone",
     "loop": "whole bare loop",
@@ -35,12 +32,10 @@ def ratios(report: Report) -> dict[str, float]:
                 found |= _beside_bare(f"{kind}: {name}", each, _bare(report, name))
         if ours is None:
             continue
-        for name in sorted(BESIDE_BARE & set(parties)) if kind == "real" else ():
-            bare = report["bare"].get(f"{MODEL}, openvino", {})
-            found |= _beside_bare(f"real: {name}", parties[name], bare)
+        for name, turn in report.get("turns", {}).items() if kind == "real" else ():
+            found |= _beside_bare(f"real: {name}", turn, report["bare"].get(f"{MODEL}, openvino", {}))
             if "paddlex" in report:
-                best = _best(parties[name]) / max(report["paddlex"].values())
-                found[f"real: {name} / PaddleX predict"] = best
+                found[f"real: {name} / PaddleX predict"] = _best(turn) / max(report["paddlex"].values())
         for name, each in parties.items():
             if each is not ours:
                 found[f"{kind}: Paddlewheel / {name}, a task a line"] = ours["at_once"] / each["at_once"]
@@ -112,6 +107,11 @@ def tables(report: Report) -> Iterator[tuple[str, list[str], list[tuple[str, ...
 
 def sentences(report: Report) -> Iterator[str]:
     """The loops without a queue."""
+    for name, turn in report.get("turns", {}).items():
+        yield (
+            f"in turns with the bare loop and PaddleX, {name}: {turn['at_once']:.0f} lines/s a task a line, "
+            f"{turn['together']:.0f} at 16 lines a task"
+        )
     for name, sizes in report["bare"].items():
         for size, speeds in sizes.items():
             found = ", ".join(f"{title} {speeds[loop]:.0f}" for loop, title in _LOOPS.items())
