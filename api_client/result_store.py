@@ -97,6 +97,13 @@ class TaskRecord:
         )
 
 
+def unreadable_record(task_id: str, err: Exception) -> TaskRecord:
+    """What a waiter is told when something else than a result is kept under the task's key."""
+    message = f"What is kept of the task {task_id} is not a result: {type(err).__name__}: {err}"
+    payload = {"exc_type": InternalError.__name__, "exc_message": [message]}
+    return TaskRecord(task_id=task_id, state="failed", name=None, enqueued_at=None, payload=payload)
+
+
 def queued_record(task_id: str, name: str, enqueued_at: float) -> bytes:
     """The record of a task that has been accepted and not yet started."""
     return json.dumps(

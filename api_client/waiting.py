@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from api_client.connection import broker_errors
-from api_client.errors import BrokerUnavailable
-from api_client.result_store import RESULT_KEY, TaskRecord
+from api_client.errors import BrokerUnavailable, InternalError
+from api_client.result_store import RESULT_KEY, TaskRecord, unreadable_record
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -23,7 +23,7 @@ RE_READ_INTERVAL: Final = 5.0
 """Seconds without any announcement after which outstanding records are read again."""
 
 CONNECT_PATIENCE: Final = 5.0
-"""Seconds in which a lost connection has to come back before a waiter is told."""
+"""Seconds that a subscription is waited for. Who has one goes on waiting, whatever the connection does."""
 
 RECONNECT_PAUSE: Final = 0.2
 _CHUNK: Final = 500
@@ -49,9 +49,10 @@ class ResultReader:
         self._own_channel = f"paddlewheel:client:{uuid.uuid4()}"
         self._pubsub: Any = None
         self._connected = asyncio.Event()
-        self._unwanted: list[str] = []
-        self._confirmed: list[str] = []
-        self._something_confirmed = asyncio.Event()
+        self._lost: Exception | None = None
+        self._subscribed: set[str] = set()
+        self._to_read: dict[str, None] = {}
+        self._something_to_read = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._writing = asyncio.Lock()
 
@@ -74,7 +75,7 @@ class ResultReader:
             self._waiters[task_id] = self._waiters.get(task_id, 0) + 1
         futures = {task_id: self._futures[task_id] for task_id in ids}
         try:
-            await self._subscribe(fresh)
+            await self._subscribe([task_id for task_id in ids if task_id not in self._subscribed])
         except BaseException:
             await self.release(ids)
             raise
@@ -89,19 +90,22 @@ class ResultReader:
                 self._waiters[task_id] = left
                 continue
             self._waiters.pop(task_id, None)
+            self._subscribed.discard(task_id)
             future = self._futures.pop(task_id, None)
             if future is not None and not future.done():
                 future.cancel()
+            elif future is not None and not future.cancelled():
+                future.exception()  # seen: asyncio need not log it
             unwanted.append(RESULT_KEY.format(task_id))
-        if not self._connected.is_set():
-            self._unwanted += unwanted
-        elif unwanted:
+        if unwanted and self._connected.is_set():  # else it is given up when the connection is back
             with contextlib.suppress(BrokerUnavailable):
                 await self._tell(self._pubsub.unsubscribe, *unwanted)
 
     async def close(self) -> None:
         """Stop reading; waiters are cancelled."""
-        for task in self._tasks:
+        self._connected.clear()
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             while not task.done():
                 # redis-py can swallow a cancellation that meets its own timeout, so one is not enough.
                 task.cancel()
@@ -109,6 +113,7 @@ class ResultReader:
         for future in self._futures.values():
             future.cancel()
         self._futures.clear()
+        self._subscribed.clear()
         if self._pubsub is not None:
             await self._pubsub.aclose()
             self._pubsub = None
@@ -116,9 +121,28 @@ class ResultReader:
     async def _subscribe(self, ids: list[str]) -> None:
         if ids and not self._tasks:
             self._pubsub = self._subscriber.pubsub()
-            self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._read_confirmed())]
+            self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._read_records())]
+            for task in self._tasks:
+                task.add_done_callback(self._ended)
         for keys in _portions(ids):
             await self._tell(self._pubsub.subscribe, *keys)
+        self._subscribed.update(ids)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """Neither task ends by itself. Should one, its waiters are told, and the next starts both anew."""
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        self._connected.clear()
+        for each in self._tasks:
+            each.cancel()
+        self._tasks = []
+        self._subscribed.clear()
+        for future in self._futures.values():
+            if not future.done():
+                told = InternalError(f"Waiting for results ended: {type(error).__name__}: {error}")
+                told.__cause__ = error
+                future.set_exception(told)
 
     async def _tell(self, command: Callable[..., Awaitable[Any]], *channels: str) -> None:
         """Subscribe or unsubscribe beside the listener."""
@@ -137,9 +161,8 @@ class ResultReader:
                         if self._pubsub is None or not self._pubsub.connection.is_connected:
                             self._connected.clear()
         except TimeoutError as err:
-            raise BrokerUnavailable(
-                f"The connection to the broker was lost and not back within {CONNECT_PATIENCE:g} s."
-            ) from err
+            why = f"No result can be waited for: no connection within {CONNECT_PATIENCE:g} s."
+            raise BrokerUnavailable(f"{why} {self._lost or ''}".strip()) from (self._lost or err)
 
     async def _listen(self) -> None:
         while True:
@@ -151,11 +174,14 @@ class ResultReader:
                 if message is None:
                     await self._read(self._outstanding())
                 elif message["type"] == "message":
-                    self._resolve(message["data"])
+                    self._resolve(_task_of(message["channel"]), message["data"])
                 elif message["type"] == "subscribe":
-                    self._confirm(message["channel"])
-            except _CUT_OFF:
+                    self._have_read([_task_of(message["channel"])])
+            except _CUT_OFF as err:
                 self._connected.clear()
+                self._lost = err
+                # A server that refuses subscriptions still has the records.
+                self._have_read(self._outstanding())
                 await asyncio.sleep(RECONNECT_PAUSE)
 
     async def _connect(self) -> None:
@@ -166,27 +192,27 @@ class ResultReader:
             await self._pubsub.connect()
             if not self._pubsub.channels:
                 await self._pubsub.subscribe(self._own_channel)
-            unwanted, self._unwanted = self._unwanted, []
-            if gone := [key for key in unwanted if key.removeprefix(_PREFIX) not in self._futures]:
-                await self._pubsub.unsubscribe(*gone)
+            kept = {self._own_channel.encode(), *(RESULT_KEY.format(each).encode() for each in self._futures)}
+            if unwanted := [channel for channel in self._pubsub.channels if channel not in kept]:
+                await self._pubsub.unsubscribe(*unwanted)
         self._connected.set()
 
-    def _confirm(self, channel: bytes) -> None:
-        self._confirmed.append(channel.decode().removeprefix(_PREFIX))
-        self._something_confirmed.set()
+    def _have_read(self, task_ids: Iterable[str]) -> None:
+        self._to_read |= dict.fromkeys(task_ids)
+        self._something_to_read.set()
 
-    async def _read_confirmed(self) -> None:
-        """Beside the listener, which goes on; what is confirmed during one read is read by the next."""
+    async def _read_records(self) -> None:
+        """Beside the listener, which goes on; what is wanted during one read is read by the next."""
         while True:
-            await self._something_confirmed.wait()
-            self._something_confirmed.clear()
-            ids = [task_id for task_id in self._confirmed if self._is_outstanding(task_id)]
-            self._confirmed.clear()
+            await self._something_to_read.wait()
+            self._something_to_read.clear()
+            ids = [task_id for task_id in self._to_read if self._is_outstanding(task_id)]
+            self._to_read.clear()
             try:
                 await self._read(ids)
-            except BrokerUnavailable:
-                self._confirmed += ids
-                self._something_confirmed.set()
+            except BrokerUnavailable as err:
+                self._lost = err
+                self._have_read(ids)
                 await asyncio.sleep(RECONNECT_PAUSE)
 
     def _is_outstanding(self, task_id: str) -> bool:
@@ -199,14 +225,23 @@ class ResultReader:
     async def _read(self, ids: list[str]) -> None:
         with broker_errors():
             for keys in _portions(ids):
-                for raw in await self._redis.mget(keys):
+                for key, raw in zip(keys, await self._redis.mget(keys), strict=True):
                     if raw is not None:
-                        self._resolve(raw)
+                        self._resolve(key.removeprefix(_PREFIX), raw)
 
-    def _resolve(self, raw: bytes | str) -> None:
-        record = TaskRecord.parse(raw)
-        if record.finished and self._is_outstanding(record.task_id):
-            self._futures[record.task_id].set_result(record)
+    def _resolve(self, task_id: str, raw: bytes | str) -> None:
+        if not self._is_outstanding(task_id):
+            return
+        try:
+            record = TaskRecord.parse(raw)
+        except (ValueError, LookupError, TypeError, AttributeError) as err:
+            record = unreadable_record(task_id, err)
+        if record.finished:
+            self._futures[task_id].set_result(record)
+
+
+def _task_of(channel: bytes) -> str:
+    return channel.decode().removeprefix(_PREFIX)
 
 
 def _portions(ids: list[str]) -> Iterator[list[str]]:
