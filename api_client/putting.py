@@ -25,16 +25,21 @@ def store_many(blobs: BlobStore, images: Iterable[ImageSource]) -> list[ImageRef
 def require_many(images: Any) -> None:
     """Raise InvalidRequest for one image where many are wanted: many of these can be iterated over, too.
 
-    An array of four dimensions is many: images x rows x columns x channels.
+    An array of four dimensions is many (images x rows x columns x channels), and so is one of paths.
     """
     single = isinstance(images, (str, bytes, bytearray, memoryview, PathLike, Mapping, ImageRef, Request))
     stream_or_picture = hasattr(images, "read") or hasattr(images, "tobytes")
-    stack = len(getattr(images, "shape", ())) == 4
+    stack = len(getattr(images, "shape", ())) == 4 or _holds_names(images)
     if single or (stream_or_picture and not stack) or not isinstance(images, Iterable):
         raise InvalidRequest(
             f"Many images are wanted, and {type(images).__name__} is one thing: put it into a list, or "
             "enqueue it alone with enqueue()."
         )
+
+
+def _holds_names(images: Any) -> bool:
+    """Whether this is numpy's array of strings or objects, such as a column of a table."""
+    return getattr(getattr(images, "dtype", None), "kind", "") in ("O", "U", "T")
 
 
 def store_missing(blobs: BlobStore, images: Iterable[Any]) -> list[Any]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from api_client import (
@@ -153,10 +154,16 @@ class ClientContract:
         ref = client.put(b"x")
         request = RecognizeText(image=ref)
         one: list[Any] = ["scan.png", b"x", bytearray(b"x"), Path("scans"), ref, request, {"img": b"x"}]
-        for each in [*one, io.BytesIO(b"x"), None, 7]:
+        for each in [*one, io.BytesIO(b"x"), np.zeros((4, 4, 3), np.uint8), None, 7]:
             with pytest.raises(InvalidRequest, match="put it into a list"):
                 client.enqueue_many(RECOGNIZE_TEXT, each)
         assert client.enqueue_many(RECOGNIZE_TEXT, iter([ref]))[0].result(30).rec_text.endswith("default")
+
+    def test_arrays_of_pictures_and_of_their_names_are_many(self, client: Client, tmp_path: Path) -> None:
+        (tmp_path / "a.png").write_bytes(b"in a folder")
+        names = np.array([str(tmp_path / "a.png")] * 2)
+        assert len(client.enqueue_many(RECOGNIZE_TEXT, names)) == 2
+        assert len(client.enqueue_many(RECOGNIZE_TEXT, np.zeros((3, 4, 4, 3), np.uint8))) == 3
 
     def test_one_of_many_that_fails_leaves_the_others_alone(self, client: Client) -> None:
         ref = client.put(b"x")

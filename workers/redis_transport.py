@@ -75,6 +75,23 @@ class QoS(kombu_redis.QoS):
         else:
             super().append(message, delivery_tag)
 
+    def ack(self, delivery_tag: str) -> None:
+        """Forget a message. kombu would send that outside `conn_or_acquire`, which would see no silence."""
+        self._forget(delivery_tag)
+        virtual.QoS.ack(self, delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Give a message back, or forget it."""
+        if requeue:
+            self.restore_by_tag(delivery_tag, leftmost=True)
+        else:
+            self._forget(delivery_tag)
+        virtual.QoS.ack(self, delivery_tag)
+
+    def _forget(self, delivery_tag: str) -> None:
+        with self.channel.conn_or_acquire() as client:
+            self._remove_from_indices(delivery_tag, client.pipeline()).execute()  # type: ignore[attr-defined]
+
 
 class Channel(_Channel):  # type: ignore[misc]
     """Alternates between claiming, while there are messages, and waiting, while there are none."""
@@ -90,7 +107,8 @@ class Channel(_Channel):  # type: ignore[misc]
         self._script: str | None = None
         self._acknowledges = True
         self._shared: Any = None
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs)  # which asks the server for a sign of life
+        Channel.silent_until = 0.0
 
     def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
         """Begin to take messages. Those that nobody will acknowledge, such as replies, are just popped."""

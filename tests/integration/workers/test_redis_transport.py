@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from kombu import Connection, Consumer, Exchange, Queue
 from redis import Redis
+from redis.exceptions import TimeoutError as NoReplyError
 
 from api_client import RECOGNIZE_TEXT, Client, ImageRef, Priority
 from api_client.messages import WAKE_KEY, WAKE_TOKENS, TaskMessage
@@ -204,3 +205,25 @@ def test_no_more_tokens_are_kept_than_workers_can_use(valkey: RunningServer, red
         client.enqueue_many(RECOGNIZE_TEXT, [ImageRef(blob="sha256:" + "0" * 64)] * 1700)
     assert redis.llen("gpu\x06\x166") == 107
     assert redis.llen(WAKE_KEY.format("gpu")) == WAKE_TOKENS
+
+
+def test_of_many_acknowledgements_to_a_server_that_hangs_one_is_waited_for(
+    redis: Redis, valkey: RunningServer
+) -> None:
+    worker = Worker(valkey.url, socket_timeout=0.5)
+    push(redis, message("a"), message("b"), message("c"))
+    worker.take(3)
+    with Redis.from_url(valkey.url) as another:
+        another.client_pause(2500)
+    took = []
+    for each in worker.taken:
+        began = time.monotonic()
+        with pytest.raises(NoReplyError):
+            each.ack()
+        took.append(time.monotonic() - began)
+    assert took[0] >= 0.5
+    assert max(took[1:]) < 0.3
+    wait_until(lambda: redis.zcard("unacked_index") == 3)  # answered once the server goes on
+    worker.connection.close()
+    with Connection(valkey.url, transport=TRANSPORT) as anew:
+        assert anew.channel().silent_until == 0.0
