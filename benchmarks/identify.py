@@ -62,6 +62,10 @@ PARTS: Final = (
 )
 PADDLEX: Final = {"PaddleX": "Flat", "PaddleX, HNSW32": "HNSW32"}
 """Its pipeline, with the index that its serving makes and with the default of its `build_index`."""
+
+EXACT: Final = "Flat"
+"""Scans every row; a graph may miss the nearest."""
+
 Report = dict[str, Any]
 
 
@@ -129,10 +133,18 @@ def measure(root: Path, given: argparse.Namespace) -> Report:
                     write_for_paddlex(root / "paddlex", detector, faces)
     if not given.no_paddlex:
         differences = []
+        report["named right"] = {party.name: 1.0 for party in PARTIES}  # `ask` takes nothing less
         for name, kind in PADDLEX.items():
             report["parties"][name], theirs = paddlex(root / "paddlex", known, given.repeats, kind)
+            named = [
+                face["labels"][:1] == [picture.person]
+                for picture, faces in zip(known, theirs, strict=True)
+                for face in faces
+            ]
+            report["named right"][name] = sum(named) / len(named)
             for ours in answers:
-                differences += [same_faces(one, other) for one, other in zip(ours, theirs, strict=True)]
+                pairs = zip(ours, theirs, strict=True)
+                differences += [same_faces(one, other, named=kind == EXACT) for one, other in pairs]
         report["differences"] = {name: max(each[name] for each in differences) for name in differences[0]}
         report["ratios"] = ratios(report["parties"])
     return report | {"load after": os.getloadavg()[0]}
@@ -295,6 +307,8 @@ def rows(report: Report) -> Iterator[tuple[str, list[str]]]:
     for part in PARTS:
         found = [each.get(part) for each in report["parties"].values()]
         yield part, [f"{each['p50']:.1f} / {each['p99']:.1f}" if each else "" for each in found]
+    if shares := report.get("named right"):
+        yield "faces named right", [f"{shares[name]:.0%}" for name in report["parties"]]
 
 
 if __name__ == "__main__":

@@ -173,20 +173,21 @@ def same_faces(
     *,
     names: tuple[str, str] = ("Paddlewheel", "PaddleX"),
     pixels: float = 0.5,
+    named: bool = True,
 ) -> dict[str, float]:
     """The largest differences of corners, of the detector's scores, of the best matches' scores.
 
-    Raises RuntimeError when the faces or their best labels are not the same.
+    Raises RuntimeError when the faces are not the same, or where `named` their best labels.
     """
     worst = {"corner": 0.0, "score": 0.0, "match": 0.0}
     if len(ours) != len(theirs):
         raise RuntimeError(f"{names[0]} finds {len(ours)} faces, {names[1]} {len(theirs)}.")
     for one, other in zip(sorted(ours, key=_place), sorted(theirs, key=_place), strict=True):
         corner = float(np.abs(np.subtract(one["bbox"], other["bbox"])).max())
-        if one["labels"][:1] != other["labels"][:1] or corner > pixels:
+        if corner > pixels or (named and one["labels"][:1] != other["labels"][:1]):
             raise RuntimeError(f"{names[0]} finds {one}, {names[1]} {other}.")
         found = {"corner": corner, "score": abs(one["score"] - other["score"])}
-        if one["scores"]:
+        if named and one["scores"]:
             found["match"] = abs(one["scores"][0] - other["scores"][0])
         worst = {name: max(value, found.get(name, 0.0)) for name, value in worst.items()}
     return worst
