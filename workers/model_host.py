@@ -389,24 +389,27 @@ class ModelHost:
 
     def _succeed(self, child: ModelChild, successor: ModelChild) -> None:
         began = time.monotonic()
+        greeted = False
         try:
             self._greet(successor)
+            greeted = True
         except ModelUnavailable as err:
             log.error("%s The old process goes on.", err.message)
-        with self._changed:
-            self._successor = None
-            self._recycling = False
-            if successor.culprit is not None or self._closed:
-                successor.dispose()
-            else:
-                self._child = successor
-                self._failed = False
-                # The old one ends with its last batch, or has ended already.
-                _retire(child)
-                log.warning(
-                    "the model process was replaced without a pause in %.1f s", time.monotonic() - began
-                )
-            self._changed.notify_all()
+        finally:
+            with self._changed:
+                self._successor = None
+                self._recycling = False
+                if not greeted or successor.culprit is not None or self._closed:
+                    successor.dispose()
+                else:
+                    self._child = successor
+                    self._failed = False
+                    # The old one ends with its last batch, or has ended already.
+                    _retire(child)
+                    log.warning(
+                        "the model process was replaced without a pause in %.1f s", time.monotonic() - began
+                    )
+                self._changed.notify_all()
 
 
 def _retire(child: ModelChild) -> None:

@@ -60,8 +60,10 @@ def bound_own_data(ceiling: int) -> None:
         return
     import resource
 
-    now = int(_STATM.read_text().split()[5]) * os.sysconf("SC_PAGE_SIZE")
+    fields = [int(each) * os.sysconf("SC_PAGE_SIZE") for each in _STATM.read_text().split()]
+    taken, now = fields[1], fields[5]
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = now + RESERVED * ceiling
+    # A limit below what the models take by themselves bounds no batch: `exceeded` counts from there, too.
+    wanted = now + RESERVED * max(ceiling, _RUNAWAY * taken)
     if most == resource.RLIM_INFINITY or wanted < most:
         resource.setrlimit(resource.RLIMIT_DATA, (wanted, most))

@@ -37,7 +37,8 @@ class OpenVinoSession:
             self._outputs = range(len(compiled.outputs))
             self._request = compiled.create_infer_request()
             self._parts: list[Any] = []
-            if options.threads > 1 and all(_is_of_one_shape(each) for each in model.inputs):
+            # One input, one item a row: a detector's boxes are of all its pictures together.
+            if options.threads > 1 and len(model.inputs) == 1 and _is_of_one_shape(model.input()):
                 in_parts = core.compile_model(model, "CPU", _properties(options, streams=options.threads))
                 self._parts = [in_parts.create_infer_request() for _ in range(options.threads)]
         except RuntimeError as err:
