@@ -24,6 +24,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from api_client.batch_jobs import BatchState, BatchStatus, NewBatchJob
 from api_client.errors import BatchJobNotFound, BatchJobState, IdempotencyMismatch, PaddlewheelError
 from job_store.batch_schema import BATCH_JOBS, BATCH_SHARDS
+from job_store.clock import ago
 from job_store.database import Database
 from job_store.http_schema import WEBHOOK_DELIVERIES
 
@@ -181,7 +182,7 @@ class BatchJobs:
 
     def without_use(self, keep: float) -> list[BatchJob]:
         """Ended jobs whose parts nobody needs: they succeeded in every line, or ended `keep` seconds ago."""
-        old = _J.finished_at < _ago(keep)
+        old = _J.finished_at < ago(keep)
         whole = (_J.state == "succeeded") & (_J.failed_lines == 0)
         query = select(BATCH_JOBS).where(
             _J.parts_removed_at.is_(None), _J.finished_at.is_not(None), or_(whole, old)
@@ -197,7 +198,7 @@ class BatchJobs:
 
     def purge(self, seconds: float, limit: int = 1000) -> int:
         """Delete jobs that ended longer ago than this and have no parts; how many. Their sinks stay."""
-        old = select(_J.id).where(_J.finished_at < _ago(seconds), _J.parts_removed_at.is_not(None))
+        old = select(_J.id).where(_J.finished_at < ago(seconds), _J.parts_removed_at.is_not(None))
         with self._database.transaction() as connection:
             return connection.execute(delete(BATCH_JOBS).where(_J.id.in_(old.limit(limit)))).rowcount
 
@@ -240,10 +241,6 @@ def _end(
             insert(WEBHOOK_DELIVERIES).values(batch_job_id=row.id, url=row.webhook, event=_event(row))
         )
     return row is not None
-
-
-def _ago(seconds: float) -> Any:
-    return func.now() - text("make_interval(secs => :seconds)").bindparams(seconds=seconds)
 
 
 def _event(row: Row[Any]) -> dict[str, Any]:

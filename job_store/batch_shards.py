@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, text, tuple_, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, tuple_, update
 
 from api_client.errors import PaddlewheelError, error_from
 from job_store.batch_jobs import BatchJob
 from job_store.batch_schema import BATCH_JOBS, BATCH_SHARDS
+from job_store.clock import ago, from_now
 from job_store.database import Database
 
 FIRST_PAUSE: Final = 1.0
@@ -119,7 +120,7 @@ class BatchShards:
         """First line, task id and seconds of shards that have been queued for longer than this."""
         waited = func.extract("epoch", func.now() - _S.queued_at)
         query = select(_S.first_line, _S.task_id, waited.label("waited")).where(
-            _S.job_id == job_id, _S.state == "queued", _S.queued_at < _from_now(-seconds)
+            _S.job_id == job_id, _S.state == "queued", _S.queued_at < ago(seconds)
         )
         with self._database.transaction() as connection:
             rows = connection.execute(query)
@@ -188,7 +189,7 @@ class BatchShards:
             connection.execute(
                 update(BATCH_SHARDS)
                 .where(_S.job_id == job_id, _S.first_line == first_line)
-                .values(state="running", task_id=task_id, lease_until=_from_now(lease), losses=losses)
+                .values(state="running", task_id=task_id, lease_until=from_now(lease), losses=losses)
             )
             if taken_over:
                 _count_redone(connection, job_id, row.lines)
@@ -223,7 +224,7 @@ class BatchShards:
                 _S.state == "running",
                 _S.job_id.in_(running),
             )
-            .values(lease_until=_from_now(lease))
+            .values(lease_until=from_now(lease))
             .returning(_S.job_id, _S.first_line, _S.task_id)
         )
         with self._database.transaction() as connection:
@@ -252,7 +253,7 @@ class BatchShards:
             pause = func.least(LONGEST_PAUSE, FIRST_PAUSE * func.power(2.0, _S.failures))
             values |= {
                 "failures": _S.failures + 1,
-                "retry_at": func.now() + func.make_interval(0, 0, 0, 0, 0, 0, pause),
+                "retry_at": from_now(pause),
                 "error_code": err.code,
                 "error_message": err.message,
             }
@@ -291,7 +292,3 @@ def _count_redone(connection: Connection, job_id: str, lines: int) -> None:
 
 def _part_of(row: Row[Any]) -> Part:
     return Part(name=row.part, bytes=row.part_bytes, digest=row.part_digest, failed_lines=row.failed_lines)
-
-
-def _from_now(seconds: float) -> Any:
-    return func.now() + text("make_interval(secs => :seconds)").bindparams(seconds=seconds)

@@ -6,6 +6,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, or_, select, text, update
 
 from api_client.errors import DeadLetterClosed, DeadLetterNotFound
+from job_store.clock import ago
 from job_store.database import Database
 from job_store.dead_letter import DeadLetter, FiledLetter, LetterState
 from job_store.schema import DEAD_LETTERS
@@ -103,8 +104,7 @@ def require_open(letter: FiledLetter) -> None:
 
 def _closed_before(seconds: float) -> ColumnElement[bool]:
     closed_at = func.coalesce(_T.replayed_at, _T.discarded_at)
-    age = text("make_interval(secs => :seconds)").bindparams(seconds=seconds)
-    return (_T.state != "dead") & (closed_at < func.now() - age)
+    return (_T.state != "dead") & (closed_at < ago(seconds))
 
 
 def _holding(**delivery: str) -> Select[Any]:

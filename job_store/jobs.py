@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Row, delete, func, insert, select, text, tuple_, update
+from sqlalchemy import Row, delete, func, insert, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from api_client.errors import IdempotencyMismatch, TaskNotFound
+from job_store.clock import ago
 from job_store.database import Database
 from job_store.http_schema import JOBS, WEBHOOK_DELIVERIES
 
@@ -151,19 +152,15 @@ class Jobs:
     def lost(self, job_ids: Sequence[str], *, seconds: float) -> list[Job]:
         """Of jobs that the broker does not know, those that it had for longer than this, or never got."""
         since = func.coalesce(_J.enqueued_at, _J.created_at)
-        query = select(JOBS).where(_J.id.in_(job_ids), _J.state == "queued", since < _ago(seconds))
+        query = select(JOBS).where(_J.id.in_(job_ids), _J.state == "queued", since < ago(seconds))
         with self._database.transaction() as connection:
             return [_job(row) for row in connection.execute(query)]
 
     def purge(self, *, seconds: float, limit: int = 1000) -> int:
         """Delete jobs that ended longer ago than this; how many."""
-        old = select(_J.id).where(_J.finished_at < _ago(seconds)).limit(limit)
+        old = select(_J.id).where(_J.finished_at < ago(seconds)).limit(limit)
         with self._database.transaction() as connection:
             return connection.execute(delete(JOBS).where(_J.id.in_(old))).rowcount
-
-
-def _ago(seconds: float) -> ColumnElement[datetime]:
-    return func.now() - text("make_interval(secs => :seconds)").bindparams(seconds=seconds)
 
 
 def _job(row: Row[Any]) -> Job:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import func, or_, select, update
 
 from job_store.batch_schema import BATCH_JOBS
+from job_store.clock import from_now
 from job_store.database import Database
 from job_store.http_schema import JOBS, WEBHOOK_DELIVERIES
 
@@ -78,7 +79,7 @@ class Webhooks:
         claimed = (
             update(WEBHOOK_DELIVERIES)
             .where(_D.number.in_(due))
-            .values(next_at=func.now() + _seconds(CLAIM_SECONDS), attempts=_D.attempts + 1)
+            .values(next_at=from_now(CLAIM_SECONDS), attempts=_D.attempts + 1)
             .returning(_D.number)
         )
         with self._database.transaction() as connection:
@@ -102,7 +103,7 @@ class Webhooks:
         if attempts > len(PAUSES):
             values |= {"state": "given_up", "ended_at": func.now()}
         else:
-            values["next_at"] = func.now() + _seconds(PAUSES[attempts - 1])
+            values["next_at"] = from_now(PAUSES[attempts - 1])
         self._note(number, **values)
 
     def of_job(self, job_id: str) -> list[DeliveryRecord]:
@@ -134,7 +135,3 @@ def _batch_job(row: Any) -> DueDelivery:
         finished_at=datetime.fromisoformat(event["finished_at"]),
         lines={name: event[name] for name in counts},
     )
-
-
-def _seconds(count: float) -> Any:
-    return text("make_interval(secs => :pause)").bindparams(pause=count)
