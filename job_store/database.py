@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import sqlalchemy
-from psycopg2.errors import UndefinedTable
+from psycopg2.errors import UndefinedColumn, UndefinedTable
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -64,7 +64,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except ProgrammingError as err:
-        if not isinstance(err.orig, UndefinedTable):
+        if not isinstance(err.orig, (UndefinedColumn, UndefinedTable)):
             raise
         raise SchemaOutdated(
             "The database lacks this version's tables: run 'paddlewheel gallery migrate', which brings "

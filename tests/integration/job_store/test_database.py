@@ -4,7 +4,9 @@ import threading
 
 import pytest
 
-from api_client.errors import DatabaseUnavailable
+from api_client.errors import DatabaseUnavailable, SchemaOutdated
+from index_store.migration import migrate
+from job_store.batch_jobs import BatchJobs
 from job_store.database import Database
 from job_store.locks import Lock
 from tests.conftest import RunningServer
@@ -16,6 +18,14 @@ def test_a_pool_whose_connections_are_all_busy_is_a_database_that_is_away(postgr
         pass
     with database.transaction():
         pass
+    database.close()
+
+
+def test_a_database_that_lacks_a_column_is_told_to_be_migrated(empty_database: str) -> None:
+    migrate(empty_database, "jobs_0004")
+    database = Database(empty_database)
+    with pytest.raises(SchemaOutdated, match="migrate"):
+        BatchJobs(database).active()
     database.close()
 
 
