@@ -1,8 +1,8 @@
 """Builds and additions of indexes that may be sent again: to another gateway, after one was killed.
 
 PaddleX's clients send no idempotency key. So a request that equals one which was not answered, and which
-nobody works on any more, goes on with that one: it gets its index, its numbers and its operation ids. With an
-idempotency key it is the same one in any case, whether that was answered or not.
+nobody works on for a caller any more, goes on with that one: it gets its index, its numbers and its operation
+ids. With an idempotency key it is the same one in any case, whether that was answered or not.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from fastapi import BackgroundTasks, Depends, Request
 from api_client.async_client import AsyncClient
 from api_client.errors import PaddlewheelError
 from api_client.galleries import DELETE_GALLERY, DeleteGallery, GalleryKind
+from gateway.background import running
 from gateway.indexes import IndexBook
 from gateway.keys import Caller, allowed
 from gateway.problems import Refusal
@@ -51,6 +52,12 @@ class Asking:
         self.idempotency_key = idempotency_key
         self.after_answer = background.add_task
         self.gone = request.is_disconnected
+        self._receive = request.receive
+
+    async def hung_up(self) -> None:
+        """Wait until they do not listen any more. Their request has to be read before."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
 
 class IndexOperations:
@@ -63,7 +70,6 @@ class IndexOperations:
         self._table = table
         self._indexes = indexes
         self._timeout = timeout
-        self._forgetting: set[asyncio.Future[None]] = set()
 
     async def build(self, asking: Asking, kind: GalleryKind, images: Sequence[Sequence[str]]) -> Operation:
         """Begin a new index of these images, or go on with one. Raises IdempotencyMismatch."""
@@ -73,14 +79,24 @@ class IndexOperations:
         """Begin to add these images, or go on. Raises IdempotencyMismatch, GalleryNotFound."""
         return await self._begin(asking, key, None, ["add", key], images)
 
+    @asynccontextmanager
+    async def attended(self, operation: Operation, asking: Asking) -> AsyncIterator[None]:
+        """It is worked on meanwhile. Should its caller hang up, whoever sends it again goes on with it."""
+        if operation.kept:
+            # Who sends its key again gets it in any case.
+            yield
+            return
+        async with running(lambda: self._left(operation, asking), f"caller of {operation.id}"):
+            yield
+
     async def conclude(self, operation: Operation, asking: Asking) -> None:
         """All of it is stored and is about to be answered. Raises Refusal if it is another's meanwhile."""
-        if await asking.gone():
+        if not operation.kept and await asking.gone():
             # Whoever asked may ask again; a build that nobody asks for again goes.
             await self.release(operation)
             return
         if not await asyncio.to_thread(self._table.conclude, operation):
-            detail = "An equal request has failed or taken over meanwhile: send it again."
+            detail = "An equal request failed or took this one over: send it again."
             raise Refusal(503, "taken_over", detail, headers={"Retry-After": "1"})
         asking.after_answer(self._answered, operation)
 
@@ -101,8 +117,11 @@ class IndexOperations:
 
     @asynccontextmanager
     async def living(self) -> AsyncIterator[None]:
-        """This gateway lives meanwhile. Raises DatabaseUnavailable."""
-        await self.live()
+        """This gateway lives meanwhile; as soon as `live` succeeds, where the database is away."""
+        try:
+            await self.live()
+        except PaddlewheelError as err:
+            log.warning("the gateway starts without its database: %s", err.message)
         try:
             yield
         finally:
@@ -134,9 +153,9 @@ class IndexOperations:
         words: Sequence[str],
         images: Sequence[Sequence[str]],
     ) -> Operation:
-        if self._forgetting:
-            # Who was just answered may send the same again, and means it.
-            await asyncio.wait(set(self._forgetting), timeout=self._timeout)
+        if await asking.gone():
+            # They may have sent it again already, and nothing is done yet.
+            raise Refusal(499, "hung_up", "The connection was closed before the work began.")
         content = _digest([*words, images])
         given = asking.idempotency_key
         known_by = ["key", words[0], given] if given else ["content", content]
@@ -151,19 +170,19 @@ class IndexOperations:
         )
         return await asyncio.to_thread(self._table.begin, new)
 
+    async def _left(self, operation: Operation, asking: Asking) -> None:
+        await asking.hung_up()
+        await self.release(operation)
+
     async def _delete(self, key: str) -> None:
         await self._client.enqueue(DELETE_GALLERY, DeleteGallery(gallery=key))
 
     async def _answered(self, operation: Operation) -> None:
-        forgetting = asyncio.ensure_future(asyncio.to_thread(self._table.answered, operation))
-        self._forgetting.add(forgetting)
         try:
-            await forgetting
+            await asyncio.to_thread(self._table.answered, operation)
         except PaddlewheelError as err:
-            # It is forgotten later; until then an equal request is the same one.
+            # It is forgotten later; should this gateway die before, an equal request is the same one.
             log.warning("an answered operation is still known: %s", err.message)
-        finally:
-            self._forgetting.discard(forgetting)
 
 
 def _digest(words: Sequence[object]) -> str:

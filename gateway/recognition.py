@@ -173,12 +173,13 @@ class RecognitionIndex:
         images = await self._stored(pairs)
         operation = await self._gateway.operations.build(asking, self._kind, _content(images, pairs))
         try:
-            if not operation.done:
-                request = BuildGallery(
-                    gallery=operation.index_key, kind=self._kind, operation_id=operation.id
-                )
-                await self._gateway.run(BUILD_GALLERY, request)
-            result = await self._append(operation, _numbered(operation, images, pairs))
+            async with self._gateway.operations.attended(operation, asking):
+                if not operation.done:
+                    request = BuildGallery(
+                        gallery=operation.index_key, kind=self._kind, operation_id=operation.id
+                    )
+                    await self._gateway.run(BUILD_GALLERY, request)
+                result = await self._append(operation, _numbered(operation, images, pairs))
             if len(result.skipped) == len(pairs):
                 raise InvalidRequest(
                     f"None of the images can be used; the first: {result.skipped[0].errorMsg}"
@@ -196,7 +197,8 @@ class RecognitionIndex:
         images = await self._stored(pairs)
         operation = await self._gateway.operations.add(asking, key, _content(images, pairs))
         try:
-            result = await self._append(operation, _numbered(operation, images, pairs))
+            async with self._gateway.operations.attended(operation, asking):
+                result = await self._append(operation, _numbered(operation, images, pairs))
             await self._gateway.operations.conclude(operation, asking)
         except BaseException:
             await asyncio.shield(self._gateway.operations.release(operation))

@@ -1,10 +1,11 @@
 """Builds and additions of PaddleX's indexes while they are under way, and a while longer.
 
 A gateway may be killed at any moment of one, and PaddleX's clients know no idempotency key. So a change is a
-row before its first task, with the number of the gateway that works on it. A gateway holds a lock of that
-number as long as it lives; what a dead one has left is taken over by the next equal request, which gets the
-same index, the same numbers and the same operation ids. `index_store` answers a repeated operation id as it
-did before, so it is done once.
+row before its first task, with the number of the gateway that works on it and the id of the request that it
+does so for. A gateway holds a lock of its number as long as it lives; what a dead one has left is taken over
+by the next equal request, which gets the same index, the same numbers and the same operation ids.
+`index_store` answers a repeated operation id as it did before, so it is done once. The request that took it
+last decides what becomes of it; the others have no say.
 
 open     not concluded: its gateway works on it, or is gone
 done     concluded, and being answered; a build's key may be known to its caller from now on
@@ -13,13 +14,13 @@ dropped  a build that failed: nobody knows its key, and what there is of its gal
 
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from api_client.errors import GalleryNotFound, IdempotencyMismatch
+from job_store.clock import ago
 from job_store.database import Database
 from job_store.http_schema import HTTP_INDEXES, HTTP_OPERATIONS
 from job_store.locks import Lock
@@ -39,7 +40,8 @@ _ALIVE: Final = text("""EXISTS (
 
 @dataclass(frozen=True, kw_only=True)
 class NewOperation:
-    """What to do. `identity` is what a repeat has in common with it, `digest` tells other requests apart.
+    """What to do. `id` is the request's own; `identity` is what a repeat has in common with it, and `digest`
+    tells other requests apart.
 
     `kind` (faces or images) is that of a new index; else `index_key` names one that there is. `images` are
     to be numbered. `kept`: the caller's own key stands for it, also after it was answered.
@@ -56,12 +58,16 @@ class NewOperation:
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One under way. `done`: it was concluded before, and is answered again."""
+    """One under way. `claim` is the id of the request that has it; `done`: it was concluded before, and is
+    answered again.
+    """
 
     id: str
     index_key: str
     first_number: int
     done: bool
+    kept: bool
+    claim: str
 
 
 class HttpOperations:
@@ -95,40 +101,48 @@ class HttpOperations:
             if row.digest != new.digest:
                 raise IdempotencyMismatch("The idempotency key was used for another request: take a new one.")
             first = _numbered(connection, new) if row.id == new.id else row.first_number
-        return Operation(id=row.id, index_key=row.index_key, first_number=first, done=row.state == "done")
+        return Operation(
+            id=row.id,
+            index_key=row.index_key,
+            first_number=first,
+            done=row.state == "done",
+            kept=row.kept,
+            claim=row.claim,
+        )
 
     def conclude(self, operation: Operation) -> bool:
         """All of it is stored; False if it was dropped or taken over meanwhile."""
         change = update(HTTP_OPERATIONS).where(
-            _O.id == operation.id, _O.state != "dropped", or_(_O.kept, self._mine)
+            _O.id == operation.id, _O.state != "dropped", or_(_O.kept, self._mine(operation))
         )
         return self._changed(change.values(state="done", touched_at=func.now()))
 
     def answered(self, operation: Operation) -> None:
         """Its caller has the answer: the same request is another one from now on, unless it is kept."""
-        gone = delete(HTTP_OPERATIONS).where(_O.id == operation.id, _O.state == "done", ~_O.kept, self._mine)
+        mine = (_O.id == operation.id) & self._mine(operation)
         with self._database.transaction() as connection:
-            connection.execute(gone)
+            connection.execute(delete(HTTP_OPERATIONS).where(mine, _O.state == "done", ~_O.kept))
 
     def release(self, operation: Operation) -> None:
         """Let whoever sends it again go on with it: nobody was answered."""
-        change = update(HTTP_OPERATIONS).where(_O.id == operation.id, self._mine)
+        change = update(HTTP_OPERATIONS).where(_O.id == operation.id, self._mine(operation))
         self._changed(change.values(gateway=NOBODY, touched_at=func.now()))
 
     def drop(self, operation: Operation) -> bool:
         """Give a build up, unless it was concluded or taken over; whether it is."""
+        mine = (_O.id == operation.id) & self._mine(operation)
         with self._database.transaction() as connection:
-            return bool(_dropped(connection, (_O.id == operation.id) & (_O.state == "open") & self._mine))
+            return bool(_dropped(connection, mine & (_O.state == "open")))
 
     def abandon(self, *, seconds: float) -> int:
         """Give up the builds of gateways that are dead, which nobody took over for so long; how many."""
-        old = (_O.state == "open") & _O.builds & (_O.touched_at < _ago(seconds)) & self._nobodys
+        old = (_O.state == "open") & _O.builds & (_O.touched_at < ago(seconds)) & self._nobodys
         with self._database.transaction() as connection:
             return len(_dropped(connection, old))
 
     def dropped(self, *, seconds: float, limit: int = 100) -> list[tuple[str, str]]:
         """Ids and keys of builds that were given up at least so long ago, and not looked at since."""
-        old = (_O.state == "dropped") & (_O.touched_at < _ago(seconds))
+        old = (_O.state == "dropped") & (_O.touched_at < ago(seconds))
         query = select(_O.id, _O.index_key).where(old).order_by(_O.touched_at).limit(limit)
         with self._database.transaction() as connection:
             return [(row.id, row.index_key) for row in connection.execute(query)]
@@ -144,18 +158,17 @@ class HttpOperations:
 
     def purge(self, *, kept_seconds: float) -> None:
         """Forget what nobody is going to send again; a concluded build keeps its index."""
-        old = (~_O.kept & (_O.touched_at < _ago(self._patience))) | (_O.touched_at < _ago(kept_seconds))
+        old = (~_O.kept & (_O.touched_at < ago(self._patience))) | (_O.touched_at < ago(kept_seconds))
         open_build = (_O.state == "open") & _O.builds
         with self._database.transaction() as connection:
             connection.execute(delete(HTTP_OPERATIONS).where(old, _O.state != "dropped", ~open_build))
 
-    @property
-    def _mine(self) -> ColumnElement[bool]:
-        return _O.gateway == self._gateway
+    def _mine(self, operation: Operation) -> ColumnElement[bool]:
+        return (_O.gateway == self._gateway) & (_O.claim == operation.claim)
 
     @property
     def _nobodys(self) -> ColumnElement[bool]:
-        return or_(text(f"NOT {_ALIVE.text}"), _O.touched_at < _ago(self._patience))
+        return or_(text(f"NOT {_ALIVE.text}"), _O.touched_at < ago(self._patience))
 
     def _joined(self, connection: Connection, new: NewOperation) -> Row[Any]:
         return connection.execute(
@@ -164,7 +177,7 @@ class HttpOperations:
             .on_conflict_do_update(
                 index_elements=[_O.identity],
                 index_where=text("kept AND state <> 'dropped'"),
-                set_={"gateway": self._gateway, "touched_at": func.now()},
+                set_={"gateway": self._gateway, "claim": new.id, "touched_at": func.now()},
             )
             .returning(HTTP_OPERATIONS)
         ).one()
@@ -179,7 +192,7 @@ class HttpOperations:
             adding = insert(HTTP_OPERATIONS).values(self._values(new))
             return connection.execute(adding.returning(HTTP_OPERATIONS)).one()
         change = update(HTTP_OPERATIONS).where(_O.id == found)
-        change = change.values(gateway=self._gateway, touched_at=func.now())
+        change = change.values(gateway=self._gateway, claim=new.id, touched_at=func.now())
         return connection.execute(change.returning(HTTP_OPERATIONS)).one()
 
     def _values(self, new: NewOperation) -> dict[str, Any]:
@@ -191,6 +204,7 @@ class HttpOperations:
             "builds": new.kind is not None,
             "kept": new.kept,
             "gateway": self._gateway,
+            "claim": new.id,
         }
 
     def _changed(self, change: Any) -> bool:
@@ -223,7 +237,3 @@ def _dropped(connection: Connection, which: ColumnElement[bool]) -> list[str]:
     if keys:
         connection.execute(delete(HTTP_INDEXES).where(HTTP_INDEXES.c.key.in_(keys)))
     return keys
-
-
-def _ago(seconds: float) -> ColumnElement[datetime]:
-    return func.now() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)

@@ -61,6 +61,7 @@ HTTP_OPERATIONS = Table(
     Column("kept", Boolean, nullable=False),
     Column("state", Text, nullable=False, server_default=text("'open'")),
     Column("gateway", BigInteger, nullable=False),
+    Column("claim", Text, nullable=False),
     Column("touched_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     CheckConstraint("state IN ('open', 'done', 'dropped')", name="state"),
 )

@@ -21,6 +21,7 @@ CREATE TABLE http_operations (
     kept boolean NOT NULL,
     state text NOT NULL DEFAULT 'open',
     gateway bigint NOT NULL,
+    claim text NOT NULL,
     touched_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT http_operations_pkey PRIMARY KEY (id),
     CONSTRAINT http_operations_state_check CHECK (state IN ('open', 'done', 'dropped'))

@@ -3,22 +3,28 @@
 import asyncio
 import base64
 import json
-from collections.abc import Iterator
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from redis import Redis
 
 from api_client.errors import GalleryNotFound, IdempotencyMismatch
 from api_client.galleries import AddedImages, AppendGallery, BuildGallery, ImageOutcome
+from gateway.app import create_app
 from gateway.index_operations import IndexOperations
+from gateway.problems import Refusal
+from gateway.settings import GatewaySettings
 from index_store.database import Database as GalleryDatabase
 from index_store.gallery import GallerySpec
 from index_store.log import OperationLog
 from job_store.database import Database
 from job_store.http_indexes import HttpIndexes
-from job_store.http_operations import HttpOperations, NewOperation
+from job_store.http_operations import NOBODY, HttpOperations, NewOperation
 from tests.integration.client.answering import Answerer
 from tests.integration.gateway.conftest import Opened
 
@@ -70,6 +76,19 @@ def age(database: Database, seconds: float) -> None:
         connection.exec_driver_sql(
             "UPDATE http_operations SET touched_at = touched_at - make_interval(secs => %s)", (seconds,)
         )
+
+
+def gateways(database: Database) -> list[int]:
+    """Who works on what is under way."""
+    with database.transaction() as connection:
+        return list(connection.exec_driver_sql("SELECT gateway FROM http_operations").scalars())
+
+
+async def until(fulfilled: Callable[[], bool]) -> None:
+    """Wait for it."""
+    async with asyncio.timeout(30):
+        while not fulfilled():
+            await asyncio.sleep(0.01)
 
 
 def count(database: Database) -> int:
@@ -147,7 +166,8 @@ def test_a_callers_own_key_is_one_operation_for_everybody_and_known_after_its_an
 ) -> None:
     one, other = tables
     first = one.begin(new("a", kept=True))
-    assert other.begin(new("b", kept=True)) == first
+    same = other.begin(new("b", kept=True))
+    assert (same.id, same.index_key) == (first.id, first.index_key)
     assert one.conclude(first)
     one.answered(first)
     one.purge(kept_seconds=60)
@@ -182,38 +202,86 @@ def test_what_the_living_do_is_not_given_up(table: HttpOperations, database: Dat
     assert count(database) == 1
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_of_two_requests_at_one_gateway_the_last_decides(table: HttpOperations, kept: bool) -> None:
+    first = table.begin(new("a", kept=kept))
+    # As its caller hangs up.
+    table.release(first)
+    second = table.begin(new("b", kept=kept))
+    assert second.id == first.id
+    assert not table.drop(first)
+    table.release(first)
+    assert table.conclude(first) == kept
+    assert table.conclude(second)
+    table.answered(first)
+    assert table.conclude(second)
+
+
 class Caller:
-    """One who asks; `gone` says whether they hung up meanwhile."""
+    """One who asks, and may hang up."""
 
     key_id = ""
-    idempotency_key = None
 
-    def __init__(self, *, hung_up: bool) -> None:
-        self._hung_up = hung_up
+    def __init__(self, idempotency_key: str | None = None) -> None:
+        self.idempotency_key = idempotency_key
         self.afterwards: list[Any] = []
+        self._gone = asyncio.Event()
+        self.hung_up = self._gone.wait
+        self.hang_up = self._gone.set
 
     async def gone(self) -> bool:
-        return self._hung_up
+        return self._gone.is_set()
 
     def after_answer(self, *work: Any) -> None:
         self.afterwards.append(work)
 
 
-async def test_who_hung_up_and_sends_it_again_gets_what_was_done(table: HttpOperations) -> None:
+CONTENT = [("sha256:" + "0" * 64, "Grace Hopper")]
+
+
+@pytest.fixture
+def operations(table: HttpOperations) -> IndexOperations:
     unused: Any = None
-    operations = IndexOperations(unused, table, unused, timeout=60)
-    deaf: Any = Caller(hung_up=True)
-    listening: Any = Caller(hung_up=False)
-    images = [("sha256:" + "0" * 64, "Grace Hopper")]
-    first = await operations.build(deaf, "faces", images)
+    return IndexOperations(unused, table, unused, timeout=60)
+
+
+async def test_who_hung_up_and_sends_it_again_gets_what_was_done(operations: IndexOperations) -> None:
+    deaf: Any = Caller()
+    listening: Any = Caller()
+    first = await operations.build(deaf, "faces", CONTENT)
+    deaf.hang_up()
     await operations.conclude(first, deaf)
     assert deaf.afterwards == []
-    again = await operations.build(listening, "faces", images)
-    assert again == first
+    again = await operations.build(listening, "faces", CONTENT)
+    assert (again.id, again.index_key) == (first.id, first.index_key)
     await operations.conclude(again, listening)
     ((forget, *what),) = listening.afterwards
     await forget(*what)
-    assert (await operations.build(listening, "faces", images)).id != first.id
+    assert (await operations.build(listening, "faces", CONTENT)).id != first.id
+
+
+async def test_nothing_is_begun_for_who_has_hung_up(operations: IndexOperations, database: Database) -> None:
+    deaf: Any = Caller()
+    deaf.hang_up()
+    with pytest.raises(Refusal) as refused:
+        await operations.build(deaf, "faces", CONTENT)
+    assert refused.value.code == "hung_up"
+    assert count(database) == 0
+
+
+async def test_a_build_with_a_key_is_kept_though_its_caller_hung_up(
+    operations: IndexOperations, table: HttpOperations, database: Database
+) -> None:
+    deaf: Any = Caller("portraits-7731")
+    first = await operations.build(deaf, "faces", CONTENT)
+    deaf.hang_up()
+    async with operations.attended(first, deaf):
+        pass
+    await operations.conclude(first, deaf)
+    age(database, 7200)
+    assert table.abandon(seconds=60) == 0
+    again = await operations.build(Caller("portraits-7731"), "faces", CONTENT)  # type: ignore[arg-type]
+    assert (again.id, again.index_key, again.done) == (first.id, first.index_key, True)
 
 
 async def test_an_index_whose_gateway_was_killed_is_dropped_however_late_its_task_runs(
@@ -305,6 +373,52 @@ async def test_one_key_is_one_build_wherever_it_is_sent_meanwhile(
     assert results[0]["indexKey"] == results[1]["indexKey"]
     assert len({each.operation_id for each in worker.requests}) == 2
     assert len(worker.requests) == 4
+
+
+@asynccontextmanager
+async def served(settings: dict[str, Any]) -> AsyncIterator[str]:
+    """A gateway behind a real socket; its address."""
+    app = create_app(GatewaySettings(**settings))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+        serving = asyncio.create_task(server.serve([listening]))
+        try:
+            await until(lambda: server.started)
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await serving
+
+
+async def test_an_addition_whose_caller_hung_up_in_the_middle_is_gone_on_with(
+    opened: Opened, settings: dict[str, Any], broker: Redis, database: Database
+) -> None:
+    del opened
+    worker = Worker()
+    async with (
+        served(settings | {"gateway_timeout": 60}) as address,
+        httpx.AsyncClient(base_url=address) as http,
+    ):
+        with Answerer(settings["broker_url"], worker.answer):
+            key = (await build(http))["indexKey"]
+        path, added = "/face-recognition-index-add", {"imageLabelPairs": PAIRS, "indexKey": key}
+        async with httpx.AsyncClient(base_url=address) as impatient:
+            waiting = asyncio.create_task(impatient.post(path, json=added))
+            await until(lambda: broker.llen("gpu") == 1)
+            waiting.cancel()
+            await asyncio.wait({waiting})
+        await until(lambda: gateways(database) == [NOBODY])
+        again = asyncio.create_task(http.post(path, json=added))
+        await until(lambda: broker.llen("gpu") == 2)
+        with Answerer(settings["broker_url"], worker.answer):
+            assert (await again).status_code == 200
+            # What is left is nobody else's to end.
+            await until(lambda: count(database) == 0)
+    done = [(each.operation_id, [item.external_id for item in each.items]) for each in worker.requests[2:]]
+    assert done[0] == done[1]
+    assert (len(done), done[0][1]) == (2, ["2", "3"])
+    with database.transaction() as connection:
+        assert connection.exec_driver_sql("SELECT next_number FROM http_indexes").scalar_one() == 4
 
 
 async def test_a_build_that_nobody_does_is_dropped(opened: Opened, database: Database, broker: Redis) -> None:
