@@ -7,7 +7,7 @@ preparation and network, one after the other on the same cores. Three models: PP
 and OpenVINO, PP-OCRv6_small_rec on OpenVINO and ONNX Runtime, and one that takes 20 ms a batch and no CPU, so
 that the queues can be compared at a rate that a real model cannot reach here. Arrivals are an open loop; see
 `benchmarks.open_loop`. At saturation Paddlewheel, the bare loop and PaddleX's `predict` take turns, and the
-best turn of each counts. About ten minutes.
+best turn of each counts. About twenty minutes.
 """
 
 import argparse
@@ -90,7 +90,7 @@ def measure(folder: Path, lines: Sequence[bytes], given: Namespace) -> Report:
             print(f"{ONNX_MODEL} is not installed: python -m workers.models.install", file=sys.stderr)
     if given.only != "real":
         fixed = dict.fromkeys(RATES, (given.seconds, PATIENCE))
-        short = [line.png for line in render_lines(given.lines, longest=FIXED_LONGEST)]
+        short = [line.png for line in render_lines(2 * given.lines, longest=FIXED_LONGEST)]
         report["fixed"] = serve_all(fixed_time_parties(), short, fixed, given)
     report["ratios"] = ratios(report)
     return report
