@@ -226,4 +226,5 @@ def test_of_many_acknowledgements_to_a_server_that_hangs_one_is_waited_for(
     wait_until(lambda: redis.zcard("unacked_index") == 3)  # answered once the server goes on
     worker.connection.close()
     with Connection(valkey.url, transport=TRANSPORT) as anew:
-        assert anew.channel().silent_until == 0.0
+        channel: Any = anew.channel()
+        assert channel.silent_until == 0.0
