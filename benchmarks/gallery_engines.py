@@ -123,7 +123,7 @@ class RawFlat:
 
 
 class PgVector:
-    """pgvector's HNSW over halfvec, ef_construction 64, ef_search 64; the graph is built by all cores."""
+    """pgvector's HNSW over halfvec, ef_construction 100, ef_search 64; the graph is built by all cores."""
 
     def build(self, rows: Embeddings) -> None:
         large = len(rows) > _SMALL
@@ -132,6 +132,7 @@ class PgVector:
             f"maintenance_work_mem={4 if large else 1}GB",
             f"max_parallel_maintenance_workers={(os.cpu_count() or 1) - 1}",
             "max_wal_size=8GB",
+            "hnsw.ef_search=64",
         )
         self.connections = [Database(self.server.url()) for _ in range(2)]
         dimension = rows.shape[1]
@@ -143,9 +144,15 @@ class PgVector:
         with self.connections[0].cursor() as cursor, _interruptible():
             cursor.execute(
                 "CREATE INDEX items_v ON items USING hnsw (v halfvec_ip_ops)"
-                f" WITH (m = {degree(len(rows))}, ef_construction = 64)"
+                f" WITH (m = {degree(len(rows))}, ef_construction = 100)"
             )
             cursor.execute("VACUUM ANALYZE items")
+        for database in self.connections:
+            with database.cursor() as cursor:
+                cursor.execute(
+                    f"PREPARE nearest (halfvec({dimension})) AS"
+                    f" SELECT id FROM items ORDER BY v <#> $1 LIMIT {TOP_K}"
+                )
         self.next = len(rows)
 
     def _insert(self, rows: Embeddings, start: int) -> None:
@@ -188,10 +195,10 @@ class PgVector:
     def _search(self, database: Database, query: Embeddings, count: int) -> list[int]:
         with database.cursor() as cursor:
             cursor.execute(
-                "SET hnsw.ef_search = 64; SELECT id FROM items ORDER BY v <#> %s::halfvec LIMIT %s",
-                (f"[{','.join(map(str, query.tolist()))}]", count),
+                "EXECUTE nearest (%s)",
+                (f"[{','.join(map(str, query.tolist()))}]",),
             )
-            return [row[0] for row in cursor.fetchall()]
+            return [row[0] for row in cursor.fetchmany(count)]
 
     def disk_bytes(self) -> int:
         with self.connections[0].cursor() as cursor:
@@ -203,7 +210,7 @@ class PgVector:
 
 
 class USearch:
-    """usearch in memory, f16, expansion_search 64: nothing of it is durable. Built by all cores."""
+    """usearch in memory, f16, expansion_add 100, expansion_search 64; not durable. Built by all cores."""
 
     def build(self, rows: Embeddings) -> None:
         from usearch.index import Index
@@ -213,7 +220,7 @@ class USearch:
             metric="ip",
             dtype="f16",
             connectivity=degree(len(rows)),
-            expansion_add=100 if len(rows) > _SMALL else 64,
+            expansion_add=100,
             expansion_search=64,
         )
         self.next = 0
@@ -248,7 +255,7 @@ class HnswLib:
         self.index.init_index(
             max_elements=len(rows) + 200_000,
             M=degree(len(rows)),
-            ef_construction=100 if len(rows) > _SMALL else 64,
+            ef_construction=100,
         )
         self.index.set_ef(64)
         self.index.set_num_threads(os.cpu_count() or 1)

@@ -187,8 +187,10 @@ class BatchJobs:
         query = select(BATCH_JOBS).where(
             _J.parts_removed_at.is_(None), _J.finished_at.is_not(None), or_(whole, old)
         )
+        # At random: ten whose place of files is away must not keep the others waiting.
+        query = query.order_by(func.random()).limit(10)
         with self._database.transaction() as connection:
-            return [_job(row) for row in connection.execute(query.limit(10))]
+            return [_job(row) for row in connection.execute(query)]
 
     def parts_removed(self, job_id: str) -> None:
         """Forget the shards, whose parts are gone; the job's own row stays."""

@@ -410,6 +410,19 @@ def test_an_ended_job_is_forgotten_after_a_while_and_its_result_stays(bench: Ben
     assert bench.finish(kept).state == "succeeded"
 
 
+def test_jobs_whose_parts_cannot_be_removed_do_not_keep_others_waiting(bench: Bench) -> None:
+    jobs = {bench.submit("a", sink=str(bench.folder / f"{number}.txt")) for number in range(12)}
+    for job in jobs:
+        bench.jobs.cancel(job)
+    _age(bench, 3601)
+    seen: set[str] = set()
+    for _ in range(200):
+        offered = bench.jobs.without_use(3600.0)
+        assert len(offered) == 10
+        seen.update(job.id for job in offered)
+    assert seen == jobs
+
+
 def _age(bench: Bench, seconds: int) -> None:
     with bench.database.transaction() as connection:
         connection.exec_driver_sql(
