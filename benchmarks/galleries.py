@@ -29,7 +29,7 @@ import click
 import numpy as np
 import psutil
 
-from benchmarks.gallery_engines import ENGINES, KEY, TOP_K, HnswLib, Numbers, Ours, PgVector, RawFlat, USearch
+from benchmarks.gallery_engines import ENGINES, TOP_K, HnswLib, Numbers, Ours, PgVector, RawFlat, USearch
 from benchmarks.gallery_goals import goals_table
 from benchmarks.gallery_report import as_tables, plot
 from benchmarks.paddlex_reference import interpreter

@@ -150,7 +150,7 @@ class PgVector:
         for database in self.connections:
             with database.cursor() as cursor:
                 cursor.execute(
-                    f"PREPARE nearest (halfvec({dimension})) AS"
+                    f"PREPARE nearest (halfvec({dimension})) AS"  # noqa: S608 - numbers of our own
                     f" SELECT id FROM items ORDER BY v <#> $1 LIMIT {TOP_K}"
                 )
         self.next = len(rows)

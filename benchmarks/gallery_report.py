@@ -39,7 +39,7 @@ _LINES = (
 
 
 def as_tables(results: Sequence[dict[str, Any]]) -> str:
-    """Markdown: a table a size, and one of how `auto` grows a dimension; times in milliseconds."""
+    """Markdown: a table a size, and two of how `auto` and all grow a dimension; times in milliseconds."""
     groups = sorted({(result["dimension"], result["size"]) for result in results})
     parts = [
         _table(size, dimension, [r for r in results if (r["dimension"], r["size"]) == (dimension, size)])
@@ -48,6 +48,7 @@ def as_tables(results: Sequence[dict[str, Any]]) -> str:
     for dimension in sorted({dimension for dimension, _ in groups}):
         ours = [r for r in results if r["dimension"] == dimension and r["engine"] == "ours auto"]
         parts.append(_growth(dimension, sorted(ours, key=lambda result: int(result["size"]))))
+        parts.append(_growth_of_each(dimension, [r for r in results if r["dimension"] == dimension]))
     return "\n".join(parts)
 
 
@@ -84,6 +85,21 @@ def _growth(dimension: int, ours: Sequence[dict[str, Any]]) -> str:
         f"| {result['size']:,} | {' | '.join(_cell(result, result, name) for name in _GROWTH)} |"
         for result in ours
     ]
+    return "\n".join(lines) + "\n"
+
+
+def _growth_of_each(dimension: int, results: Sequence[dict[str, Any]]) -> str:
+    """An append and a search of every engine, size by size."""
+    sizes = sorted({int(result["size"]) for result in results})
+    figures = [(name, size) for name in ("append_1", "search_1") for size in sizes]
+    found = {(r["engine"], name, r["size"]): r[name] for r in results for name in FIGURES if name in r}
+    lines = [f"\n### How each grows, {dimension}\n"]
+    lines.append("| engine | " + " | ".join(f"{name}, {size:,}" for name, size in figures) + " |")
+    lines.append("|---" * (len(figures) + 1) + "|")
+    for engine in dict.fromkeys(result["engine"] for result in results):
+        values = (found.get((engine, name, size)) for name, size in figures)
+        cells = ("" if value is None else short(value * 1000) for value in values)
+        lines.append(f"| {engine} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -3,6 +3,7 @@ from typing import Any
 
 from benchmarks.galleries import told_by
 from benchmarks.gallery_goals import goals_table
+from benchmarks.gallery_report import as_tables
 
 
 def results() -> list[dict[str, Any]]:
@@ -32,6 +33,15 @@ def test_a_goal_that_is_missed_names_the_size() -> None:
 def test_a_goal_without_figures_is_not_called_met() -> None:
     assert row("append one: at most 0.001 times PaddleX").endswith("|  | not measured |")
     assert row("append one: at most 4 times").endswith("|  | not measured |")
+
+
+def test_each_engine_grows_in_a_row_of_its_own() -> None:
+    small = {"engine": "pgvector HNSW", "size": 10_000, "dimension": 512, "append_1": 0.002}
+    rows = as_tables([small, *results()]).splitlines()
+    grown = rows[rows.index("### How each grows, 512") :]
+    assert "| engine | append_1, 10,000 | append_1, 100,000 | search_1, 10,000 | search_1, 100,000 |" in grown
+    assert "| pgvector HNSW | 2 | 4 |  | 4 |" in grown
+    assert "| ours auto |  | 1 |  | 0.5 |" in grown
 
 
 def test_an_engine_that_takes_too_long_keeps_what_it_has_told() -> None:
