@@ -190,8 +190,8 @@ class RemovedVectors(_Answer):
     """The receipt of a removal.
 
     `ids` were live and now are not. From `removed_at` on no search answers with them; `verified_at` is when
-    searches with the removed embeddings had failed to find them. Files that hold them are deleted not later
-    than `purge_by`, and were by `purged_at`.
+    they had been looked for in vain, by their ids and by searches for `searched` of the removed embeddings.
+    Files that hold them are deleted not later than `purge_by`, and were by `purged_at`.
     """
 
     gallery: str
@@ -199,6 +199,7 @@ class RemovedVectors(_Answer):
     ids: tuple[int, ...]
     removed_at: datetime
     verified_at: datetime | None
+    searched: int | None = None
     purge_by: datetime
     purged_at: datetime | None
 

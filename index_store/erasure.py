@@ -1,5 +1,6 @@
 """Erasure: a removal with a receipt that says what went, when, and from which files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,15 +13,16 @@ from index_store.planning import SealingPolicy
 from index_store.store import GalleryStore
 from index_store.vectors import code_size, decode
 
-_PROBES = 256
+MAX_SEARCHED = 256
+"""Embeddings that one erasure searches for at most."""
 
 _FIND_EMBEDDINGS = """
-SELECT embedding FROM gallery_vectors WHERE gallery_id = %s AND {column} = ANY(%s) ORDER BY id LIMIT %s
+SELECT id, embedding FROM gallery_vectors WHERE gallery_id = %s AND {column} = ANY(%s) ORDER BY id LIMIT %s
 """
 
 _FIND_REMOVAL = """
-SELECT generation, rows, first_id, ids, segments::text[], created_at, verified_at FROM gallery_operations
-WHERE gallery_id = %s AND operation_id = %s AND kind = 'remove'
+SELECT generation, rows, first_id, ids, segments::text[], created_at, verified_at, note
+FROM gallery_operations WHERE gallery_id = %s AND operation_id = %s AND kind = 'remove'
 """
 
 _FIND_FILES = """
@@ -28,11 +30,14 @@ SELECT id::text, deleted_at FROM gallery_segments WHERE id = ANY(%s::uuid[]) ORD
 """
 
 _STILL_STORED = """
-SELECT count(*) FROM gallery_vectors WHERE gallery_id = %s AND id = ANY(%s::bigint[])
+SELECT id FROM gallery_vectors WHERE gallery_id = %s AND id = ANY(%s::bigint[]) ORDER BY id LIMIT 5
 """
 
+# Once: what a later repeat can look at is less than what the first one looked at.
 _MARK_VERIFIED = """
-UPDATE gallery_operations SET verified_at = clock_timestamp() WHERE gallery_id = %s AND operation_id = %s
+UPDATE gallery_operations
+SET verified_at = clock_timestamp(), note = jsonb_build_object('searched', %s)
+WHERE gallery_id = %s AND operation_id = %s AND kind = 'remove' AND verified_at IS NULL
 """
 
 
@@ -41,9 +46,12 @@ class ErasureReceipt:
     """What a removal erased.
 
     From `removed_at` on the rows are deleted in Postgres and no search answers with them; `verified_at` is
-    when searches with the erased embeddings themselves had failed to find them. `segments` are the files
-    that held them, with the time when each was deleted. `purged_at` is the last of these times, None while
-    a file is left, which is not later than `purge_by` while maintenance runs.
+    when it was first seen that no row of these ids is stored, that no source of a search can answer with
+    one, and that searches for `searched` of the erased embeddings did not. `searched` is 0 where the process
+    ended before it had searched: a repeat has no embeddings any more and looks for the ids alone. It is None
+    before the verification, and where that is older than this field. `segments` are the files that held the
+    vectors, with the time when each was deleted. `purged_at` is the last of these times, None while a file
+    is left, which is not later than `purge_by` while maintenance runs.
     """
 
     gallery: str
@@ -52,6 +60,7 @@ class ErasureReceipt:
     ids: tuple[int, ...]
     removed_at: datetime
     verified_at: datetime | None
+    searched: int | None
     segments: tuple[tuple[str, datetime | None], ...]
     purge_by: datetime
     purged_at: datetime | None
@@ -65,9 +74,9 @@ class Eraser:
     policy: SealingPolicy
 
     def erase(self, key: str, selection: Selection, operation_id: str) -> ErasureReceipt:
-        """Remove the selected vectors, search for them in vain, and give the receipt. Repeatable."""
+        """Remove the selected vectors, look for them in vain, and give the receipt. Repeatable."""
         gallery = self.store.gallery(key)
-        probes = self._embeddings(gallery, selection)
+        stored = self._embeddings(gallery, selection)
         removed = self.store.remove(
             key,
             ids=selection.ids,
@@ -75,9 +84,12 @@ class Eraser:
             external_ids=selection.external_ids,
             operation_id=operation_id,
         )
-        self._search_in_vain(gallery, removed.ids, probes)
+        erased = frozenset(removed.ids)
+        # A repeat finds none of them, or, by label or external id, those of vectors that came later.
+        probes = [code for vector_id, code in stored if vector_id in erased]
+        self._look_in_vain(gallery, erased, probes)
         with self.store.database.cursor() as cursor:
-            cursor.execute(_MARK_VERIFIED, (gallery.id, operation_id))
+            cursor.execute(_MARK_VERIFIED, (len(probes), gallery.id, operation_id))
         return self.receipt(key, operation_id)
 
     def receipt(self, key: str, operation_id: str) -> ErasureReceipt:
@@ -88,7 +100,7 @@ class Eraser:
             row = cursor.fetchone()
             if row is None:
                 raise OperationNotFound(f"The gallery {key!r} has no removal {operation_id!r}.")
-            generation, rows, first_id, ids, segments, removed_at, verified_at = row
+            generation, rows, first_id, ids, segments, removed_at, verified_at, note = row
             cursor.execute(_FIND_FILES, (segments or [],))
             files = tuple((found[0], found[1]) for found in cursor.fetchall())
         times = [deleted_at for _, deleted_at in files]
@@ -100,28 +112,33 @@ class Eraser:
             ids=operation_ids(rows, first_id, ids),
             removed_at=removed_at,
             verified_at=verified_at,
+            searched=(note or {}).get("searched"),
             segments=files,
             purge_by=removed_at + self.policy.purge_after + self.policy.grace,
             purged_at=None if None in times else max(purged),
         )
 
-    def _embeddings(self, gallery: Gallery, selection: Selection) -> Embeddings:
-        size = code_size(gallery.spec.dimension, gallery.spec.precision)
+    def _embeddings(self, gallery: Gallery, selection: Selection) -> list[tuple[int, bytes]]:
+        """The ids and stored embeddings of the first vectors that the selection names."""
         with self.store.database.cursor() as cursor:
             query = _FIND_EMBEDDINGS.format(column=selection.column)
-            cursor.execute(query, (gallery.id, selection.values, _PROBES))
-            codes = b"".join(row[0] for row in cursor.fetchall())
-        return decode(np.frombuffer(codes, np.uint8).reshape(-1, size), gallery.spec.precision)
+            cursor.execute(query, (gallery.id, selection.values, MAX_SEARCHED))
+            return [(vector_id, bytes(code)) for vector_id, code in cursor.fetchall()]
 
-    def _search_in_vain(self, gallery: Gallery, ids: tuple[int, ...], probes: Embeddings) -> None:
+    def _look_in_vain(self, gallery: Gallery, ids: frozenset[int], probes: Sequence[bytes]) -> None:
         with self.store.database.cursor() as cursor:
-            cursor.execute(_STILL_STORED, (gallery.id, list(ids)))
-            (stored,) = cursor.fetchone() or (0,)
-        found = self.store.view(gallery.key).live(ids)
-        if len(probes):
-            answers = self.store.search(gallery.key, probes, top_k=10)
-            found |= {hit.id for hits in answers for hit in hits} & set(ids)
-        if stored or found:
+            cursor.execute(_STILL_STORED, (gallery.id, sorted(ids)))
+            found = {row[0] for row in cursor.fetchall()}
+        found |= self.store.view(gallery.key).live(ids)
+        if probes:
+            answers = self.store.search(gallery.key, _decoded(gallery, probes), top_k=10)
+            found |= {hit.id for hits in answers for hit in hits} & ids
+        if found:
             raise InternalError(
                 f"Removed vectors of {gallery.key!r} can still be found: {sorted(found)[:5]}."
             )
+
+
+def _decoded(gallery: Gallery, codes: Sequence[bytes]) -> Embeddings:
+    size = code_size(gallery.spec.dimension, gallery.spec.precision)
+    return decode(np.frombuffer(b"".join(codes), np.uint8).reshape(-1, size), gallery.spec.precision)

@@ -99,7 +99,7 @@ OPERATIONS = Table(
     Column("segments", ARRAY(UUID(as_uuid=False))),  # removal: the files that held its vectors
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     Column("verified_at", DateTime(timezone=True)),
-    Column("note", JSONB),  # append: what its caller wants to know when it is repeated
+    Column("note", JSONB),  # append: what a repeat is told; removal: how much was searched for
     UniqueConstraint("gallery_id", "operation_id"),
     UniqueConstraint("gallery_id", "generation"),
     CheckConstraint("kind IN ('append', 'remove')", name="kind"),

@@ -117,6 +117,7 @@ class StoredGalleries:
             ids=receipt.ids,
             removed_at=receipt.removed_at,
             verified_at=receipt.verified_at,
+            searched=receipt.searched,
             purge_by=receipt.purge_by,
             purged_at=receipt.purged_at,
         )

@@ -3,18 +3,20 @@
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from api_client.errors import InternalError, OperationNotFound
 from index_store.database import Database
-from index_store.erasure import Eraser
-from index_store.gallery import GallerySpec
+from index_store.erasure import MAX_SEARCHED, Eraser
+from index_store.gallery import GallerySpec, Hit, Removed
 from index_store.garbage import GarbageCollector
 from index_store.log import Selection
 from index_store.planning import SealingPolicy
 from index_store.sealing import Sealer
 from index_store.store import GalleryStore
+from index_store.view import empty_view
 from tests.embeddings import random_embeddings
 
 NOW = timedelta(0)
@@ -99,9 +101,42 @@ def test_an_erasure_can_be_repeated_and_keeps_its_receipt(
 ) -> None:
     store.build(key, SPEC, ROWS, ["person"] * 100)
     first = eraser.erase(key, Selection(labels=["person"]), "erasure-1")
+    later = store.append(key, ROWS[:7], ["person"] * 7).ids
     again = eraser.erase(key, Selection(labels=["person"]), "erasure-1")
     assert len(first.ids) == 100
-    assert (again.ids, again.removed_at) == (first.ids, first.removed_at)
+    assert again == first
+    assert len(store.get(key, later)) == 7
+
+
+def test_the_receipt_says_how_many_embeddings_were_searched_for(
+    store: GalleryStore, eraser: Eraser, key: str
+) -> None:
+    count = MAX_SEARCHED + 44
+    ids = store.build(key, SPEC, random_embeddings(count, 16), ["person"] * count).ids
+    assert eraser.erase(key, Selection(labels=["nobody"]), "nothing").searched == 0
+    assert eraser.erase(key, Selection(ids=ids[:3]), "few").searched == 3
+    many = eraser.erase(key, Selection(labels=["person"]), "many")
+    assert (len(many.ids), many.searched) == (count - 3, MAX_SEARCHED)
+    store.remove(key, ids=[], operation_id="removed only")
+    unverified = eraser.receipt(key, "removed only")
+    assert (unverified.verified_at, unverified.searched) == (None, None)
+
+
+def test_a_repeat_after_a_death_before_the_search_claims_no_search(
+    store: GalleryStore, eraser: Eraser, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.build(key, SPEC, ROWS, ["person"] * 100)
+    with monkeypatch.context() as dying:
+        dying.setattr(store, "search", die)
+        with pytest.raises(Death):
+            eraser.erase(key, Selection(labels=["person"]), "erasure-1")
+    assert eraser.receipt(key, "erasure-1").verified_at is None
+    store.append(key, ROWS[:7], ["person"] * 7)
+    with monkeypatch.context() as searching:
+        searching.setattr(store, "search", die)
+        repeated = eraser.erase(key, Selection(labels=["person"]), "erasure-1")
+    assert (len(repeated.ids), repeated.searched) == (100, 0)
+    assert repeated.verified_at is not None
 
 
 def test_there_is_no_receipt_for_what_was_not_a_removal(
@@ -116,9 +151,40 @@ def test_there_is_no_receipt_for_what_was_not_a_removal(
 def test_the_negative_search_can_fail(
     store: GalleryStore, eraser: Eraser, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ids = store.build(key, SPEC, ROWS, ["person"] * 100).ids
+    stale = ((Hit(ids[0], "person", 1.0),),)
+    monkeypatch.setattr(store, "search", lambda *_, **__: stale)
+    with pytest.raises(InternalError, match=str(ids[0])):
+        eraser.erase(key, Selection(ids=ids[:1]), "erasure-1")
+    assert eraser.receipt(key, "erasure-1").verified_at is None
+
+
+def test_the_negative_look_at_what_searches_hold_can_fail(
+    store: GalleryStore, eraser: Eraser, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store.build(key, SPEC, ROWS, ["person"] * 100)
     stale = store.view(key)
     monkeypatch.setattr(store, "view", lambda key: stale)  # noqa: ARG005
     with pytest.raises(InternalError):
         eraser.erase(key, Selection(labels=["person"]), "erasure-1")
     assert eraser.receipt(key, "erasure-1").verified_at is None
+
+
+def test_the_negative_look_at_the_rows_can_fail(
+    store: GalleryStore, eraser: Eraser, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = store.build(key, SPEC, ROWS, ["person"] * 100).ids
+    monkeypatch.setattr(store, "view", lambda key: empty_view(store.gallery(key)))
+    monkeypatch.setattr(store, "search", lambda *_, **__: ())
+    kept = Removed(operation_id="erasure-1", generation=2, ids=ids[:1])
+    monkeypatch.setattr(store, "remove", lambda *_, **__: kept)
+    with pytest.raises(InternalError, match=str(ids[0])):
+        eraser.erase(key, Selection(ids=ids[:1]), "erasure-1")
+
+
+class Death(BaseException):
+    """The process ends here."""
+
+
+def die(*_: object, **__: object) -> NoReturn:
+    raise Death
