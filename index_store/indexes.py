@@ -4,8 +4,11 @@ Positions, never ids, go in and come out: FAISS's id maps take duplicates and ar
 rows are filtered by the caller, because the fast-scan kinds refuse selectors.
 """
 
+import mmap
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -206,11 +209,33 @@ def _factory(kind: Kind, rows: int, dimension: int, precision: Precision) -> str
     return f"HNSW32_{storage}"
 
 
-def _read(path: Path, flags: int) -> Index:
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """A missing file is SegmentCorrupt; what else keeps this process from it, SegmentStoreUnavailable.
+
+    Only the first is worth a new file: of too few descriptors, no memory or no right it would not help.
+    """
     try:
-        return faiss.read_index(str(path), flags)
-    except RuntimeError as err:
-        raise SegmentCorrupt(f"{path.name} is not an index that can be read.") from err
+        yield
+    except FileNotFoundError as err:
+        raise SegmentCorrupt(f"The file {path.name} is missing.") from err
+    except OSError as err:
+        raise SegmentStoreUnavailable(
+            f"{path.name} cannot be read by this process: {err.strerror or err}."
+        ) from err
+    except MemoryError as err:
+        raise SegmentStoreUnavailable(f"There is no memory left to read {path.name} into.") from err
+
+
+def _read(path: Path, flags: int) -> Index:
+    with reading(path):
+        try:
+            # FAISS has one error for wrong bytes and for a file that the process cannot map.
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ):
+                pass
+            return faiss.read_index(str(path), flags)
+        except (RuntimeError, ValueError) as err:  # a ValueError for a file without a byte
+            raise SegmentCorrupt(f"{path.name} is not an index that can be read.") from err
 
 
 def _ivf_vectors(index: Any, path: Path) -> tuple[Embeddings, bool]:

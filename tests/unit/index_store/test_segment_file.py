@@ -1,13 +1,16 @@
 """One segment, one file: what is written is what is read, and what was changed is refused."""
 
+import errno
+import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api_client.errors import SegmentCorrupt
+from api_client.errors import SegmentCorrupt, SegmentStoreUnavailable
 from index_store.gallery import GallerySpec
 from index_store.indexes import exact_index, search_index
 from index_store.segment_file import Labels, SegmentFile, check_file, write_segment
@@ -24,7 +27,11 @@ def written(path: Path) -> tuple[int, str]:
     return write_segment(path, exact_index(encode(ROWS, "fp16"), 16, "IP", "fp16"), IDS, LABELS)
 
 
-def test_a_segment_is_read_as_it_was_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("copied_bytes", [0, 1 << 20])
+def test_a_segment_is_read_as_it_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copied_bytes: int
+) -> None:
+    monkeypatch.setattr("index_store.segment_file._COPIED_BYTES", copied_bytes)
     path = tmp_path / "a.segment"
     size, digest = written(path)
     opened = SegmentFile(check_file(path, size, digest))
@@ -86,8 +93,60 @@ def test_a_missing_file_and_a_foreign_one_are_corrupt(tmp_path: Path) -> None:
         SegmentFile(foreign)
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM, errno.EACCES, errno.ESTALE, errno.EIO])
+def test_what_keeps_a_process_from_a_file_is_no_damage_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    path = tmp_path / "a.segment"
+    size, digest = written(path)
+
+    def refused(*arguments: object, **options: object) -> None:  # noqa: ARG001
+        raise OSError(number, os.strerror(number))
+
+    for name in ("pathlib.Path.open", "mmap.mmap"):
+        with monkeypatch.context() as patch:
+            patch.setattr(name, refused)
+            with pytest.raises(SegmentStoreUnavailable, match=os.strerror(number)):
+                SegmentFile(path)
+    monkeypatch.setattr("pathlib.Path.open", refused)
+    with pytest.raises(SegmentStoreUnavailable, match=os.strerror(number)):
+        check_file(path, size, digest)
+
+
+def test_memory_that_is_too_small_is_no_damage_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.segment"
+    written(path)
+    monkeypatch.setattr("faiss.read_index", Mock(side_effect=MemoryError))
+    with pytest.raises(SegmentStoreUnavailable, match="memory"):
+        SegmentFile(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"x", bytes(40), b"PWSEG001" + bytes(32), bytes(8) + b"\xff" * 64])
+def test_bytes_that_are_no_segment_are_corrupt(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.segment"
+    path.write_bytes(content)
+    with pytest.raises(SegmentCorrupt):
+        SegmentFile(path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="descriptors are counted as Linux lists them")
+def test_an_open_segment_of_few_rows_holds_no_descriptor(tmp_path: Path) -> None:
+    path = tmp_path / "a.segment"
+    written(path)
+    descriptors = Path("/proc/self/fd")
+    before = len(list(descriptors.iterdir()))
+    opened = [SegmentFile(path) for _ in range(10)]
+    assert len(list(descriptors.iterdir())) == before
+    assert len(opened) == 10
+
+
 @settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20)))
 def test_labels_come_back_whatever_they_are(labels: list[str]) -> None:
     packed = Labels.of(labels)
     assert [packed[row] for row in range(len(packed))] == labels
+    assert packed.distinct() == list(dict.fromkeys(labels))
+    odd = np.arange(len(labels)) % 2 == 1
+    assert set(packed.distinct(odd)) == set(labels[1::2])
