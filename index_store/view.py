@@ -4,16 +4,16 @@ A view never changes: a refresh makes the next one, which shares all that stayed
 side by side without a lock, and each sees one moment.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain, repeat
 from operator import itemgetter
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from index_store.gallery import Embeddings, Gallery, GallerySpec, Hit, Ids, Level, Metric
+from index_store.gallery import Embeddings, Gallery, GallerySpec, Hit, Ids, Level, Segment
 from index_store.indexes import Found, Index, exact_index, search_exhaustively, search_index
 from index_store.rows import StoredRows
 from index_store.segment_file import Labels
@@ -21,26 +21,26 @@ from index_store.segment_file import Labels
 _CHUNK_ROWS = 8192
 _TAIL_ROWS = 512
 _WIDEN = 4
+_FEW_LABELS = 1000
+_NO_IDS = np.empty(0, np.int64)
 
 Dead = npt.NDArray[np.bool_]
 Searcher = Callable[[Index, Embeddings, int], Found]
 
 
-class RowLabels(Protocol):
-    """The label of each row."""
-
-    def __getitem__(self, row: int, /) -> str: ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One index with the ids and labels of its rows. `dead` marks removed rows; None while there is none."""
+    """One index with the ids and labels of its rows. `dead` marks removed rows; None while there is none.
+
+    `stand_in_for` is the segment whose file could not be reached, while its rows are in memory instead.
+    """
 
     index: Index
     ids: Ids
-    labels: RowLabels
+    labels: Labels
     dead: Dead | None = None
     dead_count: int = 0
+    stand_in_for: Segment | None = None
 
     def without(self, removed: Ids) -> "Source":
         """The same source with these ids marked as removed, those that it has."""
@@ -50,6 +50,10 @@ class Source:
         dead = np.zeros(len(self.ids), np.bool_) if self.dead is None else self.dead.copy()
         dead[rows] = True
         return replace(self, dead=dead, dead_count=int(dead.sum()))
+
+    def only(self, kept: Ids) -> "Source":
+        """The same source with all but these ids marked as removed."""
+        return self.without(np.setdiff1d(self.ids, kept, assume_unique=True))
 
     def positions(self, ids: Ids) -> Ids:
         """The rows of those ids that the source has."""
@@ -67,13 +71,19 @@ class Source:
             rows = rows[~self.dead[rows]]
         return self.ids[rows]
 
+    def live_labels(self) -> list[str]:
+        """The labels of the rows that are not removed, each once."""
+        return self.labels.distinct(None if self.dead is None else ~self.dead)
+
     def search(self, queries: Embeddings, count: int) -> list[tuple[Embeddings, Ids]]:
         """For each query the scores and rows of its best `count` live rows, best first.
 
         FAISS is asked for some more than wanted. Where removed rows crowd out live ones, or an approximate
         index finds too few, it is asked for ever more and in the end for an exhaustive scan: a query gets
-        fewer than `count` rows only if no more are live.
+        fewer than `count` rows only if no more are live, or if their scores overflow.
         """
+        if self.dead_count == len(self.ids):  # no row at all is in a stand-in of which all were removed
+            return [(np.empty(0, np.float32), _NO_IDS)] * len(queries)
         if self.dead is None:
             scores, rows = search_index(self.index, queries, min(count, len(self.ids)))
             if rows.min(initial=0) >= 0:
@@ -83,9 +93,9 @@ class Source:
             asked += min(self.dead_count, 4 + 2 * count * self.dead_count // len(self.ids))
         found: list[tuple[Embeddings, Ids] | None] = [None] * len(queries)
         waiting = list(range(len(queries)))
-        attempts: Iterator[Searcher] = chain((search_index, search_index), repeat(search_exhaustively))
-        while waiting:
-            scores, rows = next(attempts)(self.index, queries[waiting], asked)
+        attempts: Iterable[Searcher] = chain((search_index, search_index), repeat(search_exhaustively))
+        for attempt in attempts:
+            scores, rows = attempt(self.index, queries[waiting], asked)
             unfinished = []
             for place, query in enumerate(waiting):
                 valid = rows[place] >= 0
@@ -96,6 +106,9 @@ class Source:
                 if len(kept) < min(count, len(self.ids) - self.dead_count):
                     unfinished.append(query)
             waiting = unfinished
+            # FAISS finds no row whose score is beyond a float's range, however much it is asked for.
+            if not waiting or (attempt is search_exhaustively and asked >= len(self.ids)):
+                break
             asked *= _WIDEN
         return [hits for hits in found if hits is not None]
 
@@ -152,6 +165,20 @@ class View:
         """All that a search has to look at."""
         return (*self.segments.values(), *self.delta.sources)
 
+    @property
+    def unreached(self) -> tuple[Segment, ...]:
+        """The segments that have a stand-in in memory until their files can be reached."""
+        waiting = (source.stand_in_for for source in self.segments.values())
+        return tuple(segment for segment in waiting if segment is not None)
+
+    def reached(self, segment: Segment, opened: Source | None) -> "View":
+        """With the segment's file in place of its stand-in, or with that for good where the file is bad."""
+        stand_in = self.segments.get(segment.id)
+        if stand_in is None:
+            return self
+        kept = opened.only(stand_in.live(stand_in.ids)) if opened else replace(stand_in, stand_in_for=None)
+        return replace(self, segments={**self.segments, segment.id: kept})
+
     def live(self, ids: Iterable[int]) -> frozenset[int]:
         """Those of the ids that a search can answer with."""
         wanted = np.array(sorted(set(ids)), np.int64)
@@ -161,16 +188,30 @@ class View:
         self, queries: Embeddings, top_k: int, threshold: float | None, level: Level
     ) -> tuple[tuple[Hit, ...], ...]:
         """The hits of each query, best first. At label level each label comes once, by its best vector."""
-        if level == "vector" and threshold is None:
-            return tuple(tuple(hits) for hits in self._best(queries, top_k))
-        within = _within(self.gallery.spec.metric, threshold)
-        if level == "vector":
-            return tuple(tuple(filter(within, hits)) for hits in self._best(queries, top_k))
-        return tuple(self._best_labels(query[np.newaxis], top_k, within) for query in queries)
+        if level == "label":
+            limit = np.inf if threshold is None else self._sign * threshold
+            return tuple(self._best_labels(query[np.newaxis], top_k, limit) for query in queries)
+        found = self._best(queries, top_k)
+        if threshold is None:
+            return tuple(tuple(hits) for hits in found)
+        limit = self._sign * threshold
+        return tuple(tuple(hit for hit in hits if self._sign * hit.score <= limit) for hits in found)
+
+    @property
+    def _sign(self) -> float:
+        """What a score is multiplied with so that less is nearer."""
+        return -1.0 if self.gallery.spec.metric == "IP" else 1.0
+
+    @cached_property
+    def _most_labels(self) -> int:
+        """How many labels the live rows have; where those are many and take long to count, how many rows."""
+        if any(source.labels.distinct_count > _FEW_LABELS for source in self.sources):
+            return sum(len(source.ids) for source in self.sources)
+        return len({label for source in self.sources for label in source.live_labels()})
 
     def _best(self, queries: Embeddings, count: int) -> list[list[Hit]]:
-        sign = -1.0 if self.gallery.spec.metric == "IP" else 1.0
-        merged: list[list[tuple[float, int, int, RowLabels]]] = [[] for _ in queries]
+        sign = self._sign
+        merged: list[list[tuple[float, int, int, Labels]]] = [[] for _ in queries]
         for source in self.sources:
             labels = repeat(source.labels)
             for candidates, (scores, rows) in zip(merged, source.search(queries, count), strict=True):
@@ -183,16 +224,62 @@ class View:
             for candidates in merged
         ]
 
-    def _best_labels(self, query: Embeddings, top_k: int, within: Callable[[Hit], bool]) -> tuple[Hit, ...]:
+    def _best_labels(self, query: Embeddings, top_k: int, limit: float) -> tuple[Hit, ...]:
         count = _WIDEN * top_k
         while True:
-            hits = self._best(query, count)[0]
+            nearest = self._nearest(query, count)
+            near = int(np.searchsorted(nearest.keys, limit, "right"))
             best: dict[str, Hit] = {}
-            for hit in filter(within, hits):
-                best.setdefault(hit.label, hit)
-            if len(best) >= top_k or len(hits) < count or not within(hits[-1]):
-                return tuple(best.values())[:top_k]
+            for place in nearest.first_of_labels(near):
+                label = nearest.label(place)
+                best.setdefault(
+                    label, Hit(int(nearest.ids[place]), label, self._sign * float(nearest.keys[place]))
+                )
+                if len(best) == top_k:
+                    return tuple(best.values())
+            if len(nearest.keys) < count or near < len(nearest.keys) or len(best) >= self._most_labels:
+                return tuple(best.values())
             count *= _WIDEN
+
+    def _nearest(self, query: Embeddings, count: int) -> "_Nearest":
+        found = [source.search(query, count)[0] for source in self.sources]
+        sources = list(zip(self.sources, (rows for _, rows in found), strict=True))
+        keys = np.concatenate([np.empty(0), *(self._sign * scores for scores, _ in found)])
+        ids = np.concatenate([_NO_IDS, *(source.ids[rows] for source, rows in sources)])
+        codes = np.concatenate([_NO_IDS, *(source.labels.codes[rows] for source, rows in sources)])
+        owners = np.repeat(np.arange(len(sources)), [len(rows) for _, rows in sources])
+        order = np.lexsort((ids, keys))[:count]
+        return _Nearest(
+            keys=keys[order],
+            ids=ids[order],
+            codes=codes[order],
+            owners=owners[order],
+            labels=tuple(source.labels for source in self.sources),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Nearest:
+    """The nearest rows of all sources, best first: in arrays, as one label may have a million of them.
+
+    `owners` are the sources by number, and `codes` a row's label among the `labels` of its source.
+    """
+
+    keys: npt.NDArray[np.float64]
+    ids: Ids
+    codes: Ids
+    owners: Ids
+    labels: tuple[Labels, ...]
+
+    def first_of_labels(self, near: int) -> list[int]:
+        """The places, ascending, where a label comes first in its source among the `near` best rows."""
+        marks = (self.owners[:near] << 32) | self.codes[:near]
+        places: list[int] = np.sort(np.unique(marks, return_index=True)[1]).tolist()
+        return places
+
+    def label(self, place: int) -> str:
+        """The label of the row at that place."""
+        return self.labels[int(self.owners[place])].text(int(self.codes[place]))
 
 
 def memory_source(spec: GallerySpec, rows: StoredRows) -> Source:
@@ -216,14 +303,6 @@ def _slice(rows: StoredRows, start: int, end: int) -> StoredRows:
         labels=rows.labels[start:end],
         codes=rows.codes[start:end],
     )
-
-
-def _within(metric: Metric, threshold: float | None) -> Callable[[Hit], bool]:
-    if threshold is None:
-        return lambda hit: True  # noqa: ARG005
-    if metric == "IP":
-        return lambda hit: hit.score >= threshold
-    return lambda hit: hit.score <= threshold
 
 
 def empty_view(gallery: Gallery) -> View:

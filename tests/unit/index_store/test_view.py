@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index_store.gallery import GallerySpec
+from index_store.gallery import GallerySpec, Metric
 from index_store.rows import StoredRows
 from index_store.vectors import encode
-from index_store.view import Delta
+from index_store.view import Delta, memory_source
 from tests.embeddings import random_embeddings
 
 SPEC = GallerySpec(dimension=4)
@@ -79,3 +79,18 @@ def test_a_search_of_an_old_view_is_not_changed_by_a_new_one() -> None:
     new = old.without(np.array([2], np.int64)).append(SPEC, rows([4], 2))
     assert [source.live(np.arange(9)).tolist() for source in old.sources] == [[1, 2, 3]]
     assert [source.live(np.arange(9)).tolist() for source in new.sources] == [[1, 3, 4]]
+
+
+@pytest.mark.parametrize("removed", [[], [2]])
+@pytest.mark.parametrize("metric", ["IP", "L2"])
+def test_a_search_whose_scores_overflow_ends(metric: Metric, removed: list[int]) -> None:
+    spec = GallerySpec(dimension=512, metric=metric, precision="fp32")
+    stored = StoredRows(
+        ids=np.arange(40, dtype=np.int64),
+        generations=np.ones(40, np.int64),
+        labels=("x",) * 40,
+        codes=encode(np.full((40, 512), -1e20, np.float32), "fp32"),
+    )
+    source = memory_source(spec, stored).without(np.array(removed, np.int64))
+    ((_, rows),) = source.search(np.full((1, 512), 1e20, np.float32), 5)
+    assert not set(source.ids[rows].tolist()) & set(removed)
