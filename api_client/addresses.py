@@ -57,15 +57,24 @@ class Addresses:
 
 def local_connection(folder: Path) -> dict[str, str]:
     """What the local servers of the checkout around `folder` wrote down, or nothing."""
+    return _found(folder)[1]
+
+
+def local_checkout(folder: Path) -> Path | None:
+    """The checkout around `folder` whose local servers wrote that down."""
+    return _found(folder)[0]
+
+
+def _found(folder: Path) -> tuple[Path | None, dict[str, str]]:
     for parent in (folder, *folder.parents):
         path = parent / CONNECTION_FILE
         try:
-            return {key: str(value) for key, value in json.loads(path.read_text()).items()}
+            return parent, {key: str(value) for key, value in json.loads(path.read_text()).items()}
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue
         except (ValueError, AttributeError) as err:
             raise ConfigurationError(f"{path} is damaged; 'make down' and 'make up' write it anew.") from err
-    return {}
+    return None, {}
 
 
 def _require_redis(what: str, url: str) -> None:

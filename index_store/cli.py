@@ -1,34 +1,44 @@
 """What an operator does with galleries by hand."""
 
-import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
-import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from api_client.addresses import local_connection
-from api_client.errors import InvalidRequest, LabelListInvalid
 from api_client.label_list import read_remove_ids
 from index_store.console import Opening, told
-from index_store.erasure import Eraser, ErasureReceipt
+from index_store.erasure import Eraser
 from index_store.gallery import GallerySpec
 from index_store.log import Selection, new_operation_id
 from index_store.maintenance import Maintenance
 from index_store.migration import migrate as migrate_database
 from index_store.planning import SealingPolicy
+from index_store.printing import (
+    print_collected,
+    print_galleries,
+    print_json,
+    print_sealed,
+    print_vectors,
+    rows_added,
+    rows_done,
+    steps_done,
+)
+from index_store.row_files import append_rows, check_rows, read_embeddings, read_rows
 from index_store.sealing import Sealed, Step
 from index_store.store import GalleryStore
 
-_STEPS: tuple[Step, ...] = ("announce", "read", "build", "write", "publish", "commit", "done")
-_APPEND_ROWS = 10_000
+PROBLEMS = 1
+"""The exit status where a command was done, and tells of something that is wrong."""
+BUSY = 3
+"""The exit status where another process is at the gallery."""
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_JSON_LINES = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 
 
 @click.group()
@@ -40,9 +50,7 @@ _APPEND_ROWS = 10_000
 @click.option(
     "--segments",
     envvar="PADDLEWHEEL_SEGMENT_URL",
-    default=".paddlewheel/segments",
-    show_default=True,
-    help="Folder or fsspec URL of the segment files.",
+    help="Folder or fsspec URL of the segment files; in a checkout its .paddlewheel/segments.",
 )
 @click.option(
     "--copies",
@@ -58,7 +66,7 @@ _APPEND_ROWS = 10_000
 def gallery(
     context: click.Context,
     database_url: str | None,
-    segments: str,
+    segments: str | None,
     copies: Path | None,
     purge_hours: float,
     grace_minutes: float,
@@ -71,10 +79,16 @@ def gallery(
       paddlewheel gallery create staff --dimension 512
       paddlewheel gallery append staff embeddings.npy labels.txt
       paddlewheel gallery search staff queries.npy
+
+    \b
+    Exit status:
+      0  done
+      1  the request has to change, or 'verify', 'collect' or 'maintain --once' told of problems
+      2  wrong usage, or the service has to be mended
+      3  another process is at the gallery: try again later
     """
     policy = SealingPolicy(purge_after=timedelta(hours=purge_hours), grace=timedelta(minutes=grace_minutes))
-    url = database_url or local_connection(Path.cwd()).get("database_url")
-    context.obj = Opening(url, segments, copies, policy)
+    context.obj = Opening(database_url, segments, copies, policy)
 
 
 @gallery.command()
@@ -102,7 +116,7 @@ def migrate(opening: Opening) -> None:
 @told
 def create(opening: Opening, /, key: str, **spec: Any) -> None:
     """Make an empty gallery."""
-    with opening.store() as store:
+    with opening.rows() as store:
         store.create(key, GallerySpec(**spec))
     click.echo(f"Created {key}.")
 
@@ -110,17 +124,17 @@ def create(opening: Opening, /, key: str, **spec: Any) -> None:
 @gallery.command("list")
 @click.option("--after", default="", help="Show galleries after this key.")
 @click.option("--limit", type=int, default=100, show_default=True)
+@_JSON_LINES
 @click.pass_obj
 @told
-def list_command(opening: Opening, after: str, limit: int) -> None:
+def list_command(opening: Opening, after: str, limit: int, as_json: bool) -> None:
     """List the galleries in pages."""
-    table = Table("key", "vectors", "dimension", "metric", "index type", "generation")
-    with opening.store() as store:
-        for found in store.list_galleries(after=after, limit=limit):
-            spec = found.spec
-            cells = (found.live, spec.dimension, spec.metric, spec.index_type, found.generation)
-            table.add_row(found.key, *(str(cell) for cell in cells))
-    opening.console.print(table)
+    with opening.rows() as store:
+        page = store.list_galleries(after=after, limit=limit)
+        more = bool(page) and bool(store.list_galleries(after=page[-1].key, limit=1))
+    print_galleries(page, as_json=as_json)
+    if more:
+        click.echo(f"There are more: --after {page[-1].key}", err=True)
 
 
 @gallery.command()
@@ -129,30 +143,63 @@ def list_command(opening: Opening, after: str, limit: int) -> None:
 @told
 def describe(opening: Opening, key: str) -> None:
     """Show what a gallery is made of, as JSON."""
-    with opening.store() as store:
-        _print_json(asdict(store.describe(key)))
+    with opening.rows() as store:
+        print_json(asdict(store.describe(key)), indent=2)
 
 
 @gallery.command()
 @click.argument("key")
-@click.argument("embeddings", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.argument("labels", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--operation-id", help="To repeat a broken run without doubling anything.")
+@click.option("--id", "ids", type=int, multiple=True, help="Only the vector of this id; may be repeated.")
+@click.option("--after", type=int, default=0, help="Show vectors after this id.")
+@click.option("--limit", type=int, default=100, show_default=True)
+@_JSON_LINES
 @click.pass_obj
 @told
-def append(opening: Opening, key: str, embeddings: Path, labels: Path, operation_id: str | None) -> None:
-    """Add EMBEDDINGS (.npy of shape n, dimension) with LABELS (text, one a line)."""
-    rows = _load_embeddings(embeddings)
-    names = labels.read_text(encoding="utf-8").splitlines()
-    if len(names) != len(rows):
-        raise LabelListInvalid(f"{labels.name} has {len(names)} lines for {len(rows)} embeddings.")
-    operation = operation_id or new_operation_id()
-    with opening.store() as store, _progress(opening, f"append to {key}", len(rows)) as advance:
-        for start in range(0, len(rows), _APPEND_ROWS):
-            part = slice(start, start + _APPEND_ROWS)
-            store.append(key, rows[part], names[part], operation_id=f"{operation}/{start}")
-            advance(len(rows[part]))
-    click.echo(f"Appended {len(rows)} vectors as operation {operation}.")
+def vectors(opening: Opening, key: str, ids: tuple[int, ...], after: int, limit: int, as_json: bool) -> None:
+    """List vectors in pages: their ids, as 'remove --id' takes them, labels, external ids and metadata."""
+    with opening.rows() as store:
+        page = store.get(key, ids) if ids else store.list_vectors(key, after=after, limit=limit)
+        more = not ids and bool(page) and bool(store.list_vectors(key, after=page[-1].id, limit=1))
+    print_vectors(page, as_json=as_json)
+    if more:
+        click.echo(f"There are more: --after {page[-1].id}", err=True)
+
+
+@gallery.command()
+@click.argument("key")
+@click.argument("embeddings", type=_FILE)
+@click.argument("labels", type=_FILE)
+@click.option("--external-ids", type=_FILE, help="Text, one id of your own a line.")
+@click.option("--metadata", type=_FILE, help="JSON lines, an object or null for each embedding.")
+@click.option("--model-fingerprint", help="The model that made the embeddings; another is refused.")
+@click.option("--operation-id", help="To repeat a broken run without doubling anything.")
+@_JSON
+@click.pass_obj
+@told
+def append(
+    opening: Opening,
+    /,
+    key: str,
+    model_fingerprint: str | None,
+    operation_id: str | None,
+    as_json: bool,
+    **files: Path,
+) -> None:
+    """Add EMBEDDINGS (.npy of shape n, dimension) with LABELS (text, one a line).
+
+    Every row is checked before the first is stored; rows are numbered from 0. They are stored in parts: a
+    run that breaks is gone on with by the same files and the operation id that it has printed.
+    """
+    rows = read_rows(**files)
+    with opening.rows() as store:
+        check_rows(store, key, rows, operation_id, model_fingerprint)
+        operation = _operation(operation_id)
+        with rows_added(f"append to {key}", len(rows)) as progress:
+            ids = append_rows(store, key, rows, operation, model_fingerprint, progress)
+    if as_json:
+        print_json({"gallery": key, "operation_id": operation, "ids": ids})
+    else:
+        click.echo(f"Appended {len(rows)} vectors as operation {operation}.")
 
 
 @gallery.command()
@@ -160,12 +207,12 @@ def append(opening: Opening, key: str, embeddings: Path, labels: Path, operation
 @click.option("--id", "ids", type=int, multiple=True)
 @click.option("--label", "labels", multiple=True)
 @click.option("--external-id", "external_ids", multiple=True)
+@click.option("--ids-file", type=_FILE, help="remove_ids.txt: one id a line.")
 @click.option(
-    "--ids-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="remove_ids.txt: one id a line.",
+    "--imported-ids",
+    is_flag=True,
+    help="The ids of --id and --ids-file are those of the imported folder, not the gallery's.",
 )
-@click.option("--imported-ids", is_flag=True, help="The file's ids are those of the imported folder.")
 @click.option("--operation-id", help="To repeat the removal, or to ask for its receipt.")
 @click.pass_obj
 @told
@@ -181,15 +228,17 @@ def remove(
 ) -> None:
     """Remove vectors and print the erasure receipt, as JSON."""
     if ids_file is not None:
-        listed = read_remove_ids(ids_file)
-        if imported_ids:
-            external_ids = [*external_ids, *(str(number) for number in listed)]
-        else:
-            ids = [*ids, *listed]
+        ids = [*ids, *read_remove_ids(ids_file)]
+    if imported_ids and not ids:
+        raise click.UsageError("--imported-ids says what --id and --ids-file mean: give one of them.")
+    if imported_ids:
+        external_ids = [*external_ids, *(str(number) for number in ids)]
+        ids = ()
     selection = Selection(ids=ids or None, labels=labels or None, external_ids=external_ids or None)
     with opening.store() as store:
         eraser = Eraser(store=store, policy=opening.policy)
-        _print_receipt(eraser.erase(key, selection, operation_id or new_operation_id()))
+        erased = eraser.erase(key, selection, _operation(operation_id))
+    print_json(asdict(erased), indent=2)
 
 
 @gallery.command()
@@ -199,102 +248,131 @@ def remove(
 @told
 def receipt(opening: Opening, key: str, operation_id: str) -> None:
     """Print the erasure receipt of a removal as it stands now, as JSON."""
-    with opening.store() as store:
-        _print_receipt(Eraser(store=store, policy=opening.policy).receipt(key, operation_id))
+    with opening.rows() as store:
+        found = Eraser(store=store, policy=opening.policy).receipt(key, operation_id)
+    print_json(asdict(found), indent=2)
 
 
 @gallery.command()
 @click.argument("key")
-@click.argument("queries", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("queries", type=_FILE)
 @click.option("--top-k", type=int, default=5, show_default=True)
 @click.option("--threshold", type=float)
 @click.option("--level", type=click.Choice(["vector", "label"]), default="vector", show_default=True)
+@click.option("--model-fingerprint", help="The model that made the queries; another is refused.")
 @click.pass_obj
 @told
 def search(opening: Opening, /, key: str, queries: Path, **options: Any) -> None:
     """Search for QUERIES (.npy of shape n, dimension); one line of JSON each."""
     with opening.store() as store:
-        for hits in store.search(key, _load_embeddings(queries), details=True, **options):
-            click.echo(json.dumps([hit._asdict() for hit in hits], ensure_ascii=False))
+        for hits in store.search(key, read_embeddings(queries), details=True, **options):
+            print_json([hit._asdict() for hit in hits])
 
 
 @gallery.command()
 @click.argument("key")
+@_JSON
 @click.pass_obj
 @told
-def verify(opening: Opening, key: str) -> None:
+def verify(opening: Opening, key: str, as_json: bool) -> None:
     """Compare every file with Postgres; damaged ones are written anew by `seal` or maintenance."""
-    with opening.store() as store, _rows_done(opening, key) as progress:
+    with opening.store() as store, rows_done(key) as progress:
         found = store.verify(key, progress=progress)
     for problem in found.problems:
         click.echo(problem, err=True)
-    click.echo(f"{found.vectors} vectors, {found.segments} segments, {len(found.problems)} problems.")
+    if as_json:
+        print_json(asdict(found))
+    else:
+        click.echo(f"{found.vectors} vectors, {found.segments} segments, {len(found.problems)} problems.")
     if found.problems:
-        raise click.exceptions.Exit(2)
+        raise click.exceptions.Exit(PROBLEMS)
 
 
 @gallery.command()
 @click.argument("key")
+@_JSON
 @click.pass_obj
 @told
-def seal(opening: Opening, key: str) -> None:
+def seal(opening: Opening, key: str, as_json: bool) -> None:
     """Do now what maintenance would do with this gallery."""
-    _seal(opening, key, lambda store, on_step: opening.sealer(store, on_step).run(key))
+    _seal(opening, key, lambda store, on_step: opening.sealer(store, on_step).run(key), as_json)
 
 
 @gallery.command()
 @click.argument("key")
+@_JSON
 @click.pass_obj
 @told
-def compact(opening: Opening, key: str) -> None:
+def compact(opening: Opening, key: str, as_json: bool) -> None:
     """Write the whole gallery anew, as few segments as may be, without any removed vector."""
-    _seal(opening, key, lambda store, on_step: store.compact(key, policy=opening.policy, on_step=on_step))
+    policy = opening.policy
+    _seal(opening, key, lambda store, on_step: store.compact(key, policy=policy, on_step=on_step), as_json)
 
 
 @gallery.command()
 @click.option("--sweep-unknown", is_flag=True, help="Delete files too that this database does not name.")
+@_JSON
 @click.pass_obj
 @told
-def collect(opening: Opening, sweep_unknown: bool) -> None:
+def collect(opening: Opening, sweep_unknown: bool, as_json: bool) -> None:
     """Delete the files that nobody needs any more."""
     with opening.store() as store:
         collector = opening.collector(store)
         found = collector.run()
         swept = collector.sweep_unknown() if sweep_unknown else ()
         unknown = collector.unknown_files()
-    click.echo(
-        f"Deleted {len(found.dropped)} dropped, {len(found.abandoned)} abandoned, {len(found.stray)} stray "
-        f"and {len(swept)} unknown files; {len(unknown)} unknown files are left."
-    )
+    if as_json:
+        print_json({**asdict(found), "swept": swept, "unknown": unknown})
+    else:
+        print_collected(found)
+        click.echo(f"Deleted {len(swept)} unknown files; {len(unknown)} unknown files are left.")
+    for failure in found.failures:
+        click.echo(failure, err=True)
+    if found.failures:
+        raise click.exceptions.Exit(PROBLEMS)
 
 
 @gallery.command()
 @click.option("--interval", type=float, default=10, show_default=True, help="Seconds between rounds.")
 @click.option("--once", is_flag=True, help="One round only.")
+@click.option("--json", "as_json", is_flag=True, help="Print what the one round did as JSON.")
 @click.pass_obj
 @told
-def maintain(opening: Opening, interval: float, once: bool) -> None:
+def maintain(opening: Opening, interval: float, once: bool, as_json: bool) -> None:
     """Seal, compact, purge and collect for all galleries, until interrupted."""
+    if as_json and not once:
+        raise click.UsageError("--json goes with --once: rounds without an end have no result.")
     with opening.store() as store:
         sealer = opening.sealer(store, lambda step: None)  # noqa: ARG005
         maintenance = Maintenance(store=store, sealer=sealer, collector=opening.collector(store))
         if not once:
             maintenance.run(threading.Event(), interval)
-        sealed, _ = maintenance.run_once()
-    _print_sealed(sealed)
+        done = maintenance.run_once()  # which logs each failure, so on stderr
+    if as_json:
+        print_json(asdict(done))
+    else:
+        print_sealed(done.sealed)
+        print_collected(done.collected)
+    if done.failures:
+        click.echo(f"{len(done.failures)} galleries or files failed.", err=True)
+        raise click.exceptions.Exit(PROBLEMS)
 
 
 @gallery.command("export")
 @click.argument("key")
 @click.argument("folder")
 @click.option("--index-type", type=click.Choice(["Flat", "IVF", "HNSW32"]))
+@_JSON
 @click.pass_obj
 @told
-def export_command(opening: Opening, key: str, folder: str, index_type: Any) -> None:
+def export_command(opening: Opening, key: str, folder: str, index_type: Any, as_json: bool) -> None:
     """Write the gallery as PaddleX's folder, vector.index and id_map.yaml, or to its URL."""
-    with opening.store() as store, _rows_done(opening, key) as progress:
+    with opening.rows() as store, rows_done(key) as progress:
         count = store.export_to(key, folder, index_type=index_type, progress=progress)
-    click.echo(f"Exported {count} vectors to {folder}.")
+    if as_json:
+        print_json({"gallery": key, "folder": folder, "vectors": count})
+    else:
+        click.echo(f"Exported {count} vectors to {folder}.")
 
 
 @gallery.command("import")
@@ -304,86 +382,66 @@ def export_command(opening: Opening, key: str, folder: str, index_type: Any) -> 
 @click.option("--index-type", type=click.Choice(["auto", "Flat", "IVF", "HNSW32"]))
 @click.option("--model-fingerprint")
 @click.option("--operation-id", help="To repeat a broken import without doubling anything.")
+@_JSON
 @click.pass_obj
 @told
-def import_command(opening: Opening, /, key: str, folder: str, **options: Any) -> None:
+def import_command(
+    opening: Opening, /, key: str, folder: str, operation_id: str | None, as_json: bool, **options: Any
+) -> None:
     """Make a gallery of PaddleX's folder or its URL. Only from where you trust: FAISS reads the file."""
-    with opening.store() as store, _rows_done(opening, key) as progress:
-        imported = store.import_from(key, folder, progress=progress, **options)
-    repaired = " Its IVF index had been damaged by a removal and was put right." * imported.repaired
-    click.echo(f"Imported {len(imported.appended.ids)} vectors.{repaired}")
+    operation = _operation(operation_id)
+    with opening.rows() as store, rows_done(key) as progress:
+        imported = store.import_from(key, folder, operation_id=operation, progress=progress, **options)
+    count = len(imported.appended.ids)
+    if as_json:
+        found = {"gallery": key, "operation_id": operation, "vectors": count, "repaired": imported.repaired}
+        print_json(found)
+    else:
+        repaired = " Its IVF index had been damaged by a removal and was put right." * imported.repaired
+        click.echo(f"Imported {count} vectors.{repaired}")
 
 
 @gallery.command()
 @click.argument("key")
-@click.confirmation_option(prompt="Delete the gallery with all its vectors?")
+@click.confirmation_option(
+    prompt="Delete the gallery with all its vectors, and the receipts of what was erased from it?"
+)
+@_JSON
 @click.pass_obj
 @told
-def delete(opening: Opening, key: str) -> None:
-    """Delete a gallery."""
-    with opening.store() as store:
+def delete(opening: Opening, key: str, as_json: bool) -> None:
+    """Delete a gallery, with the receipts of its erasures: keep elsewhere those that are still needed."""
+    with opening.rows() as store:
         deleted = store.delete(key)
-    click.echo(f"Deleted {deleted.vectors} vectors; {len(deleted.segments)} files follow.")
+    if as_json:
+        print_json(asdict(deleted))
+    else:
+        click.echo(f"Deleted {deleted.vectors} vectors; {len(deleted.segments)} files follow.")
+
+
+def _operation(given: str | None) -> str:
+    """The operation's id, told before anything is done where it was not given."""
+    if given is not None:
+        return given
+    operation = new_operation_id()
+    click.echo(f"Should this run break, repeat it with --operation-id {operation}", err=True)
+    return operation
 
 
 def _seal(
     opening: Opening,
     key: str,
     work: Callable[[GalleryStore, Callable[[Step], None]], tuple[Sealed, ...] | None],
+    as_json: bool,
 ) -> None:
-    with opening.store() as store, Progress(console=opening.console, transient=True) as progress:
-        bar = progress.add_task(key, total=len(_STEPS))
-
-        def on_step(step: Step) -> None:
-            progress.update(bar, description=f"{key}: {step}", completed=_STEPS.index(step) + 1)
-
+    with opening.store() as store, steps_done(key) as on_step:
         sealed = work(store, on_step)
     if sealed is None:
-        click.echo("Another process is at this gallery.")
+        click.echo("Another process is at this gallery: try again later.", err=True)
+        raise click.exceptions.Exit(BUSY)
+    if as_json:
+        print_json([asdict(segment) for segment in sealed])
     else:
-        _print_sealed(sealed)
-
-
-def _print_sealed(sealed: Sequence[Sealed]) -> None:
-    for segment in sealed:
-        recall = "" if segment.recall is None else f", recall {segment.recall:.4f}"
-        click.echo(f"{segment.reason}: {segment.rows} rows, {segment.kind}, {segment.bytes} bytes{recall}")
-    if not sealed:
-        click.echo("Nothing to do.")
-
-
-@contextmanager
-def _progress(opening: Opening, what: str, total: int) -> Iterator[Callable[[int], None]]:
-    with Progress(console=opening.console, transient=True) as progress:
-        bar = progress.add_task(what, total=total)
-        yield lambda count: progress.advance(bar, count)
-
-
-@contextmanager
-def _rows_done(opening: Opening, key: str) -> Iterator[Callable[[str, int, int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=opening.console, transient=True) as progress:
-        bar = progress.add_task(key, total=None)
-
-        def told_rows(what: str, done: int, total: int) -> None:
-            progress.update(bar, description=f"{key}: {what}", completed=done, total=total)
-
-        yield told_rows
-
-
-def _load_embeddings(path: Path) -> Any:
-    try:
-        return cast(Any, np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as err:
-        raise InvalidRequest(f"{path} is not an .npy file of numbers.") from err
-
-
-def _print_receipt(found: ErasureReceipt) -> None:
-    _print_json(asdict(found))
-
-
-def _print_json(value: Any) -> None:
-    def plain(other: object) -> object:
-        return other.isoformat() if isinstance(other, datetime) else str(other)
-
-    click.echo(json.dumps(value, default=plain, ensure_ascii=False, indent=2))
+        print_sealed(sealed)
+        if not sealed:
+            click.echo("Nothing to do.")

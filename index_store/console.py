@@ -1,14 +1,15 @@
 """What the commands of `index_store.cli` share: the store they open, and errors told as one sentence."""
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Never, ParamSpec, TypeVar, cast
 
 import click
-from rich.console import Console
 
+from api_client.addresses import local_checkout, local_connection
 from api_client.errors import CallerError, PaddlewheelError
 from index_store.database import Database
 from index_store.garbage import GarbageCollector
@@ -21,34 +22,56 @@ from index_store.store import GalleryStore
 P = ParamSpec("P")
 T = TypeVar("T")
 
+LOCAL_SEGMENTS = Path(".paddlewheel") / "segments"
+"""In a checkout, where its workers have the files."""
+
 
 class Opening:
     """How a command opens its store, as the options of the group say."""
 
-    def __init__(self, url: str | None, segments: str, copies: Path | None, policy: SealingPolicy) -> None:
+    def __init__(
+        self, url: str | None, segments: str | None, copies: Path | None, policy: SealingPolicy
+    ) -> None:
         self._url = url
-        self.segments = segments
-        self.copies = copies
+        self._segments = segments
+        self._copies = copies
         self.policy = policy
-        self.console = Console()
 
     @property
     def url(self) -> str:
         """The database; asked for by commands, and not by their --help."""
-        if not self._url:
+        url = self._url or local_connection(Path.cwd()).get("database_url")
+        if not url:
             raise click.UsageError(
                 "No database: give --database-url, set PADDLEWHEEL_DATABASE_URL or 'make up' in a checkout."
             )
-        return self._url
+        return url
+
+    @property
+    def segments(self) -> str:
+        """The place of the files: what was given, or that of the checkout whose database this is."""
+        if self._segments:
+            return self._segments
+        checkout = local_checkout(Path.cwd())
+        if checkout is None or local_connection(checkout).get("database_url") != self.url:
+            raise click.UsageError(
+                "Where are the segment files of this database? Give --segments or set "
+                "PADDLEWHEEL_SEGMENT_URL to the folder or URL that its workers have."
+            )
+        return str(checkout / LOCAL_SEGMENTS)
 
     @contextmanager
     def store(self) -> Iterator[GalleryStore]:
         """A store over the database and the files that the options name."""
-        database = Database(self.url)
-        try:
-            yield GalleryStore(database, self._files())
-        finally:
-            database.close()
+        url, files = self.url, self._files()
+        with _closing(Database(url)) as database:
+            yield GalleryStore(database, files)
+
+    @contextmanager
+    def rows(self) -> Iterator[GalleryStore]:
+        """A store for what Postgres does alone: the place of the files need not be known."""
+        with _closing(Database(self.url)) as database:
+            yield GalleryStore(database, cast(SegmentFiles, _NoFiles()))
 
     def sealer(self, store: GalleryStore, on_step: Callable[[Step], None]) -> Sealer:
         """A sealer with the policy of the options."""
@@ -59,11 +82,42 @@ class Opening:
         return GarbageCollector(database=store.database, files=store.files, policy=self.policy)
 
     def _files(self) -> SegmentFiles:
-        if "://" not in self.segments:
-            return SegmentFolder(Path(self.segments))
-        if self.copies is None:
-            raise click.UsageError("Segments in an object store need --copies, a local folder.")
-        return SegmentObjects(self.segments, self.copies)
+        protocol, _, path = self.segments.rpartition("://")
+        if protocol in ("", "file", "local"):
+            _require_folder(Path(path))
+        if not protocol:
+            return SegmentFolder(Path(path))
+        if self._copies is None:
+            raise click.UsageError("Segments at a URL need --copies, a local folder.")
+        try:
+            return SegmentObjects(self.segments, self._copies)
+        except (ValueError, ImportError) as err:  # fsspec's, for a protocol that it cannot speak
+            raise click.UsageError(f"The segments cannot be at {self.segments}: {err}.") from err
+
+
+class _NoFiles:
+    """In place of the files, for commands that touch none."""
+
+    def __getattr__(self, name: str) -> Never:
+        raise AssertionError(f"this command opens no files, but needs to {name} one")
+
+
+def _require_folder(folder: Path) -> None:
+    """A folder that is made because its name was mistyped would look like one that has lost every file."""
+    if not folder.is_dir():
+        raise click.UsageError(
+            f"There is no folder {folder}: give the one that the workers have their segment files in, by "
+            "--segments or PADDLEWHEEL_SEGMENT_URL. Where it was lost, or there was none yet, make it with "
+            f"'mkdir -p -m 700 {shlex.quote(str(folder))}'; the files are written anew from the database."
+        )
+
+
+@contextmanager
+def _closing(database: Database) -> Iterator[Database]:
+    try:
+        yield database
+    finally:
+        database.close()
 
 
 class _Failure(click.ClickException):

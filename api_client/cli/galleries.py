@@ -277,10 +277,12 @@ def describe(key: str, **urls: Any) -> None:
 
 @tasks.command()
 @click.argument("key")
-@click.confirmation_option(prompt="Delete the gallery with all its vectors?")
+@click.confirmation_option(
+    prompt="Delete the gallery with all its vectors, and the receipts of what was erased from it?"
+)
 @connection_options
 def delete(key: str, **urls: Any) -> None:
-    """Delete a gallery."""
+    """Delete a gallery, with the receipts of its erasures: keep elsewhere those that are still needed."""
     _ask(DELETE_GALLERY, DeleteGallery, {"gallery": key}, urls)
 
 
