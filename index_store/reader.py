@@ -3,8 +3,9 @@
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TypeVar
 
 import numpy as np
@@ -22,6 +23,12 @@ from index_store.view import Source, View, empty_view, memory_source
 
 T = TypeVar("T")
 _LOGGER = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 60.0  # until a file that could not be reached is tried again
+_SWEEP_SECONDS = 60.0  # from one look for galleries that need not be held to the next
+_UNUSED_SECONDS = 1800.0  # for which a gallery is held that nobody searches
+
+_EXISTING = "SELECT array_agg(id) FROM galleries WHERE id = ANY($1::bigint[])"
 
 _GENERATION = "SELECT id, generation FROM galleries WHERE key = $1"
 
@@ -48,13 +55,17 @@ _MARK_DAMAGED = "UPDATE gallery_segments SET damaged = true WHERE id = %s AND NO
 
 
 class Readers:
-    """What a process holds of its galleries. Threads share it, and a child goes on with its parent's."""
+    """What a process holds of its galleries. Threads share it, and a child goes on with its parent's.
+
+    With its searches it lets go of galleries that another process deleted or that nobody searches any more.
+    """
 
     def __init__(self, database: Database, files: SegmentFiles) -> None:
         self._database = database
         self._files = files
         self._readers: dict[str, GalleryReader] = {}
         self._fork_lock = threading.Lock()
+        self._sweep_at = time.monotonic() + _SWEEP_SECONDS
         self._renew_locks()
 
     def current(self, key: str, work: Callable[[View], T]) -> T:
@@ -65,7 +76,12 @@ class Readers:
         answer the next one is waited for, so that little is done twice in a gallery that moves all the time.
         """
         self._notice_fork()
+        now = time.monotonic()
+        if now >= self._sweep_at:
+            self.forget_unneeded()
         reader = self._readers.get(key)
+        if reader:
+            reader.searched_at = now
         held = reader.held if reader else None
         with self._database.asked(_GENERATION, (key,)) as question:
             done = _attempted(work, held) if reader and held and reader.settled else None
@@ -82,6 +98,32 @@ class Readers:
         """Let go of a gallery that is no more."""
         with self._lock:
             self._readers.pop(key, None)
+
+    def forget_unneeded(self) -> None:
+        """Let go of galleries that are no more and of those not searched for long; one thread at a time."""
+        if not self._sweeping.acquire(blocking=False):
+            return
+        try:
+            now = time.monotonic()
+            self._sweep_at = now + _SWEEP_SECONDS
+            with self._lock:
+                readers = dict(self._readers)
+            existing = self._existing([reader.held.gallery.id for reader in readers.values()])
+            for key, reader in readers.items():
+                if reader.held.gallery.id in existing and now - reader.searched_at < _UNUSED_SECONDS:
+                    continue
+                with self._lock:
+                    if self._readers.get(key) is reader:
+                        del self._readers[key]
+        finally:
+            self._sweeping.release()
+
+    def _existing(self, gallery_ids: list[int]) -> set[int]:
+        if not gallery_ids:
+            return set()
+        with self._database.asked(_EXISTING, (gallery_ids,)) as question:
+            (found,) = question.answer() or (None,)
+        return set(found or ())
 
     def _reader(self, key: str) -> "GalleryReader":
         gallery = find_gallery(self._database, key)
@@ -101,15 +143,17 @@ class Readers:
     def _renew_locks(self) -> None:
         # A thread that held one when the process was forked is not there to let go of it.
         self._lock = threading.Lock()
+        self._sweeping = threading.Lock()
         for reader in self._readers.values():
-            reader.renew_lock()
+            reader.renew_locks()
         self._pid = os.getpid()
 
 
 class GalleryReader:
     """Holds the latest view of one gallery and replaces it when the gallery has moved on.
 
-    `settled` says whether it had not moved when it was last asked for.
+    `settled` says whether it had not moved when it was last asked for, `searched_at` when that was, by the
+    monotonic clock.
     """
 
     def __init__(self, database: Database, files: SegmentFiles, gallery: Gallery) -> None:
@@ -117,11 +161,14 @@ class GalleryReader:
         self._files = files
         self.held = empty_view(gallery)
         self.settled = False
-        self.renew_lock()
+        self.searched_at = time.monotonic()
+        self._retry_at: float | None = None  # while the view has stand-ins
+        self.renew_locks()
 
-    def renew_lock(self) -> None:
-        """Forget who refreshes the view."""
+    def renew_locks(self) -> None:
+        """Forget who refreshes the view and who tries files again."""
         self._lock = threading.Lock()
+        self._retrying = threading.Lock()
 
     def view(self, generation: int, held_before: int) -> View:
         """A view of that generation or a later one.
@@ -132,7 +179,9 @@ class GalleryReader:
         view = self.held
         self.settled = held_before == generation
         if view.gallery.generation == generation:
-            return view
+            if self._retry_at is not None and time.monotonic() >= self._retry_at:
+                self._retry()
+            return self.held
         with self._lock:
             if held_before > generation:
                 self.held = self._refreshed(empty_view(view.gallery))
@@ -170,16 +219,42 @@ class GalleryReader:
 
     def _open(self, gallery: Gallery, segment: Segment) -> Source:
         """The segment's file, or its rows from Postgres where the file cannot be used."""
+        waits_for = None
+        try:
+            opened = self._source_if_sound(segment)
+            if opened is not None:
+                return opened
+        except SegmentStoreUnavailable as err:
+            _LOGGER.warning("segment %s is read from Postgres: %s", segment.id, err)
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
+            waits_for = segment
+        return replace(memory_source(gallery.spec, self._rows(gallery, segment)), stand_in_for=waits_for)
+
+    def _retry(self) -> None:
+        """Take the files that can be reached by now. Only this thread waits for them, others search on."""
+        if not self._retrying.acquire(blocking=False):
+            return
+        try:
+            for segment in self.held.unreached:
+                opened = self._source_if_sound(segment)
+                with self._lock:
+                    self.held = self.held.reached(segment, opened)
+        except SegmentStoreUnavailable as err:
+            _LOGGER.warning("segments are still read from Postgres: %s", err)
+        finally:
+            with self._lock:
+                self._retry_at = time.monotonic() + _RETRY_SECONDS if self.held.unreached else None
+            self._retrying.release()
+
+    def _source_if_sound(self, segment: Segment) -> Source | None:
+        """The segment's file; None for a damaged one, which is marked to be written anew."""
         assert segment.file is not None  # noqa: S101 - the caller has looked
         try:
             opened = SegmentFile(self._files.fetch(segment.file, segment.bytes, segment.sha256))
         except SegmentCorrupt:
             with self._database.transaction() as cursor:
                 cursor.execute(_MARK_DAMAGED, (segment.id,))
-            return memory_source(gallery.spec, self._rows(gallery, segment))
-        except SegmentStoreUnavailable as err:
-            _LOGGER.warning("segment %s is read from Postgres: %s", segment.id, err)
-            return memory_source(gallery.spec, self._rows(gallery, segment))
+            return None
         return Source(index=opened.index, ids=opened.ids, labels=opened.labels)
 
     def _rows(self, gallery: Gallery, segment: Segment) -> StoredRows:

@@ -245,14 +245,15 @@ class GalleryStore:
 
     def delete(self, key: str) -> Deleted:
         """Delete the gallery with all its vectors; its files go with the next garbage collection."""
-        self._readers.forget(key)
-        return self._log.delete(key)
+        deleted = self._log.delete(key)
+        self._readers.forget(key)  # not before, as a search in between would hold it again
+        return deleted
 
     def verify(self, key: str, *, progress: Progress = silent) -> Verification:
         """Read every file and compare it with the rows; damaged ones are marked to be written anew."""
 
         def search(queries: Embeddings) -> tuple[tuple[Hit, ...], ...]:
-            return self.search(key, queries, top_k=1)
+            return self.search(key, queries, top_k=100)  # an approximate index looks further for these
 
         return verify(self._database, self._files, key, search, progress)
 

@@ -1,8 +1,11 @@
 """Galleries whose files live behind fsspec, read by machines through copies of their own."""
 
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -94,6 +97,102 @@ def test_searches_go_on_while_the_object_store_is_away(
         assert [hits[0].id for hits in two.store.search(key, ROWS, top_k=1)] == list(ids)
     assert not two.store.describe(key).segments[0].damaged
     assert list((tmp_path / "two").iterdir()) == []
+
+
+def test_files_are_searched_again_once_the_object_store_is_back(
+    database: Database, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index_store.reader._RETRY_SECONDS", 0.0)
+    url = f"memory://{uuid.uuid4()}"
+    one, two = machine(database, url, tmp_path / "one"), machine(database, url, tmp_path / "two")
+    ids = one.store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100).ids
+    one.sealer.run(key)
+    one.store.remove(key, ids=ids[:10])
+    with monkeypatch.context() as away:
+        away.setattr("fsspec.implementations.memory.MemoryFileSystem.get_file", _away)
+        assert len(two.store.search_one(key, ROWS[0], top_k=1000)) == 90
+        one.store.remove(key, ids=ids[10:20])
+        one.store.append(key, ROWS[:1], ["y"])
+        assert len(two.store.search_one(key, ROWS[0], top_k=1000)) == 81
+        assert [segment.rows for segment in two.store.view(key).unreached] == [100]
+    before = {hit.id for hit in two.store.search_one(key, ROWS[0], top_k=1000)}
+    assert two.store.view(key).unreached == ()
+    assert len(next(iter(two.store.view(key).segments.values())).ids) == 100
+    assert {hit.id for hit in two.store.search_one(key, ROWS[0], top_k=1000)} == before
+    assert two.store.view(key).live(ids) == set(ids[20:])
+    assert not two.store.describe(key).segments[0].damaged
+
+
+def test_a_file_that_cannot_be_reached_is_tried_once_in_a_while(
+    database: Database, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"memory://{uuid.uuid4()}"
+    one, two = machine(database, url, tmp_path / "one"), machine(database, url, tmp_path / "two")
+    one.store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100)
+    one.sealer.run(key)
+    tried = Mock(side_effect=ConnectionError("the store is away"))
+    monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.get_file", tried)
+    for _ in range(5):
+        assert two.store.search_one(key, ROWS[0])
+    assert tried.call_count == 1
+
+
+def test_others_search_and_write_while_one_waits_for_a_file(
+    database: Database, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index_store.reader._RETRY_SECONDS", 0.0)
+    url = f"memory://{uuid.uuid4()}"
+    one, two = machine(database, url, tmp_path / "one"), machine(database, url, tmp_path / "two")
+    one.store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100)
+    one.sealer.run(key)
+    waiting, back = threading.Event(), threading.Event()
+
+    def slow(*arguments: object, **options: object) -> None:  # noqa: ARG001
+        waiting.set()
+        assert back.wait(60)
+        raise ConnectionError("the store is away")
+
+    with monkeypatch.context() as away:
+        away.setattr("fsspec.implementations.memory.MemoryFileSystem.get_file", _away)
+        two.store.search(key, ROWS)
+    monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.get_file", slow)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(two.store.search_one, key, ROWS[0])
+        assert waiting.wait(60)
+        (late,) = two.store.append(key, ROWS[0], ["late"]).ids
+        assert late in {hit.id for hit in two.store.search_one(key, ROWS[0])}
+        back.set()
+        assert first.result()
+
+
+def test_a_file_that_is_found_damaged_after_an_outage_is_marked_and_not_tried_again(
+    database: Database, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index_store.reader._RETRY_SECONDS", 0.0)
+    url = f"memory://{uuid.uuid4()}"
+    one, two = machine(database, url, tmp_path / "one"), machine(database, url, tmp_path / "two")
+    ids = one.store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100).ids
+    one.sealer.run(key)
+    with monkeypatch.context() as away:
+        away.setattr("fsspec.implementations.memory.MemoryFileSystem.get_file", _away)
+        two.store.search(key, ROWS)
+    one.store.files.delete(str(one.store.describe(key).segments[0].file))
+    two.store.search(key, ROWS)
+    assert two.store.describe(key).segments[0].damaged
+    assert two.store.view(key).unreached == ()
+    assert [hits[0].id for hits in two.store.search(key, ROWS, top_k=1)] == list(ids)
+
+
+def test_a_gallery_whose_rows_were_all_removed_is_searched_without_its_file(
+    database: Database, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"memory://{uuid.uuid4()}"
+    one, two = machine(database, url, tmp_path / "one"), machine(database, url, tmp_path / "two")
+    one.store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100)
+    one.sealer.run(key)
+    one.store.remove(key, labels=["x"])
+    monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.get_file", _away)
+    assert two.store.search_one(key, ROWS[0]) == ()
 
 
 def _away(*arguments: object, **options: object) -> None:  # noqa: ARG001
