@@ -19,6 +19,7 @@ from index_store.vectors import code_size, decode
 Search = Callable[[Embeddings], tuple[tuple[Hit, ...], ...]]
 
 _SAMPLE = 100
+_LEAST_SAMPLE = 10
 
 _REMOVED = """
 SELECT id FROM gallery_tombstones
@@ -50,8 +51,9 @@ def verify(
 ) -> Verification:
     """Read every file of the gallery and compare it with the rows; mark damaged ones to be written anew.
 
-    Searches stay right meanwhile: a process that opens a damaged file takes its rows from Postgres.
-    `search` answers queries of shape (n, dimension) with the best hit of each, if there is one.
+    Searches stay right meanwhile: a process that opens a damaged file takes its rows from Postgres. Raises
+    SegmentStoreUnavailable where a file cannot be reached, of which nothing is known then.
+    `search` answers queries of shape (n, dimension) with hits of each, best first, as far as there are any.
     """
     problems: list[str] = []
     damaged: list[str] = []
@@ -69,10 +71,14 @@ def verify(
     problems += _gaps(gallery, segments)
     rows = sum(segment.rows for segment in segments)
     checked = 0
+    share = max(_LEAST_SAMPLE, _SAMPLE // (len(segments) + 1))
+    samples = [_sample(_stored(database, gallery, gallery.sealed_generation, gallery.generation)[0], share)]
     for segment in segments:
         progress("check", checked, rows)
         checked += segment.rows
-        found = _segment_problems(database, files, gallery, segment)
+        stored, removed = _stored(database, gallery, segment.low, segment.high)
+        samples.append(_sample(stored, share))
+        found = _segment_problems(files, segment, stored, removed)
         if found and not _is_live(database, segment):
             continue  # written anew meanwhile, by which its tombstones and its file may be gone
         if found:
@@ -81,7 +87,7 @@ def verify(
     progress("check", rows, rows)
     with database.cursor() as cursor:
         cursor.execute(_MARK_DAMAGED, (damaged,))
-    problems += _search_problems(database, gallery, search)
+    problems += _search_problems(database, gallery, samples, search)
     return Verification(
         vectors=counted, segments=len(segments), damaged=tuple(damaged), problems=tuple(problems)
     )
@@ -97,14 +103,24 @@ def _gaps(gallery: Gallery, segments: tuple[Segment, ...]) -> list[str]:
     ]
 
 
-def _segment_problems(
-    database: Database, files: SegmentFiles, gallery: Gallery, segment: Segment
-) -> list[str]:
+def _stored(database: Database, gallery: Gallery, low: int, high: int) -> tuple[StoredRows, set[int]]:
+    """The live rows of a run of generations, and the ids of those that were removed from it."""
     size = code_size(gallery.spec.dimension, gallery.spec.precision)
     with database.snapshot() as cursor:
-        rows = copy_out(cursor, gallery.id, segment.low, segment.high, size)
-        cursor.execute(_REMOVED, (gallery.id, segment.low, segment.high))
-        removed = {row[0] for row in cursor.fetchall()}
+        rows = copy_out(cursor, gallery.id, low, high, size)
+        cursor.execute(_REMOVED, (gallery.id, low, high))
+        return rows, {row[0] for row in cursor.fetchall()}
+
+
+def _sample(rows: StoredRows, count: int) -> StoredRows:
+    """Other rows each time, so that repeated checks come to look at more of them."""
+    chosen = np.random.default_rng().choice(len(rows), min(count, len(rows)), replace=False)
+    return rows.take(np.sort(chosen))
+
+
+def _segment_problems(
+    files: SegmentFiles, segment: Segment, rows: StoredRows, removed: set[int]
+) -> list[str]:
     if segment.file is None:
         return [f"Segment {segment.id} has no file, but {len(rows)} rows."] if len(rows) else []
     try:
@@ -129,20 +145,14 @@ def _file_problems(segment: Segment, opened: SegmentFile, rows: StoredRows, remo
     return problems
 
 
-def _search_problems(database: Database, gallery: Gallery, search: Search) -> list[str]:
+def _search_problems(
+    database: Database, gallery: Gallery, samples: list[StoredRows], search: Search
+) -> list[str]:
     """A sample of stored embeddings, searched for: each has to find itself or one as near."""
-    with database.cursor() as cursor:
-        cursor.execute(
-            "SELECT id, embedding FROM gallery_vectors WHERE gallery_id = %s ORDER BY id LIMIT %s",
-            (gallery.id, _SAMPLE),
-        )
-        sample = cursor.fetchall()
-    ids = [row[0] for row in sample]
-    codes = b"".join(row[1] for row in sample)
-    if not codes:
+    ids = [number for rows in samples for number in rows.ids.tolist()]
+    if not ids:
         return []
-    size = code_size(gallery.spec.dimension, gallery.spec.precision)
-    vectors = decode(np.frombuffer(codes, np.uint8).reshape(-1, size), gallery.spec.precision)
+    vectors = decode(np.concatenate([rows.codes for rows in samples]), gallery.spec.precision)
     own = (vectors * vectors).sum(axis=1) if gallery.spec.metric == "IP" else np.zeros(len(vectors))
     worst = -np.inf if gallery.spec.metric == "IP" else np.inf
     answers = search(vectors)

@@ -4,6 +4,7 @@ import threading
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from index_store.database import Database
@@ -12,6 +13,7 @@ from index_store.garbage import GarbageCollector
 from index_store.planning import SealingPolicy
 from index_store.sealing import Sealer
 from index_store.store import GalleryStore
+from index_store.vectors import encode
 from tests.embeddings import random_embeddings
 
 SPEC = GallerySpec(dimension=16)
@@ -71,6 +73,11 @@ def test_an_altered_file_is_found_marked_and_rebuilt(
             "JOIN galleries g ON g.id = s.gallery_id WHERE g.key = %s ORDER BY s.low LIMIT 1)",
             "leave out",
         ),
+        (
+            "UPDATE gallery_segments SET file = NULL WHERE id = (SELECT s.id FROM gallery_segments s "
+            "JOIN galleries g ON g.id = s.gallery_id WHERE g.key = %s ORDER BY s.low LIMIT 1)",
+            "has no file",
+        ),
     ],
 )
 @pytest.mark.usefixtures("sealed")
@@ -81,6 +88,29 @@ def test_rows_and_files_that_disagree_are_found(
         cursor.execute(damage, (key,))
         assert cursor.rowcount == 1
     assert any(problem in sentence for sentence in store.verify(key).problems)
+
+
+@pytest.mark.parametrize("place", ["first segment", "second segment", "unsealed"])
+def test_a_vector_that_a_search_does_not_find_is_told_wherever_it_is(
+    store: GalleryStore, key: str, database: Database, place: str
+) -> None:
+    sealer = Sealer(database=database, files=store.files, policy=SealingPolicy(idle=timedelta(0)))
+    store.create(key, SPEC)
+    ids = {}
+    for name, count in (("first segment", 300), ("second segment", 20), ("unsealed", 20)):
+        ids[name] = store.append(key, random_embeddings(count, 16, seed=count), ["x"] * count).ids
+        if name != "unsealed":
+            sealer.run(key)
+    store.search(key, ROWS[:1])
+    assert store.verify(key).problems == ()
+    lost = ids[place] if place != "first segment" else ids[place][100:]
+    with database.cursor() as cursor:  # all of the same length, but not what files and memory have
+        cursor.execute(
+            "UPDATE gallery_vectors SET embedding = %s WHERE id = ANY(%s)",
+            (encode(np.full((1, 16), 0.25, np.float32), "fp16").tobytes(), list(lost)),
+        )
+    (problem,) = store.verify(key).problems
+    assert "are not found by themselves" in problem
 
 
 def test_verify_is_silent_beside_writers_and_a_sealer(store: GalleryStore, sealed: Sealer, key: str) -> None:
