@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from api_client.errors import DimensionMismatch, InvalidRequest, LabelListInvalid
 from index_store.row_files import Rows, read_embeddings, read_rows
@@ -49,6 +51,20 @@ def test_what_belongs_to_the_rows_goes_with_their_parts(embeddings: Path, tmp_pa
     assert [part.metadata for part in parts] == [({"x": 1}, None), ({},)]
     assert np.array_equal(np.concatenate([part.embeddings for part in parts]), rows.embeddings)
     assert [part.metadata for part in Rows(embeddings=rows.embeddings, labels=rows.labels).parts(3)] == [None]
+
+
+@given(count=st.integers(0, 50), size=st.integers(1, 20), beside=st.booleans())
+def test_parts_of_any_size_are_the_rows_together(count: int, size: int, beside: bool) -> None:
+    numbers = range(count)
+    labels = tuple(f"label {number}" for number in numbers)
+    metadata = tuple({"row": number} for number in numbers) if beside else None
+    embeddings = np.arange(count * 2).reshape(count, 2)
+    parts = list(Rows(embeddings=embeddings, labels=labels, metadata=metadata).parts(size))
+    assert all(0 < len(part) == len(part.labels) <= size for part in parts)
+    assert [row for part in parts for row in part.embeddings.tolist()] == embeddings.tolist()
+    assert tuple(label for part in parts for label in part.labels) == labels
+    found = tuple(each for part in parts for each in part.metadata or ())
+    assert found == (metadata or ())
 
 
 @pytest.mark.parametrize("name", ["labels.txt", "external.txt", "metadata.jsonl"])
