@@ -1,7 +1,10 @@
 """Delete the files that nobody needs: dropped ones after a grace, and those of sealers that died."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from api_client.errors import SegmentStoreUnavailable
 from index_store.database import Database, advisory_lock
 from index_store.planning import SealingPolicy
 from index_store.sealing import LOCKS
@@ -21,19 +24,26 @@ SELECT DISTINCT gallery_id FROM gallery_segments WHERE state IN ('building', 'dr
 
 _MARK_DELETED = """
 UPDATE gallery_segments SET state = 'deleted', deleted_at = clock_timestamp(), file = NULL
-WHERE id = %s AND state IN ('building', 'dropped')
+WHERE id = %s AND state <> 'live'
 """
+
+# A sealer that has lost its lock may publish a file after it was collected; a deleted row stays deleted.
+_DELETED = "SELECT id::text FROM gallery_segments WHERE state = 'deleted' AND id = ANY(%s::uuid[])"
 
 _KNOWN = "SELECT id::text FROM gallery_segments WHERE state <> 'deleted'"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Collected:
-    """What was deleted: files of dropped segments, files of dead sealers, and stray local files."""
+    """What was deleted: files of dropped segments, files of dead sealers, and stray local files.
+
+    `failures` are the files that could not be deleted, a sentence each; the next round tries again.
+    """
 
     dropped: tuple[str, ...]
     abandoned: tuple[str, ...]
     stray: tuple[str, ...]
+    failures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,20 +55,32 @@ class GarbageCollector:
     policy: SealingPolicy = field(default_factory=SealingPolicy)
 
     def run(self) -> Collected:
-        """One round over all galleries, those that were deleted too."""
-        dropped: list[str] = []
-        abandoned: list[str] = []
+        """One round over all galleries, those that were deleted too. A file that stays keeps no other."""
+        deleted: dict[str, list[str]] = {"dropped": [], "building": [], "deleted": []}
+        failures: list[str] = []
+        stray: tuple[str, ...] = ()
         for gallery_id in self._galleries():
             with advisory_lock(self.database, LOCKS + gallery_id) as lock:
-                if lock is None:
-                    continue
-                for segment, state in self._unwanted(gallery_id):
-                    self.files.delete(f"{segment}.segment")
-                    with self.database.cursor() as cursor:
-                        cursor.execute(_MARK_DELETED, (segment,))
-                    (abandoned if state == "building" else dropped).append(segment)
-        stray = self.files.sweep(self.policy.lost_after.total_seconds(), self._known_files())
-        return Collected(dropped=tuple(dropped), abandoned=tuple(abandoned), stray=stray)
+                for segment, state in self._unwanted(gallery_id) if lock is not None else ():
+                    with _noting(failures, f"The file of segment {segment} is left"):
+                        self._delete(segment)
+                        deleted[state].append(segment)
+        with _noting(failures, "Files that came back are left"):
+            for segment in self._came_back():
+                self._delete(segment)
+                deleted["deleted"].append(segment)
+        with _noting(failures, "Stray files are left"):
+            stray = self.sweep()
+        return Collected(
+            dropped=tuple(deleted["dropped"]),
+            abandoned=(*deleted["building"], *deleted["deleted"]),
+            stray=stray,
+            failures=tuple(failures),
+        )
+
+    def sweep(self) -> tuple[str, ...]:
+        """Delete what only this machine has and no longer needs: copies of deleted files, scratch files."""
+        return self.files.sweep(self.policy.lost_after.total_seconds(), self._known_files())
 
     def unknown_files(self) -> tuple[str, ...]:
         """Published files that no row names, as after restoring an older backup. Never deleted unasked."""
@@ -88,3 +110,23 @@ class GarbageCollector:
         with self.database.cursor() as cursor:
             cursor.execute(_UNWANTED, (gallery_id, self.policy.grace))
             return [(row[0], row[1]) for row in cursor.fetchall()]
+
+    def _came_back(self) -> list[str]:
+        """The segments that are deleted in Postgres, and of which there is a file nevertheless."""
+        listed = [name.removesuffix(".segment") for name in self.unknown_files()]
+        with self.database.cursor() as cursor:
+            cursor.execute(_DELETED, (listed,))
+            return [row[0] for row in cursor.fetchall()]
+
+    def _delete(self, segment: str) -> None:
+        self.files.delete(f"{segment}.segment")
+        with self.database.cursor() as cursor:
+            cursor.execute(_MARK_DELETED, (segment,))
+
+
+@contextmanager
+def _noting(failures: list[str], what: str) -> Iterator[None]:
+    try:
+        yield
+    except SegmentStoreUnavailable as err:
+        failures.append(f"{what}: {err.message}")

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from api_client.errors import GalleryNotFound, PaddlewheelError
@@ -13,6 +13,20 @@ from index_store.store import GalleryStore
 
 _LOGGER = logging.getLogger(__name__)
 _PAGE = 1000
+_REWRITES = 4  # of one gallery in one round, so that a busy one does not keep the others waiting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What one round did, and a sentence for each gallery and each file that it could not do.
+
+    `unfinished` says that some gallery may have more to do at once.
+    """
+
+    sealed: tuple[Sealed, ...]
+    collected: Collected
+    failures: tuple[str, ...]
+    unfinished: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,29 +37,60 @@ class Maintenance:
     sealer: Sealer
     collector: GarbageCollector
 
-    def run_once(self) -> tuple[tuple[Sealed, ...], Collected]:
-        """One round. A gallery that fails is logged and does not keep the others waiting."""
+    def run_once(self) -> Round:
+        """One round. A gallery that fails, for whatever reason, is logged and does not stop the others."""
         sealed: list[Sealed] = []
+        failures: list[str] = []
+        unfinished = False
         for gallery in self._galleries():
             try:
-                sealed += self.sealer.run(gallery.key) or ()
+                done = self.sealer.run(gallery.key, at_most=_REWRITES) or ()
             except GalleryNotFound:
                 continue  # deleted since it was listed
-            except PaddlewheelError as err:
-                _LOGGER.error("gallery %s could not be sealed: %s", gallery.key, err)
-        return tuple(sealed), self.collector.run()
+            except Exception as err:  # whatever it is, the others are maintained
+                failures.append(_told(f"The gallery {gallery.key!r} could not be sealed", err))
+                continue
+            sealed += done
+            unfinished = unfinished or len(done) == _REWRITES
+        collected = self.collector.run()
+        for failure in collected.failures:
+            _LOGGER.error("%s", failure)
+        return Round(
+            sealed=tuple(sealed),
+            collected=collected,
+            failures=(*failures, *collected.failures),
+            unfinished=unfinished,
+        )
 
     def run(self, stop: threading.Event, interval: float) -> None:
-        """Rounds, `interval` seconds apart, until `stop` is set; an unreachable database is waited for."""
-        while not stop.is_set():
-            try:
-                self.run_once()
-            except PaddlewheelError as err:
-                _LOGGER.error("maintenance of galleries failed: %s", err)
-            stop.wait(interval)
+        """Rounds, `interval` seconds apart while there is nothing left to do, until `stop` is set."""
+        repeat(lambda: self.run_once().unfinished, stop, interval)
 
     def _galleries(self) -> Iterator[Gallery]:
         after = ""
         while page := self.store.list_galleries(after=after, limit=_PAGE):
             yield from page
             after = page[-1].key
+
+
+def repeat(work: Callable[[], bool], stop: threading.Event, interval: float) -> None:
+    """Work until `stop` is set, and pause for `interval` seconds unless the work says that there is more.
+
+    Whatever fails is logged and tried again after the pause, such as when the database is away.
+    """
+    while not stop.is_set():
+        unfinished = False
+        try:
+            unfinished = work()
+        except Exception as err:  # nobody else would start the work again
+            _told("A round of maintenance failed", err)
+        if not unfinished:
+            stop.wait(interval)
+
+
+def _told(what: str, err: Exception) -> str:
+    """Log the error, with its traceback where nobody foresaw it; returns the sentence."""
+    foreseen = isinstance(err, PaddlewheelError)
+    failure = f"{what}: {err.message if isinstance(err, PaddlewheelError) else repr(err)}"
+    _LOGGER.error("%s", failure, exc_info=None if foreseen else err)
+    return failure

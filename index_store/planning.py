@@ -8,6 +8,8 @@ from typing import Literal
 
 from index_store.gallery import Segment
 
+_PURGE_MARGIN = timedelta(hours=1)
+
 Reason = Literal["seal", "merge", "tombstones", "purge", "damage", "asked"]
 
 
@@ -16,10 +18,10 @@ class SealingPolicy:
     """When segments are written.
 
     `delta_rows`: rows that no segment holds are sealed at this many, or when the oldest is `idle` old.
-    `fan_in`: so many adjacent segments of a tier become one, up to `max_rows`. A segment is written anew
-    at `dead_share` of removed rows, or when its oldest removal is `purge_after` old. A dropped file is
+    `fan_in`: so many adjacent segments of a tier become one, of at most `max_rows`. A segment is written
+    anew at `dead_share` of removed rows, or when its oldest removal is `purge_begins` old. A dropped file is
     deleted `grace` later, which has to be longer than a reader takes to open the files of a snapshot.
-    So an erased embedding is out of every file within `purge_after` + `grace` + one round of maintenance.
+    So an erased embedding is out of every file within `purge_after` + `grace`.
     """
 
     delta_rows: int = 4096
@@ -30,6 +32,15 @@ class SealingPolicy:
     purge_after: timedelta = timedelta(hours=24)
     grace: timedelta = timedelta(minutes=10)
     lost_after: timedelta = timedelta(hours=1)
+
+    @property
+    def purge_begins(self) -> timedelta:
+        """The age of a removal at which its segment is written anew.
+
+        That is before `purge_after` by a tenth of it, an hour at most, so that the rewrite and the rounds of
+        maintenance that it waits for fit in.
+        """
+        return self.purge_after - min(self.purge_after / 10, _PURGE_MARGIN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +56,8 @@ class Rewrite:
 class Unsealed:
     """The rows that no segment holds: how many are live, up to which generation, and since when.
 
-    `dead` counts the removed ones, which readers keep in memory until they are sealed away.
+    `dead` counts the removed ones, which readers keep in memory until they are sealed away. `full` says that
+    later generations have rows too, which would make the segment larger than the largest.
     """
 
     rows: int
@@ -53,6 +65,7 @@ class Unsealed:
     low: int
     high: int
     oldest: datetime | None
+    full: bool = False
 
 
 def plan(
@@ -85,13 +98,14 @@ def _damaged(segments: Sequence[Segment]) -> Iterator[Rewrite]:
 
 def _purges(segments: Sequence[Segment], policy: SealingPolicy, now: datetime) -> Iterator[Rewrite]:
     for segment in segments:
-        if segment.oldest_removal is not None and now - segment.oldest_removal >= policy.purge_after:
+        if segment.oldest_removal is not None and now - segment.oldest_removal >= policy.purge_begins:
             yield Rewrite(low=segment.low, high=segment.high, reason="purge")
 
 
 def _seal(unsealed: Unsealed, policy: SealingPolicy, now: datetime) -> Iterator[Rewrite]:
+    held = unsealed.rows + unsealed.dead
     idle = unsealed.oldest is not None and now - unsealed.oldest >= policy.idle
-    if unsealed.rows + unsealed.dead >= policy.delta_rows or (unsealed.rows + unsealed.dead and idle):
+    if held >= policy.delta_rows or unsealed.full or (held and idle):
         yield Rewrite(low=unsealed.low, high=unsealed.high, reason="seal")
 
 
@@ -105,21 +119,32 @@ def _merges(segments: Sequence[Segment], policy: SealingPolicy) -> Iterator[Rewr
     """Runs of adjacent segments of at most one tier, the lowest tier first."""
     tiers = [tier(segment.rows, policy) for segment in segments]
     for level in sorted(set(tiers)):
-        start = 0
-        while start < len(segments):
+        for start in range(len(segments)):
             end = _run_end(segments, tiers, start, level, policy)
-            if end - start >= policy.fan_in:
+            if end is not None:
                 yield Rewrite(low=segments[start].low, high=segments[end - 1].high, reason="merge")
-            start = max(end, start + 1)
 
 
 def _run_end(
     segments: Sequence[Segment], tiers: Sequence[int], start: int, level: int, policy: SealingPolicy
-) -> int:
-    rows, end = 0, start
-    while end < len(segments) and end - start < policy.fan_in and tiers[end] <= level:
+) -> int | None:
+    """Where a run that is to be merged ends: when it is full, or has many parts of which none is most of it.
+
+    A full run ends before the segment that it has no room for. It will never have more parts, as rows are
+    only added at the end of a gallery, so that its rows are merged for the last time. Otherwise no part may
+    be more than half of the run: a row is then merged no more often than its segment can double, and a
+    trickle of small segments does not make a large one be written again and again. A segment below
+    `delta_rows` weighs as much as one of it.
+    """
+    rows = weight = heaviest = 0
+    for end in range(start, len(segments)):
+        if tiers[end] > level:
+            return None
+        if rows + segments[end].rows > policy.max_rows:
+            return end if end - start > 1 else None
         rows += segments[end].rows
-        if rows > policy.max_rows:
-            break
-        end += 1
-    return end
+        weight += max(segments[end].rows, policy.delta_rows)
+        heaviest = max(heaviest, segments[end].rows, policy.delta_rows)
+        if end + 1 - start >= policy.fan_in and 2 * heaviest <= weight:
+            return end + 1
+    return None

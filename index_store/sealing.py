@@ -5,11 +5,13 @@
 3. one transaction publishes it, drops those it replaces and forgets the tombstones that it has no rows for.
 
 Only the holder of the gallery's advisory lock seals, on all machines together. The last transaction runs on
-the connection that holds the lock: who has lost the lock cannot publish.
+the connection that holds the lock: who has lost the lock cannot publish. The same connection is asked before
+the file gets its name, as whoever has the lock by then may have collected it already.
 """
 
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -17,7 +19,7 @@ from typing import Literal
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from api_client.errors import GalleryNotFound
+from api_client.errors import DatabaseUnavailable, GalleryNotFound
 from index_store.database import Database, advisory_lock, transaction_on
 from index_store.gallery import Gallery, Segment
 from index_store.indexes import use_threads
@@ -34,12 +36,26 @@ Step = Literal["announce", "read", "build", "write", "publish", "commit", "done"
 LOCKS = 0x5057 << 40
 """Advisory locks of the galleries: this plus the gallery's id."""
 
+# The operations that one segment may cover: as many as stay within the largest, and at least one append.
 _UNSEALED = """
-SELECT coalesce(sum(o.rows) FILTER (WHERE o.kind = 'append'), 0)::bigint,
+WITH unsealed AS (
+    SELECT generation, created_at, appended, sum(appended) OVER (ORDER BY generation) AS total
+    FROM (
+        SELECT generation, created_at, CASE kind WHEN 'append' THEN rows ELSE 0 END AS appended
+        FROM gallery_operations WHERE gallery_id = %(gallery)s AND generation > %(sealed)s
+    ) AS operations
+),
+covered AS (
+    SELECT coalesce(sum(appended), 0)::bigint AS appended, max(generation) AS high,
+           min(created_at) FILTER (WHERE appended > 0) AS oldest
+    FROM unsealed WHERE total <= %(max_rows)s OR total = appended
+)
+SELECT appended, high, coalesce(high < (SELECT max(generation) FROM unsealed), false),
        (SELECT count(*) FROM gallery_tombstones t
-        WHERE t.gallery_id = %(gallery)s AND t.appended_generation > %(sealed)s),
-       min(o.created_at) FILTER (WHERE o.kind = 'append'), now()
-FROM gallery_operations o WHERE o.gallery_id = %(gallery)s AND o.generation > %(sealed)s
+        WHERE t.gallery_id = %(gallery)s AND t.appended_generation > %(sealed)s
+          AND t.appended_generation <= high),
+       oldest, now()
+FROM covered
 """
 
 # The lock on the gallery's row puts this before or after every removal: a removal after it finds the
@@ -51,6 +67,11 @@ SELECT %s, id, %s, %s, 'building' FROM locked
 """
 
 _READ_GENERATION = "SELECT generation FROM galleries WHERE id = %s"
+
+_STILL_ANNOUNCED = """
+SELECT s.state = 'building', g.id IS NOT NULL
+FROM gallery_segments s LEFT JOIN galleries g ON g.id = s.gallery_id WHERE s.id = %s
+"""
 
 _BUMP = """
 UPDATE galleries
@@ -106,9 +127,9 @@ class Sealer:
     threads: int = 1
     on_step: Callable[[Step], None] = lambda step: None  # noqa: ARG005
 
-    def run(self, key: str) -> tuple[Sealed, ...] | None:
-        """Do all that the policy asks for; None when another process is at this gallery."""
-        return self._locked(key, self._all_planned)
+    def run(self, key: str, *, at_most: int | None = None) -> tuple[Sealed, ...] | None:
+        """Do all that the policy asks for, or the first rewrites; None when another is at this gallery."""
+        return self._locked(key, lambda gallery, lock: self._planned(gallery, lock, at_most))
 
     def compact(self, key: str) -> tuple[Sealed, ...] | None:
         """Write the whole gallery as few segments as may be, without any removed row."""
@@ -121,29 +142,33 @@ class Sealer:
         with advisory_lock(self.database, LOCKS + gallery.id) as connection:
             return None if connection is None else work(gallery, connection)
 
-    def _all_planned(self, gallery: Gallery, lock: Connection) -> tuple[Sealed, ...]:
+    def _planned(self, gallery: Gallery, lock: Connection, at_most: int | None) -> tuple[Sealed, ...]:
         done: list[Sealed] = []
-        while True:
+        while at_most is None or len(done) < at_most:
             segments, unsealed, now = self._state(gallery)
             rewrite = plan(segments, unsealed, self.policy, now)
             if rewrite is None:
-                return tuple(done)
+                break
             done.append(self._rewrite(gallery, rewrite, lock))
+        return tuple(done)
 
     def _everything(self, gallery: Gallery, lock: Connection) -> tuple[Sealed, ...]:
         segments, unsealed, _ = self._state(gallery)
+        done: list[Sealed] = []
+        while unsealed.full:
+            done.append(self._rewrite(gallery, _asked(unsealed.low, unsealed.high), lock))
+            _, unsealed, _ = self._state(gallery)
         runs: list[tuple[int, int, int]] = []
         pieces = [(segment.low, segment.high, segment.rows) for segment in segments]
         if unsealed.high > unsealed.low:
             pieces.append((unsealed.low, unsealed.high, unsealed.rows))
         for low, high, rows in pieces:
-            if runs and runs[-1][2] + rows <= self.policy.max_rows:
+            if runs and runs[-1][1] == low and runs[-1][2] + rows <= self.policy.max_rows:
                 runs[-1] = (runs[-1][0], high, runs[-1][2] + rows)
             else:
                 runs.append((low, high, rows))
-        return tuple(
-            self._rewrite(gallery, Rewrite(low=low, high=high, reason="asked"), lock) for low, high, _ in runs
-        )
+        done += [self._rewrite(gallery, _asked(low, high), lock) for low, high, _ in runs]
+        return tuple(done)
 
     def _state(self, gallery: Gallery) -> tuple[tuple[Segment, ...], Unsealed, datetime]:
         with self.database.snapshot() as cursor:  # of one moment: a later append has a later generation
@@ -153,14 +178,18 @@ class Sealer:
                 raise _deleted_meanwhile(gallery)
             gallery = gallery_from(row)
             segments = find_segments(cursor, gallery, count_dead=True)
-            cursor.execute(_UNSEALED, {"gallery": gallery.id, "sealed": gallery.sealed_generation})
-            appended, dead, oldest, now = cursor.fetchone() or (0, 0, None, None)
+            sealed = gallery.sealed_generation
+            cursor.execute(
+                _UNSEALED, {"gallery": gallery.id, "sealed": sealed, "max_rows": self.policy.max_rows}
+            )
+            appended, high, full, dead, oldest, now = cursor.fetchone() or (0, sealed, False, 0, None, None)
         unsealed = Unsealed(
             rows=appended - dead,
             dead=dead,
-            low=gallery.sealed_generation,
-            high=gallery.generation,
+            low=sealed,
+            high=high if full else gallery.generation,
             oldest=oldest,
+            full=full,
         )
         return segments, unsealed, now
 
@@ -173,7 +202,7 @@ class Sealer:
                 raise _deleted_meanwhile(gallery)
         self.on_step("read")
         rows, seen = self._read(gallery, rewrite)
-        file = self._write(gallery, segment, rows) if len(rows) else _File()
+        file = self._write(gallery, segment, rows, lock) if len(rows) else _File()
         self.on_step("commit")
         with lock.cursor() as cursor, transaction_on(cursor):
             _publish(cursor, gallery, rewrite, segment, len(rows), file, seen)
@@ -194,20 +223,47 @@ class Sealer:
             (seen,) = cursor.fetchone() or (0,)
             return copy_out(cursor, gallery.id, rewrite.low, rewrite.high, size), seen
 
-    def _write(self, gallery: Gallery, segment: str, rows: StoredRows) -> _File:
+    def _write(self, gallery: Gallery, segment: str, rows: StoredRows, lock: Connection) -> _File:
         name = f"{segment}.segment"
         self.on_step("build")
         use_threads(self.threads)
         built = build_tested(gallery.spec, rows.codes)
         self.on_step("write")
-        size, digest = write_segment(self.files.scratch(name), built.index, rows.ids, rows.labels)
-        self.on_step("publish")
+        scratch = self.files.scratch(name)
+        try:
+            size, digest = write_segment(scratch, built.index, rows.ids, rows.labels)
+            self.on_step("publish")
+            _require_announced(gallery, segment, lock)
+        except BaseException:
+            with suppress(OSError):  # a later sweep finds it
+                scratch.unlink(missing_ok=True)
+            raise
         self.files.publish(name)
         return _File(kind=built.kind, name=name, bytes=size, sha256=digest, recall=built.recall_at_1)
 
 
+def _asked(low: int, high: int) -> Rewrite:
+    return Rewrite(low=low, high=high, reason="asked")
+
+
 def _deleted_meanwhile(gallery: Gallery) -> GalleryNotFound:
     return GalleryNotFound(f"The gallery {gallery.key!r} was deleted meanwhile.")
+
+
+def _require_announced(gallery: Gallery, segment: str, lock: Connection) -> None:
+    """Raise where the file may have been collected before it was there."""
+    with lock.cursor() as cursor:
+        cursor.execute(_STILL_ANNOUNCED, (segment,))
+        announced, exists = cursor.fetchone() or (False, False)
+    if not announced:
+        raise _lost_lock(gallery) if exists else _deleted_meanwhile(gallery)
+
+
+def _lost_lock(gallery: Gallery) -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        f"The lock on the gallery {gallery.key!r} was lost with its connection while it was sealed: seal it "
+        "again, or leave that to the next round of maintenance."
+    )
 
 
 def _publish(
@@ -224,4 +280,6 @@ def _publish(
         return  # the gallery was deleted meanwhile, and its segments dropped with it
     cursor.execute(_DROP_COVERED, (gallery.id, rewrite.low, rewrite.high))
     cursor.execute(_PUBLISH, (rows, file.kind, file.name, file.bytes, file.sha256, file.recall, segment))
+    if not cursor.rowcount:
+        raise _lost_lock(gallery)
     cursor.execute(_FORGET_TOMBSTONES, (gallery.id, rewrite.low, rewrite.high, seen))

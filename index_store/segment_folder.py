@@ -1,9 +1,11 @@
 """Where segment files live: a folder of this machine, or one that machines share."""
 
 import os
+import re
+import stat
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +13,15 @@ from api_client.errors import SegmentStoreUnavailable
 from index_store.segment_file import check_file
 
 _SCRATCH = ".tmp"
+_NAME = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.segment"
+_SEGMENT_NAME = re.compile(_NAME)
+_SCRATCH_NAME = re.compile(rf"{_NAME}(\.[0-9a-f]{{32}})?{re.escape(_SCRATCH)}")
+_NAME = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.segment"
+_SEGMENT_NAME = re.compile(_NAME)
+_SCRATCH_NAME = re.compile(rf"{_NAME}(\.[0-9a-f]{{32}})?{re.escape(_SCRATCH)}")
+_NAME = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.segment"
+_SEGMENT_NAME = re.compile(_NAME)
+_SCRATCH_NAME = re.compile(rf"{_NAME}(\.[0-9a-f]{{32}})?{re.escape(_SCRATCH)}")
 
 
 class SegmentFiles(Protocol):
@@ -29,11 +40,11 @@ class SegmentFiles(Protocol):
         ...
 
     def delete(self, name: str) -> None:
-        """Delete the file, its local copy and its scratch file, those that there are."""
+        """Delete the file, its local copy and its scratch file, those that there are, for good."""
         ...
 
     def names(self) -> Iterator[tuple[str, float]]:
-        """Every file with its age in seconds."""
+        """Every published segment file with its age in seconds; nothing else that is there."""
         ...
 
     def sweep(self, older_than: float, keep: set[str]) -> tuple[str, ...]:
@@ -42,7 +53,7 @@ class SegmentFiles(Protocol):
 
 
 class SegmentFolder:
-    """A folder. Deleting a file that a reader has mapped is safe on a local file system.
+    """A folder, made again when it went. Deleting a file that a reader has mapped is safe on a local disk.
 
     On a network file system it is not (the mapping fails): use `SegmentObjects` over its path there, which
     reads through a local copy.
@@ -50,47 +61,73 @@ class SegmentFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as err:
-            raise _unavailable(folder, err) from err
+        with self._usable():
+            pass
 
     def scratch(self, name: str) -> Path:
         """A path beside the final one, so that publishing is a rename."""
-        return self._folder / f"{name}{_SCRATCH}"
+        with self._usable():
+            return self._scratch(name)
 
     def publish(self, name: str) -> None:
         """Rename the scratch file and force the folder to the disk."""
-        try:
-            self.scratch(name).replace(self._folder / name)
+        with self._usable():
+            self._scratch(name).replace(self._folder / name)
             sync_folder(self._folder)
-        except OSError as err:
-            raise _unavailable(self._folder, err) from err
 
     def fetch(self, name: str, size: int, digest: str) -> Path:
         """The file itself."""
         return check_file(self._folder / name, size, digest)
 
     def delete(self, name: str) -> None:
-        """Delete file and scratch file."""
-        try:
+        """Delete file and scratch file, and force that to the disk: a power cut would bring them back."""
+        with self._usable():
             (self._folder / name).unlink(missing_ok=True)
-            self.scratch(name).unlink(missing_ok=True)
-        except OSError as err:
-            raise _unavailable(self._folder, err) from err
+            self._scratch(name).unlink(missing_ok=True)
+            sync_folder(self._folder)
 
     def names(self) -> Iterator[tuple[str, float]]:
         """Every published file with its age in seconds."""
-        for path, age in _aged(self._folder):
-            if not path.name.endswith(_SCRATCH):
-                yield path.name, age
+        with self._usable():
+            found = [(path.name, age) for path, age in _aged(self._folder) if is_segment(path.name)]
+        yield from found
 
     def sweep(self, older_than: float, keep: set[str]) -> tuple[str, ...]:
         """Delete scratch files of nobody that were not touched for so long."""
         kept = {f"{name}{_SCRATCH}" for name in keep}
-        return sweep_folder(
-            self._folder, older_than, lambda path: path.suffix == _SCRATCH and path.name not in kept
-        )
+        return self._swept(older_than, lambda name: bool(_SCRATCH_NAME.fullmatch(name)) and name not in kept)
+
+    def sweep_copies(self, keep: set[str]) -> tuple[str, ...]:
+        """Delete at once every file that is not in `keep`: for a folder that has but copies."""
+        return self._swept(-1, lambda name: is_segment(name) and name not in keep)
+
+    def _scratch(self, name: str) -> Path:
+        return self._folder / f"{name}{_SCRATCH}"
+
+    def _swept(self, older_than: float, unwanted: "Unwanted") -> tuple[str, ...]:
+        swept = []
+        with self._usable():
+            for path, age in _aged(self._folder):
+                if age > older_than and unwanted(path.name):
+                    path.unlink(missing_ok=True)
+                    swept.append(path.name)
+        return tuple(swept)
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        """The folder is there; what fails in it is told as one error."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            yield
+        except OSError as err:
+            raise SegmentStoreUnavailable(
+                f"The segment folder {self._folder} cannot be used: {err.strerror}."
+            ) from err
+
+
+def is_segment(name: str) -> bool:
+    """Whether a published segment may be called so; what else is in its place is somebody else's."""
+    return bool(_SEGMENT_NAME.fullmatch(name))
 
 
 def sync_folder(folder: Path) -> None:
@@ -102,28 +139,17 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def sweep_folder(folder: Path, older_than: float, unwanted: "Unwanted") -> tuple[str, ...]:
-    """Delete the unwanted files that are older than so many seconds; returns their names."""
-    swept = []
-    for path, age in _aged(folder):
-        if age > older_than and unwanted(path):
-            path.unlink(missing_ok=True)
-            swept.append(path.name)
-    return tuple(swept)
-
-
 class Unwanted(Protocol):
-    """Whether a file may go."""
+    """Whether the file of that name may go."""
 
-    def __call__(self, path: Path, /) -> bool: ...
+    def __call__(self, name: str, /) -> bool: ...
 
 
 def _aged(folder: Path) -> Iterator[tuple[Path, float]]:
+    """The regular files, no links, each with its age in seconds."""
     now = time.time()
     for path in sorted(folder.iterdir()):
         with suppress(FileNotFoundError):
-            yield path, now - path.stat().st_mtime
-
-
-def _unavailable(folder: Path, err: OSError) -> SegmentStoreUnavailable:
-    return SegmentStoreUnavailable(f"The segment folder {folder} cannot be used: {err.strerror}.")
+            found = path.lstat()
+            if stat.S_ISREG(found.st_mode):
+                yield path, now - found.st_mtime

@@ -15,9 +15,7 @@ from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-
 from api_client.errors import SegmentCorrupt, SegmentStoreUnavailable
 from api_client.object_stores import explained, has_folders, refusal_of
 from index_store.segment_file import check_file
-from index_store.segment_folder import SegmentFolder, sweep_folder, sync_folder
-
-_COPY = ".segment"
+from index_store.segment_folder import SegmentFolder, is_segment, sync_folder
 
 
 class SegmentObjects:
@@ -32,9 +30,8 @@ class SegmentObjects:
         self._url = url
         self._copies = copies
         self._local = SegmentFolder(copies)
-        if has_folders(self._files):
-            with self._translated():
-                self._files.makedirs(self._root, exist_ok=True)
+        with self._translated():
+            self._make_root()
 
     def scratch(self, name: str) -> Path:
         """A path among the local copies."""
@@ -43,12 +40,17 @@ class SegmentObjects:
     def publish(self, name: str) -> None:
         """Upload the file; nothing refers to it before the transaction that follows."""
         scratch = self.scratch(name)
-        with self._translated():
-            self._files.put_file(str(scratch), self._remote(name))
-            if isinstance(self._files, LocalFileSystem):
-                _sync(Path(self._remote(name)))
-            stored = self._files.info(self._remote(name))["size"]
-        if stored != scratch.stat().st_size:
+        try:
+            with self._translated():
+                self._make_root()
+                self._files.put_file(str(scratch), self._remote(name))
+                if isinstance(self._files, LocalFileSystem):
+                    _sync(Path(self._remote(name)))
+                stored = self._files.info(self._remote(name))["size"]
+            written = scratch.stat().st_size
+        except FileNotFoundError as err:
+            raise SegmentStoreUnavailable(f"{name} went on its way to {self._url}.") from err
+        if stored != written:
             raise SegmentStoreUnavailable(f"{self._url} has stored only {stored} bytes of {name}.")
         self._local.publish(name)
 
@@ -57,7 +59,7 @@ class SegmentObjects:
         copy = self._copies / name
         with suppress(SegmentCorrupt):
             return check_file(copy, size, digest)
-        part = self._copies / f"{name}.{uuid.uuid4().hex}.tmp"
+        part = self._local.scratch(f"{name}.{uuid.uuid4().hex}")
         try:
             with self._translated():
                 self._files.get_file(self._remote(name), str(part))
@@ -73,23 +75,28 @@ class SegmentObjects:
         """Delete the object, and what this machine has of it."""
         with self._translated(), suppress(FileNotFoundError):
             self._files.rm_file(self._remote(name))
+            if isinstance(self._files, LocalFileSystem):
+                sync_folder(Path(self._root))
         self._local.delete(name)
 
     def names(self) -> Iterator[tuple[str, float]]:
-        """Every object with its age in seconds; 0 where the store does not tell."""
+        """Every segment's object with its age in seconds; 0 where the store does not tell."""
         found: list[dict[str, Any]] = []
         # Stores of objects know no empty folder.
         with suppress(FileNotFoundError), self._translated():
             found = self._files.ls(self._root, detail=True, refresh=True)
         for entry in found:
-            if entry["type"] == "file":
-                yield entry["name"].rpartition("/")[2], _age(entry)
+            name = entry["name"].rpartition("/")[2]
+            if entry["type"] == "file" and is_segment(name):
+                yield name, _age(entry)
 
     def sweep(self, older_than: float, keep: set[str]) -> tuple[str, ...]:
         """Delete old scratch files, and at once the copies of files that are no more."""
-        scratch = self._local.sweep(older_than, keep)
-        copies = sweep_folder(self._copies, -1, lambda path: path.suffix == _COPY and path.name not in keep)
-        return scratch + copies
+        return self._local.sweep(older_than, keep) + self._local.sweep_copies(keep)
+
+    def _make_root(self) -> None:
+        if has_folders(self._files):
+            self._files.makedirs(self._root, exist_ok=True)
 
     def _remote(self, name: str) -> str:
         return f"{self._root}/{name}"

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from math import log2
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,6 +41,13 @@ def followed(segments: list[Segment], rewrite: Rewrite, rows: int = 0) -> list[S
     return sorted([*kept, segment(rewrite.low, rewrite.high, rows)], key=lambda one: one.low)
 
 
+def settled(segments: list[Segment]) -> list[Segment]:
+    """The segments after all merges."""
+    while rewrite := plan(segments, unsealed(0, segments[-1].high, segments[-1].high), POLICY, NOW):
+        segments = followed(segments, rewrite)
+    return segments
+
+
 def test_nothing_is_sealed_before_it_is_many_or_old() -> None:
     assert plan([], unsealed(99, 0, 5, age=59), POLICY, NOW) is None
     assert plan([], unsealed(0, 0, 5), POLICY, NOW) is None
@@ -55,8 +63,39 @@ def test_a_purge_comes_before_everything_but_damage() -> None:
     waiting = unsealed(1000, 6, 9)
     assert plan([old, broken], waiting, POLICY, NOW) == Rewrite(low=3, high=6, reason="damage")
     assert plan([old], waiting, POLICY, NOW) == Rewrite(low=0, high=3, reason="purge")
-    young = replace(old, oldest_removal=NOW - timedelta(hours=23))
+    begins = replace(old, oldest_removal=NOW - timedelta(hours=23))
+    assert plan([begins], waiting, POLICY, NOW) == Rewrite(low=0, high=3, reason="purge")
+    young = replace(old, oldest_removal=NOW - timedelta(hours=22, minutes=59))
     assert plan([young], waiting, POLICY, NOW) == Rewrite(low=6, high=9, reason="seal")
+
+
+def test_what_is_more_than_a_segment_may_hold_is_sealed_at_once() -> None:
+    waiting = replace(unsealed(10, 0, 5), full=True)
+    assert plan([], waiting, POLICY, NOW) == Rewrite(low=0, high=5, reason="seal")
+
+
+@given(
+    purge_hours=st.floats(0.5, 72),
+    interval=st.floats(1, 60),
+    building=st.floats(0, 60),
+    removed_after=st.floats(0, 60),
+)
+def test_a_purge_is_over_when_the_receipt_says_that_it_is(
+    purge_hours: float, interval: float, building: float, removed_after: float
+) -> None:
+    policy = SealingPolicy(purge_after=timedelta(hours=purge_hours))
+    removed_at = NOW + timedelta(seconds=removed_after)
+    purge_by = removed_at + policy.purge_after + policy.grace
+    held = replace(segment(0, 3, 1000), dead=1, oldest_removal=removed_at)
+    now, dropped_at = NOW, None
+    while dropped_at is None:
+        now += timedelta(seconds=interval)
+        if plan([held], unsealed(0, 3, 3), policy, now):
+            now += timedelta(seconds=building)
+            dropped_at = now
+    while now <= dropped_at + policy.grace:
+        now += timedelta(seconds=interval)
+    assert now <= purge_by
 
 
 def test_a_fifth_of_removed_rows_is_enough_to_write_anew() -> None:
@@ -67,7 +106,22 @@ def test_a_fifth_of_removed_rows_is_enough_to_write_anew() -> None:
 
 def test_a_merge_never_passes_the_largest_segment() -> None:
     segments = [segment(number, number + 1, 3000) for number in range(8)]
-    assert plan(segments, unsealed(0, 8, 8), POLICY, NOW) is None
+    sizes = [one.rows for one in settled(segments)]
+    assert sizes == [9000, 9000, 3000, 3000]
+
+
+def test_a_segment_that_is_full_is_merged_no_more() -> None:
+    segments = [segment(0, 1, 9990), segment(1, 2, 100), segment(2, 3, 9950)]
+    assert settled(segments) == segments
+    segments = [segment(0, 1, 4000), segment(1, 2, 300), segment(2, 3, 9000)]
+    assert [one.rows for one in settled(segments)] == [4300, 9000]
+
+
+def test_a_trickle_does_not_make_a_large_segment_be_written_again() -> None:
+    small = [segment(number, number + 1, 1) for number in range(1, 4)]
+    assert plan([segment(0, 1, 5000), *small], unsealed(0, 4, 4), POLICY, NOW) is None
+    found = plan([segment(0, 1, 5000), *small, segment(4, 5, 1)], unsealed(0, 5, 5), POLICY, NOW)
+    assert found == Rewrite(low=1, high=5, reason="merge")
 
 
 def test_tiers_grow_by_the_fan_in() -> None:
@@ -98,5 +152,21 @@ def test_following_the_plan_ends_tiles_and_keeps_segments_few(
             segments[victim] = replace(segments[victim], dead=segments[victim].rows // 3)
     bounds = [0, *(one.high for one in segments)]
     assert bounds[:-1] == [one.low for one in segments]
-    small = [one for one in segments if tier(one.rows, POLICY) < tier(POLICY.max_rows // 4, POLICY)]
-    assert len(small) <= 4 * (tier(POLICY.max_rows, POLICY) + 1)
+    rows = sum(one.rows for one in segments)
+    assert len(segments) <= 2 * rows / POLICY.max_rows + 4 * (tier(POLICY.max_rows, POLICY) + 1)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 300) | st.integers(0, 12_000), min_size=1, max_size=100))
+def test_rows_are_merged_no_more_often_than_segments_can_double(seals: list[int]) -> None:
+    segments: list[Segment] = []
+    paid = written = 0
+    for generation, rows in enumerate(seals, start=1):
+        segments.append(segment(generation - 1, generation, rows))
+        paid += max(rows, POLICY.delta_rows)
+        merged = settled(segments)
+        written += sum(one.rows for one in merged if one not in segments)
+        segments = merged
+    doublings = log2(POLICY.max_rows / POLICY.delta_rows)
+    assert written <= paid * (doublings + 3)
+    assert len(segments) <= 2 * sum(seals) / POLICY.max_rows + 4 * (tier(POLICY.max_rows, POLICY) + 1)

@@ -1,6 +1,7 @@
 """Segment files in a folder and behind fsspec: one contract, and the checked local copy."""
 
 import os
+import shutil
 import time
 import uuid
 from hashlib import sha256
@@ -56,6 +57,72 @@ def test_a_scratch_file_is_not_listed_and_goes_when_it_is_old_and_of_nobody(file
     os.utime(files.scratch(NAME), (old, old))
     assert files.sweep(3600, {NAME}) == ()
     assert files.sweep(3600, set()) == (files.scratch(NAME).name,)
+
+
+def test_only_segments_are_listed_and_swept(files: SegmentFiles, tmp_path: Path) -> None:
+    publish(files)
+    old = time.time() - 7200
+    foreign = ["notes.txt", "notes.tmp", f"x{NAME}", f"{NAME}.bak", "backup.segment", "a/b.segment"]
+    for place in filter(Path.is_dir, (tmp_path / "files", tmp_path / "volume", tmp_path / "copies")):
+        for path in (place / name for name in foreign):
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+            os.utime(path, (old, old))
+        (place / NAME.replace("8000", "9000")).mkdir()
+    assert [name for name, _ in files.names()] == [NAME]
+    files.sweep(3600, {NAME})
+    for place in filter(Path.is_dir, (tmp_path / "files", tmp_path / "volume", tmp_path / "copies")):
+        assert all((place / name).exists() for name in foreign)
+
+
+def test_a_place_that_went_is_made_again(tmp_path: Path) -> None:
+    for files in (
+        SegmentFolder(tmp_path / "files"),
+        SegmentObjects(f"file://{tmp_path / 'volume'}", tmp_path / "copies"),
+    ):
+        publish(files)
+        for folder in list(tmp_path.iterdir()):
+            shutil.rmtree(folder)
+        assert list(files.names()) == []
+        assert files.sweep(0, set()) == ()
+        files.delete(NAME)
+        publish(files)
+        assert files.fetch(NAME, len(CONTENT), DIGEST).read_bytes() == CONTENT
+
+
+def test_copies_that_went_are_fetched_again(tmp_path: Path) -> None:
+    files = SegmentObjects(f"file://{tmp_path / 'volume'}", tmp_path / "copies")
+    publish(files)
+    shutil.rmtree(tmp_path / "copies")
+    assert files.fetch(NAME, len(CONTENT), DIGEST).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("place", ["files", "volume"])
+def test_a_deletion_is_on_the_disk_when_it_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    files: SegmentFiles = SegmentFolder(tmp_path / place)
+    if place == "volume":
+        files = SegmentObjects(f"file://{tmp_path / place}", tmp_path / "copies")
+    publish(files)
+    synced: list[tuple[Path, bool]] = []
+
+    def sync(folder: Path) -> None:
+        synced.append((folder, (folder / NAME).exists()))
+
+    monkeypatch.setattr("index_store.segment_folder.sync_folder", sync)
+    monkeypatch.setattr("index_store.segment_objects.sync_folder", sync)
+    files.delete(NAME)
+    assert (tmp_path / place, False) in synced
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    files = SegmentFolder(tmp_path / "files")
+    (tmp_path / "files").rmdir()
+    (tmp_path / "files").touch()
+    for use in (lambda: list(files.names()), lambda: files.sweep(0, set()), lambda: files.scratch(NAME)):
+        with pytest.raises(SegmentStoreUnavailable):
+            use()
 
 
 def test_a_wrong_or_missing_copy_is_fetched_again(tmp_path: Path) -> None:
