@@ -163,7 +163,10 @@ def _seeing(
 
 
 def _galleries(settings: Settings, policy: SealingPolicy, stack: ExitStack) -> GalleryStore | None:
-    """The galleries of the worker's database, if it has one; maintained where the queue `index` is served."""
+    """The galleries of the worker's database, if it has one; maintained where the queue `index` is served.
+
+    Every worker deletes the copies of files that are no more: nobody else reaches its disk.
+    """
     if not settings.database_url:
         return None
     keeper = GalleryKeeper(

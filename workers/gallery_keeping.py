@@ -7,7 +7,7 @@ from pathlib import Path
 from api_client.errors import ConfigurationError, PaddlewheelError
 from index_store.database import Database
 from index_store.garbage import GarbageCollector
-from index_store.maintenance import Maintenance
+from index_store.maintenance import Maintenance, repeat
 from index_store.migration import migrate
 from index_store.planning import SealingPolicy
 from index_store.sealing import Sealer
@@ -27,7 +27,11 @@ log = logging.getLogger(__name__)
 
 
 class GalleryKeeper:
-    """Opens the store. A database that is away does not keep the worker from starting; it is waited for."""
+    """Opens the store. A database that is away does not keep the worker from starting; it is waited for.
+
+    With `maintain` it seals, compacts, purges and collects. Without, it does only what no other machine can:
+    local copies of files go when the files are gone, also from a worker that does nothing but search.
+    """
 
     def __init__(
         self, url: str, segments: str, copies: Path, *, policy: SealingPolicy, maintain: bool
@@ -45,7 +49,7 @@ class GalleryKeeper:
     def start(self) -> None:
         """Bring the tables up to date, now or when the database can be reached; then maintain."""
         migrated = self._migrated()
-        if self._maintain or not migrated:
+        if not migrated or self._maintain or isinstance(self._files, SegmentObjects):
             self._thread.start()
 
     def close(self) -> None:
@@ -56,11 +60,24 @@ class GalleryKeeper:
         self._database.close()
 
     def _run(self) -> None:
-        while not self._migrated():
-            if self._stop.wait(MIGRATION_SECONDS):
-                return
+        self._wait_for_tables()
         if self._maintain:
             self._maintenance().run(self._stop, MAINTENANCE_SECONDS)
+        elif isinstance(self._files, SegmentObjects):
+            repeat(self._swept, self._stop, MAINTENANCE_SECONDS)
+
+    def _swept(self) -> bool:
+        self._collector().sweep()
+        return False
+
+    def _wait_for_tables(self) -> None:
+        while not self._stop.is_set():
+            try:
+                if self._migrated():
+                    return
+            except Exception:  # nobody else would try again
+                log.exception("the tables of the galleries could not be brought up to date")
+            self._stop.wait(MIGRATION_SECONDS)
 
     def _migrated(self) -> bool:
         try:
@@ -71,12 +88,14 @@ class GalleryKeeper:
         return True
 
     def _maintenance(self) -> Maintenance:
-        database, files, policy = self._database, self._files, self._policy
         return Maintenance(
             store=self.store,
-            sealer=Sealer(database=database, files=files, policy=policy),
-            collector=GarbageCollector(database=database, files=files, policy=policy),
+            sealer=Sealer(database=self._database, files=self._files, policy=self._policy),
+            collector=self._collector(),
         )
+
+    def _collector(self) -> GarbageCollector:
+        return GarbageCollector(database=self._database, files=self._files, policy=self._policy)
 
 
 def _segment_files(segments: str, copies: Path) -> SegmentFiles:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from api_client.errors import ConfigurationError, DatabaseUnavailable, PaddlewheelError
 from index_store.gallery import GallerySpec
+from index_store.migration import migrate
 from index_store.planning import SealingPolicy
 from tests.postgres import PostgresServer
 from workers import gallery_keeping
@@ -66,6 +68,48 @@ def test_galleries_are_sealed_in_the_background(server: PostgresServer, tmp_path
     wait_for(lambda: maintaining.store.describe("kept").unsealed == 0)
     assert len(list(tmp_path.iterdir())) == 1
     maintaining.close()
+
+
+def test_a_worker_that_only_searches_deletes_its_copies_of_files_that_are_no_more(
+    server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery_keeping, "MAINTENANCE_SECONDS", 0.05)
+    url, copies = f"file://{tmp_path / 'volume'}", tmp_path / "copies of one that searches"
+    at_once = replace(AT_ONCE, grace=timedelta(0))
+    keeper = GalleryKeeper(server.url(), url, tmp_path / "copies", policy=at_once, maintain=True)
+    searching = GalleryKeeper(server.url(), url, copies, policy=at_once, maintain=False)
+    for each in (keeper, searching):
+        each.start()
+    keeper.store.build("copied", SPEC, ROWS, list("abcd"))
+    wait_for(lambda: keeper.store.describe("copied").unsealed == 0)
+    searching.store.search("copied", ROWS)
+    (segment,) = keeper.store.describe("copied").segments
+    assert segment.file is not None
+    assert (copies / segment.file).exists()
+    keeper.store.delete("copied")
+    wait_for(lambda: not (copies / str(segment.file)).exists())
+    for each in (keeper, searching):
+        each.close()
+
+
+def test_the_tables_are_waited_for_whatever_fails(
+    server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery_keeping, "MIGRATION_SECONDS", 0.05)
+    failures: list[Exception] = [DatabaseUnavailable("It is away."), OSError("It is odd.")]
+
+    def migrate_later(url: str) -> None:
+        if failures:
+            raise failures.pop(0)
+        migrate(url)
+
+    monkeypatch.setattr(gallery_keeping, "migrate", migrate_later)
+    keeper = GalleryKeeper(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=True)
+    keeper.start()
+    wait_for(lambda: not failures)
+    keeper.store.build("waiting", SPEC, ROWS, list("abcd"))
+    wait_for(lambda: keeper.store.describe("waiting").unsealed == 0)
+    keeper.close()
 
 
 def test_files_need_a_place(tmp_path: Path) -> None:
