@@ -6,11 +6,14 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import psycopg2
 from psycopg2.extensions import POLL_OK, POLL_WRITE
 from psycopg2.extensions import connection as Connection  # noqa: N812 - psycopg2 names the class so
+
+ANSWER_SECONDS: Final = 30.0
+"""A server may hang with its connections open, which no keepalive notices. A question takes milliseconds."""
 
 
 class Asker:
@@ -65,8 +68,8 @@ class _Line:
         self._cursor.execute(f"PREPARE {name} AS {statement}; {execute}", values)
 
     def receive(self) -> tuple[Any, ...] | None:
-        """The first row of the answer."""
-        _wait(self.connection, self._ready)
+        """The first row of the answer. One that takes too long costs the connection."""
+        _wait(self.connection, self._ready, ANSWER_SECONDS)
         row: tuple[Any, ...] | None = self._cursor.fetchone()
         return row
 
@@ -86,12 +89,11 @@ class Question:
         return row
 
 
-def _wait(connection: Connection, kept: "select.poll | None", seconds: float | None = None) -> None:
-    deadline = None if seconds is None else time.monotonic() + seconds
+def _wait(connection: Connection, kept: "select.poll | None", seconds: float) -> None:
+    deadline = time.monotonic() + seconds
     while (state := connection.poll()) != POLL_OK:
         ready = kept or select.poll()  # while it connects the socket may be another each time
         ready.register(connection.fileno(), select.POLLOUT if state == POLL_WRITE else select.POLLIN)
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        if not ready.poll(None if left is None else left * 1000):
+        if not ready.poll(max(0.0, deadline - time.monotonic()) * 1000):
             connection.close()
-            raise psycopg2.OperationalError(f"no answer in {seconds} seconds")
+            raise psycopg2.OperationalError(f"no answer in {seconds:g} seconds")

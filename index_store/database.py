@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import psycopg2
 import psycopg2.errors
@@ -25,6 +25,26 @@ from index_store.asking import Asker, Question
 
 T = TypeVar("T")
 _UNAVAILABLE = "The database cannot be reached ({}): repeat the call with the same operation id."
+
+CONNECTION_OPTIONS: Final[dict[str, Any]] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # milliseconds
+    "client_encoding": "utf8",
+}
+"""After half a minute a server that vanished without a word is noticed; else a statement waits for ever.
+
+Labels are copied in as UTF-8, so that a database of another encoding has to be told what is sent.
+"""
+
+_OPERATORS: Final = {
+    "53100": "make room on the database's disk",
+    "53200": "give the database more memory",
+    "53300": "let the database take more connections (max_connections)",
+    "57014": "find out who cancelled it, or raise the database's statement_timeout",
+}
+"""What an operator has to do before a statement is worth repeating, by SQLSTATE."""
 
 
 def sqlalchemy_url(url: str) -> sqlalchemy.URL:
@@ -56,10 +76,10 @@ class Database:
             isolation_level="AUTOCOMMIT",
             pool_size=max_connections,
             max_overflow=0,
-            connect_args={"connect_timeout": connect_timeout},
+            connect_args={"connect_timeout": connect_timeout, **CONNECTION_OPTIONS},
         )
         self._asker = Asker(
-            self._engine.dialect.create_connect_args(address)[1],
+            {**self._engine.dialect.create_connect_args(address)[1], **CONNECTION_OPTIONS},
             connect_timeout=connect_timeout,
         )
         self._pid = os.getpid()
@@ -76,7 +96,7 @@ class Database:
         try:
             yield self._asker.ask(statement, values)
         except psycopg2.Error as err:
-            raise self._translated(err) from err
+            raise self._translated(err, lost=_is_lost(err)) from err
 
     @contextmanager
     def cursor(self) -> Iterator[Cursor]:
@@ -100,31 +120,34 @@ class Database:
     def connection(self) -> Iterator[Connection]:
         """A connection of the pool; one that was lost is thrown away with all that are idle."""
         pooled = self._checkout()
+        connection: Connection = pooled.dbapi_connection  # type: ignore[assignment]
         try:
-            yield pooled.dbapi_connection  # type: ignore[misc]
+            yield connection
         except psycopg2.Error as err:
-            if _is_lost(err):
+            lost = bool(connection.closed) or _is_lost(err)
+            if lost:
                 pooled.invalidate()
-            raise self._translated(err) from err
+            raise self._translated(err, lost=lost) from err
         finally:
             pooled.close()
 
     def retrying(self, work: Callable[[], T]) -> T:
-        """Do repeatable work; once more if the connection was lost, as after a restart of the server."""
+        """Do repeatable work; once more after a deadlock, or a lost connection as by a restart of the server.
+
+        What waits for an operator, such as a full disk, is not done again.
+        """
         try:
             return work()
-        except DatabaseUnavailable:
+        except DatabaseUnavailable as err:
+            if getattr(err.__cause__, "pgcode", None) in _OPERATORS:
+                raise
             return work()
 
-    def _translated(self, err: psycopg2.Error) -> PaddlewheelError:
-        if isinstance(err, psycopg2.errors.UndefinedTable):
-            return SchemaOutdated(
-                f"The database lacks this version's tables ({_first_line(err)}): run the migrations."
-            )
-        if not _is_lost(err):
-            return InternalError(f"The database refused a statement: {_first_line(err)}.")
-        self.close()
-        return DatabaseUnavailable(_UNAVAILABLE.format(_first_line(err)))
+    def _translated(self, err: psycopg2.Error, *, lost: bool) -> PaddlewheelError:
+        if lost:
+            self.close()
+            return DatabaseUnavailable(_UNAVAILABLE.format(_first_line(err)))
+        return _refused(err)
 
     def _checkout(self) -> PoolProxiedConnection:
         if self._pid != os.getpid():
@@ -141,8 +164,8 @@ class Database:
 @contextmanager
 def transaction_on(cursor: Cursor, begin: str = "BEGIN") -> Iterator[None]:
     """Statements that commit together on a connection that one holds."""
-    cursor.execute(begin)
     try:
+        cursor.execute(begin)  # more than BEGIN may be in it, and fail inside the transaction
         yield
     except BaseException:
         if not cursor.connection.closed:
@@ -167,8 +190,28 @@ def advisory_lock(database: Database, number: int) -> Iterator[Connection | None
                 cursor.execute("SELECT pg_advisory_unlock(%s)", (number,))
 
 
+def _refused(err: psycopg2.Error) -> PaddlewheelError:
+    """What to raise for a statement that failed on a connection which works."""
+    line = _first_line(err)
+    if isinstance(err, psycopg2.errors.UndefinedTable | psycopg2.errors.UndefinedColumn):
+        return SchemaOutdated(
+            f"The database lacks this version's tables ({line}): run the migrations with "
+            "'paddlewheel gallery migrate', which brings all of them up to date."
+        )
+    if isinstance(err, psycopg2.OperationalError):
+        first = _OPERATORS.get(err.pgcode or "")
+        return DatabaseUnavailable(
+            f"The database could not do a statement ({line}): {f'{first}, then ' if first else ''}"
+            "repeat the call with the same operation id."
+        )
+    return InternalError(f"The database refused a statement: {line}.")
+
+
 def _is_lost(err: psycopg2.Error) -> bool:
     """Whether the connection went; for some ways of going psycopg2 raises the bare DatabaseError."""
+    code = err.pgcode
+    if code is not None:  # connection exceptions; ended by the operator, a crash or a limit on idleness
+        return code.startswith(("08", "57P")) or code == "25P03"
     lost = (psycopg2.OperationalError, psycopg2.InterfaceError)
     return isinstance(err, lost) or type(err) is psycopg2.DatabaseError
 

@@ -65,7 +65,7 @@ def export_folder(
     what PaddleX cannot search: an IVF of fewer than 8 vectors.
     """
     if folder.exists():
-        raise GalleryFolderInvalid(f"{folder} exists already: export to a new folder.")
+        raise _taken(folder)
     progress("read", 0, gallery.live)
     size = code_size(gallery.spec.dimension, gallery.spec.precision)
     with database.snapshot() as cursor:
@@ -122,10 +122,23 @@ def _write_folder(folder: Path, index: Index, info: Mapping[str, object]) -> Non
         with (fresh / INFO_FILES[0]).open("w", encoding="utf-8") as file:
             yaml.dump(info, file, Dumper=_dumper(), default_flow_style=False, allow_unicode=True)
         _sync(fresh)
-        fresh.rename(folder)
+        _rename(fresh, folder)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
+
+
+def _rename(fresh: Path, folder: Path) -> None:
+    try:
+        fresh.rename(folder)
+    except OSError as err:
+        if folder.exists():  # another worker was faster with the same export
+            raise _taken(folder) from err
+        raise
+
+
+def _taken(folder: Path) -> GalleryFolderInvalid:
+    return GalleryFolderInvalid(f"{folder} exists already: export to a new folder.")
 
 
 def _read_info(folder: Path) -> tuple[dict[int, str], ForeignType, str]:

@@ -7,7 +7,7 @@ copied before, side by side with other writers.
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -16,10 +16,10 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from api_client.errors import GalleryExists, GalleryNotFound, InvalidRequest, OperationMismatch
 from index_store.database import Database
-from index_store.gallery import Appended, Deleted, Gallery, GallerySpec, Removed
+from index_store.gallery import Appended, Deleted, Gallery, GallerySpec, Removed, check_key
 from index_store.progress import Progress, silent
 from index_store.rows import copy_in
-from index_store.vectors import NewVectors
+from index_store.vectors import NewVectors, is_storable
 
 _GALLERY_COLUMNS = """g.id, g.key, g.dimension, g.metric, g.index_type, g.precision, g.model_fingerprint,
     g.generation, g.sealed_generation, g.live, g.created_at"""
@@ -116,8 +116,8 @@ class Selection:
     def values(self) -> list[Any]:
         """What it is compared with, each value once."""
         if self.ids is not None:
-            return sorted({int(value) for value in self.ids if -(2**63) <= int(value) < 2**63})
-        return sorted({str(value) for value in (self.labels or self.external_ids or ())})
+            return possible_ids(self.ids)
+        return possible_texts(self.labels or self.external_ids or ())
 
     @property
     def digest(self) -> bytes:
@@ -191,7 +191,7 @@ class OperationLog:
     def delete(self, key: str) -> Deleted:
         """Delete the gallery with all that it holds."""
         with self._database.transaction() as cursor:
-            cursor.execute(_DELETE_GALLERY, (key,))
+            cursor.execute(_DELETE_GALLERY, (possible_key(key),))
             row = cursor.fetchone()
             if row is None:
                 raise GalleryNotFound(f"There is no gallery {key!r}.")
@@ -218,11 +218,29 @@ class OperationLog:
 def find_gallery(database: Database, key: str) -> Gallery:
     """The gallery of that key, or GalleryNotFound."""
     with database.cursor() as cursor:
-        cursor.execute(FIND_GALLERY, (key,))
+        cursor.execute(FIND_GALLERY, (possible_key(key),))
         row = cursor.fetchone()
     if row is None:
         raise GalleryNotFound(f"There is no gallery {key!r}.")
     return gallery_from(row)
+
+
+def possible_key(key: str) -> str:
+    """The key itself, or GalleryNotFound for what is no key: not all of that can be asked of Postgres."""
+    try:
+        return check_key(key)
+    except InvalidRequest as err:
+        raise GalleryNotFound(f"There is no gallery {key!r}.") from err
+
+
+def possible_ids(ids: Iterable[int]) -> list[int]:
+    """Those of the ids that a vector may have, ascending, each once."""
+    return sorted({int(value) for value in ids if -(2**63) <= int(value) < 2**63})
+
+
+def possible_texts(texts: Iterable[str]) -> list[str]:
+    """Those of the texts that Postgres may have kept, in order, each once."""
+    return sorted({str(value) for value in texts if is_storable(str(value))})
 
 
 def gallery_from(row: Sequence[Any]) -> Gallery:

@@ -14,7 +14,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from api_client.errors import GalleryNotFound, PaddlewheelError, SegmentCorrupt, SegmentStoreUnavailable
 from index_store.database import Database
 from index_store.gallery import Gallery, Ids, Segment
-from index_store.log import FIND_GALLERY, find_gallery, gallery_from
+from index_store.log import FIND_GALLERY, find_gallery, gallery_from, possible_key
 from index_store.rows import StoredRows, copy_out
 from index_store.segment_file import SegmentFile
 from index_store.segment_folder import SegmentFiles
@@ -83,7 +83,7 @@ class Readers:
         if reader:
             reader.searched_at = now
         held = reader.held if reader else None
-        with self._database.asked(_GENERATION, (key,)) as question:
+        with self._database.asked(_GENERATION, (possible_key(key),)) as question:
             done = _attempted(work, held) if reader and held and reader.settled else None
             row = question.answer()
         if row is None:

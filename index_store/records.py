@@ -7,6 +7,7 @@ import numpy as np
 
 from index_store.database import Database
 from index_store.gallery import Gallery, Hit, VectorRecord
+from index_store.log import possible_ids, possible_texts
 from index_store.vectors import decode
 
 _GET = """
@@ -31,7 +32,7 @@ WHERE gallery_id = %s AND external_id = ANY(%s) ORDER BY external_id, label
 
 def find_records(database: Database, gallery: Gallery, ids: Sequence[int]) -> tuple[VectorRecord, ...]:
     """The live vectors among these ids, ascending by id."""
-    return _records(database, gallery, _GET, (gallery.id, [int(value) for value in ids]))
+    return _records(database, gallery, _GET, (gallery.id, possible_ids(ids)))
 
 
 def list_records(database: Database, gallery: Gallery, after: int, limit: int) -> tuple[VectorRecord, ...]:
@@ -44,7 +45,7 @@ def find_external(
 ) -> tuple[tuple[str, str], ...]:
     """The external id and the label of the live vectors that have one of these external ids."""
     with database.cursor() as cursor:
-        cursor.execute(_FIND_EXTERNAL, (gallery.id, list(external_ids)))
+        cursor.execute(_FIND_EXTERNAL, (gallery.id, possible_texts(external_ids)))
         return tuple((row[0], row[1]) for row in cursor.fetchall())
 
 

@@ -4,10 +4,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import fsspec  # type: ignore[import-untyped]
+from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
-from api_client.errors import GalleryFolderInvalid, SegmentStoreUnavailable
+from api_client.errors import ConfigurationError, GalleryFolderInvalid, SegmentStoreUnavailable
+from api_client.object_stores import explained, has_folders, refusal_of
 from index_store.exchange import INDEX_FILE, INFO_FILES
 
 
@@ -15,43 +18,70 @@ from index_store.exchange import INDEX_FILE, INFO_FILES
 def folder_to_write(place: Path | str) -> Iterator[Path]:
     """A local folder that is not there yet, and is `place` itself or uploaded to it at the end.
 
-    The index goes first and the id map last: without an id map a folder is no gallery. Raises
-    GalleryFolderInvalid where something is at the place already.
+    The index goes first and the id map last: without an id map a folder is no gallery, and what an upload
+    that was cut off has left is written over. Raises GalleryFolderInvalid where a gallery is at the place
+    already, SegmentStoreUnavailable, and ConfigurationError for a URL of an unknown kind.
     """
-    if not _is_url(place):
-        yield Path(place)
-        return
-    with _translated(place), tempfile.TemporaryDirectory(prefix="paddlewheel-") as local:
-        files, root = fsspec.core.url_to_fs(str(place))
-        if files.exists(root):
+    with _on_disk(place):
+        files, root = _opened(place)
+        if isinstance(files, LocalFileSystem):
+            yield Path(root)
+            return
+        with _in_store(place):
+            taken = any(files.exists(f"{root}/{name}") for name in INFO_FILES)
+        if taken:
             raise GalleryFolderInvalid(f"{place} exists already: export to a new folder.")
-        yield Path(local) / "gallery"
-        files.makedirs(root, exist_ok=True)
-        for name in (INDEX_FILE, INFO_FILES[0]):
-            files.put_file(str(Path(local) / "gallery" / name), f"{root}/{name}")
+        with tempfile.TemporaryDirectory(prefix="paddlewheel-") as scratch:
+            folder = Path(scratch) / "gallery"
+            yield folder
+            with _in_store(place):
+                if has_folders(files):
+                    files.makedirs(root, exist_ok=True)
+                for name in (INDEX_FILE, INFO_FILES[0]):
+                    files.put_file(str(folder / name), f"{root}/{name}")
 
 
 @contextmanager
 def folder_to_read(place: Path | str) -> Iterator[Path]:
-    """A local folder with what is at the place."""
-    if not _is_url(place):
-        yield Path(place)
-        return
-    with _translated(place), tempfile.TemporaryDirectory(prefix="paddlewheel-") as local:
-        files, root = fsspec.core.url_to_fs(str(place))
-        for name in (INDEX_FILE, *INFO_FILES):
-            if files.exists(f"{root}/{name}"):
-                files.get_file(f"{root}/{name}", str(Path(local) / name))
-        yield Path(local)
+    """A local folder with what is at the place. Raises as `folder_to_write` does."""
+    with _on_disk(place):
+        files, root = _opened(place)
+        if isinstance(files, LocalFileSystem):
+            yield Path(root)
+            return
+        with tempfile.TemporaryDirectory(prefix="paddlewheel-") as scratch:
+            with _in_store(place):
+                for name in (INDEX_FILE, *INFO_FILES):
+                    if files.exists(f"{root}/{name}"):
+                        files.get_file(f"{root}/{name}", str(Path(scratch) / name))
+            yield Path(scratch)
 
 
-def _is_url(place: Path | str) -> bool:
-    return "://" in str(place) and not isinstance(place, Path)
+def _opened(place: Path | str) -> tuple[Any, str]:
+    """The file system and the path in it; on the local one a folder appears in one step, by a rename."""
+    if isinstance(place, Path) or "://" not in place:
+        return LocalFileSystem(), str(place)
+    try:
+        # A repeated task has to see what another worker wrote meanwhile.
+        files, root = fsspec.core.url_to_fs(place, use_listings_cache=False)
+    except (ImportError, ValueError, TypeError) as err:
+        raise ConfigurationError(f"{place} cannot be used as a place of galleries: {err}.") from err
+    return files, root
 
 
 @contextmanager
-def _translated(place: Path | str) -> Iterator[None]:
+def _on_disk(place: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as err:
         raise SegmentStoreUnavailable(f"{place} cannot be used: {err}.") from err
+
+
+@contextmanager
+def _in_store(place: Path | str) -> Iterator[None]:
+    """The libraries of stores raise errors that share no base class but Exception."""
+    try:
+        yield
+    except Exception as err:
+        words = f"{err}." if refusal_of(err) == "away" and isinstance(err, OSError) else explained(err)
+        raise SegmentStoreUnavailable(f"{place} cannot be used: {words}") from err

@@ -35,6 +35,7 @@ from index_store.log import (
     find_gallery,
     gallery_from,
     new_operation_id,
+    possible_key,
 )
 from index_store.planning import SealingPolicy
 from index_store.progress import Progress, silent
@@ -43,7 +44,7 @@ from index_store.records import find_external, find_records, list_records, with_
 from index_store.remote_folder import folder_to_read, folder_to_write
 from index_store.sealing import Sealed, Sealer, Step
 from index_store.segment_folder import SegmentFiles
-from index_store.vectors import check_model, checked_embeddings, new_vectors
+from index_store.vectors import check_model, checked_embeddings, is_storable, new_vectors
 from index_store.verification import Verification, verify
 from index_store.view import View
 
@@ -216,6 +217,8 @@ class GalleryStore:
 
     def list_galleries(self, *, after: str = "", limit: int = 100) -> tuple[Gallery, ...]:
         """A page of the galleries, ascending by key; give the last key as `after` for the next page."""
+        if not is_storable(after):
+            raise InvalidRequest("A page follows a gallery's key: give the last one of the page before.")
         with self._database.cursor() as cursor:
             cursor.execute(LIST_GALLERIES, (after, _page(limit)))
             return tuple(gallery_from(row) for row in cursor.fetchall())
@@ -227,7 +230,7 @@ class GalleryStore:
     def describe(self, key: str) -> Description:
         """What the gallery is made of, from Postgres alone."""
         with self._database.snapshot() as cursor:
-            cursor.execute(FIND_GALLERY, (key,))
+            cursor.execute(FIND_GALLERY, (possible_key(key),))
             row = cursor.fetchone()
             if row is None:
                 raise GalleryNotFound(f"There is no gallery {key!r}.")
@@ -288,7 +291,8 @@ class GalleryStore:
         """Write PaddleX's folder, whole or not at all; returns how many vectors it has.
 
         `place` is a new folder, or its URL in an object store. Without an `index_type` it is the gallery's,
-        and `Flat` for `auto`. Raises GalleryFolderInvalid where something is there already.
+        and `Flat` for `auto`. Raises GalleryFolderInvalid where there is a folder or a gallery already,
+        SegmentStoreUnavailable, ConfigurationError.
         """
         gallery = self.gallery(key)
         with folder_to_write(place) as folder:
@@ -339,8 +343,8 @@ class GalleryStore:
 def _operation(operation_id: str | None) -> str:
     if operation_id is None:
         return new_operation_id()
-    if not 1 <= len(operation_id) <= 200 or "\0" in operation_id:
-        raise InvalidRequest("An operation id is 1 to 200 characters.")
+    if not 1 <= len(operation_id) <= 200 or not is_storable(operation_id):
+        raise InvalidRequest("An operation id is 1 to 200 characters of UTF-8 without a NUL.")
     return operation_id
 
 

@@ -1,7 +1,7 @@
 """Embeddings on their way in: checked, and written as the bytes that Postgres keeps."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -16,9 +16,14 @@ MAX_LABEL_BYTES = 1024
 _DTYPES: dict[Precision, np.dtype[Any]] = {"fp16": np.dtype("<f2"), "fp32": np.dtype("<f4")}
 _RANGES: dict[Precision, tuple[float, float]] = {
     "fp16": (float(np.finfo(np.float16).tiny), float(np.finfo(np.float16).max)),
-    "fp32": (float(np.finfo(np.float32).smallest_subnormal), float(np.finfo(np.float32).max)),
+    "fp32": (float(np.finfo(np.float32).smallest_subnormal), 1e17),
 }
-"""Between which the largest value of an embedding has to be."""
+"""Between which the largest value of an embedding has to be.
+
+For fp32 the largest squared distance, 4 * MAX_DIMENSION * 1e17**2, has to be below float32's largest number:
+rows at an infinite distance cannot be told apart.
+"""
+_SMALLER: dict[Precision, str] = {"fp16": "use fp32", "fp32": "normalise the embeddings"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +103,9 @@ def checked_embeddings(spec: GallerySpec, embeddings: npt.ArrayLike) -> Embeddin
     if not (low <= largest.min() and largest.max() <= high):
         _refuse_rows(~np.isfinite(largest), "holds a value that is not finite")
         _refuse_rows(largest == 0, "is zero")
-        _refuse_rows(largest > high, f"has a value too large for {spec.precision} (use fp32)")
+        _refuse_rows(
+            largest > high, f"has a value too large for {spec.precision} ({_SMALLER[spec.precision]})"
+        )
         _refuse_rows(largest < low, f"is zero in {spec.precision} (use fp32)")
     return array
 
@@ -133,10 +140,18 @@ def _refuse_rows(bad: npt.NDArray[np.bool_] | np.bool_, what: str) -> None:
         raise VectorInvalid(f"The embedding in row {int(np.argmax(bad))} {what}.")
 
 
+def is_storable(text: str) -> bool:
+    """Whether Postgres can keep the text: it takes neither a NUL nor half of a surrogate pair."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
+
+
 def _text(value: str, what: str, row: int) -> str:
-    if not isinstance(value, str) or "\0" in value or len(value.encode(errors="replace")) > MAX_LABEL_BYTES:
+    if not isinstance(value, str) or not is_storable(value) or len(value.encode()) > MAX_LABEL_BYTES:
         raise InvalidRequest(
-            f"The {what} in row {row} is not text of at most {MAX_LABEL_BYTES} bytes without a NUL."
+            f"The {what} in row {row} is not text of at most {MAX_LABEL_BYTES} bytes of UTF-8 without a NUL."
         )
     return value
 
@@ -146,8 +161,24 @@ def _json(value: Mapping[str, Any] | None, row: int) -> str | None:
         return None
     try:
         text = json.dumps(dict(value), allow_nan=False, sort_keys=True)
-    except (TypeError, ValueError) as err:
+        storable = "\\u" not in text or all(map(is_storable, _strings(value)))
+    except (TypeError, ValueError, RecursionError) as err:
         raise InvalidRequest(f"The metadata in row {row} is not a JSON object: {err}.") from err
-    if "\\u0000" in text:
-        raise InvalidRequest(f"The metadata in row {row} holds a NUL, which Postgres cannot keep.")
+    if not storable:
+        raise InvalidRequest(
+            f"The metadata in row {row} holds a NUL or half of a surrogate pair, which Postgres cannot keep."
+        )
     return text
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every string of a JSON value, the keys of its objects too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _strings(key)
+            yield from _strings(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _strings(inner)

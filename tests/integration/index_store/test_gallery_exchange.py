@@ -1,22 +1,39 @@
 """PaddleX's folder in and out of a real gallery."""
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import faiss
 import numpy as np
 import pytest
 import yaml
+from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
-from api_client.errors import GalleryExists, GalleryFolderInvalid
+from api_client.errors import (
+    ConfigurationError,
+    GalleryExists,
+    GalleryFolderInvalid,
+    SegmentStoreUnavailable,
+)
+from api_client.galleries import ExportGallery
 from api_client.label_list import read_remove_ids
 from index_store.exchange import ForeignType
 from index_store.gallery import GallerySpec, Metric
+from index_store.indexes import write_index
+from index_store.planning import SealingPolicy
 from index_store.store import GalleryStore
+from tasks.context import TaskContext
 from tests.embeddings import random_embeddings
+from workers.galleries import StoredGalleries
 
 ROWS = random_embeddings(300, 16)
 LABELS = [f"人 {number}" for number in range(300)]
+PUT = "fsspec.implementations.memory.MemoryFileSystem.put_file"
+
+
+class StoreError(Exception):
+    """The libraries of stores have errors of their own kind."""
 
 
 @pytest.mark.parametrize("metric", ["IP", "L2"])
@@ -100,6 +117,81 @@ def test_a_gallery_goes_through_an_object_store_whole(store: GalleryStore, key: 
     assert [record.label for record in store.list_vectors(f"{key}-back", limit=1000)] == LABELS
     with pytest.raises(GalleryFolderInvalid, match=r"no file vector\.index"):
         store.import_from(f"{key}-none", f"{url}-none")
+
+
+def test_an_export_that_was_cut_off_is_written_whole_when_it_is_delivered_again(
+    store: GalleryStore, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.build(key, GallerySpec(dimension=16), ROWS, LABELS)
+    galleries = StoredGalleries(
+        cast(Any, SimpleNamespace(store=store)),
+        cast(Any, None),
+        policy=SealingPolicy(),
+        exchange="memory://exports",
+    )
+    request, task = ExportGallery(gallery=key, operation_id="nightly"), TaskContext(task_id="t")
+    put = MemoryFileSystem.put_file
+
+    def dying(files: MemoryFileSystem, local: str, remote: str) -> None:
+        if remote.endswith(".yaml"):
+            raise SystemExit("the worker is killed between the two files")
+        put(files, local, remote)
+
+    with monkeypatch.context() as killed, pytest.raises(SystemExit):
+        killed.setattr(PUT, dying)
+        galleries.export(request, task)
+    with pytest.raises(GalleryFolderInvalid, match="neither"):
+        store.import_from(f"{key}-half", f"memory://exports/{key}-nightly")
+    exported = galleries.export(request, task)
+    assert exported.vectors == 300
+    assert galleries.export(request, task).vectors is None
+    store.import_from(f"{key}-back", f"memory://exports/{exported.folder}")
+    assert [record.label for record in store.list_vectors(f"{key}-back", limit=1000)] == LABELS
+
+
+def test_a_place_that_cannot_be_used_is_told_with_the_reason(
+    store: GalleryStore, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.build(key, GallerySpec(dimension=16), ROWS, LABELS)
+    (tmp_path / "file").write_text("no folder")
+    wrongs: tuple[tuple[Path | str, type[Exception], str], ...] = (
+        (tmp_path / "file" / "g", SegmentStoreUnavailable, "file/g cannot be used"),
+        (f"file://{tmp_path}/file/g", SegmentStoreUnavailable, "file/g cannot be used"),
+        ("nothing-known://g", ConfigurationError, "Protocol not known"),
+        ("dropbox://g", ConfigurationError, "cannot be used as a place of galleries"),
+    )
+    for place, error, reason in wrongs:
+        with pytest.raises(error, match=reason):
+            store.export_to(key, place)
+    for place in ("nothing-known://g", "dropbox://g"):
+        with pytest.raises(ConfigurationError):
+            store.import_from(f"{key}-back", place)
+
+    def failing(*arguments: object) -> None:
+        raise StoreError(arguments)
+
+    monkeypatch.setattr(PUT, failing)
+    with pytest.raises(SegmentStoreUnavailable, match="StoreError"):
+        store.export_to(key, f"memory://galleries/{key}-refused")
+
+
+def test_a_file_url_is_a_folder_that_appears_in_one_step(
+    store: GalleryStore, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.build(key, GallerySpec(dimension=16), ROWS, LABELS)
+    url = f"file://{tmp_path}/out/g"
+
+    def overtaken(index: Any, path: Path) -> None:
+        with monkeypatch.context() as other:
+            other.setattr("index_store.exchange.write_index", write_index)
+            store.export_to(key, url)
+        write_index(index, path)
+
+    monkeypatch.setattr("index_store.exchange.write_index", overtaken)
+    with pytest.raises(GalleryFolderInvalid, match="exists already"):
+        store.export_to(key, url)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["g"]
+    assert store.import_from(f"{key}-back", url).spec.dimension == 16
 
 
 def test_exports_and_imports_tell_how_far_they_have_come(

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from api_client.errors import SegmentCorrupt, SegmentStoreUnavailable
+from api_client.errors import GalleryFolderInvalid, SegmentCorrupt, SegmentStoreUnavailable
 from index_store.database import Database
 from index_store.gallery import GallerySpec
+from index_store.segment_folder import SegmentFolder
 from index_store.segment_objects import SegmentObjects
+from index_store.store import GalleryStore
 from tests.embeddings import random_embeddings
 from tests.integration.index_store.test_gallery_objects import machine
 from tests.object_server import ObjectServer
@@ -65,6 +67,25 @@ def test_what_a_store_refuses_is_told_in_a_sentence(
     object_store.put(bucket, "galleries/b.segment", b"x")
     with pytest.raises(SegmentStoreUnavailable, match="refuses access"):
         files.fetch("b.segment", 1, "0" * 64)
+
+
+def test_an_export_goes_to_a_bucket_that_is_there_and_makes_none(
+    database: Database, key: str, tmp_path: Path, object_store: ObjectServer, bucket: str
+) -> None:
+    store = GalleryStore(database, SegmentFolder(tmp_path))
+    store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100)
+    with pytest.raises(SegmentStoreUnavailable, match="no bucket of that name"):
+        store.export_to(key, "s3://no-such-bucket/g")
+    assert "no-such-bucket" not in object_store.buckets()
+    url = f"s3://{bucket}/exports/g"
+    assert store.export_to(key, url) == 100
+    assert object_store.keys(bucket) == ["exports/g/id_map.yaml", "exports/g/vector.index"]
+    with pytest.raises(GalleryFolderInvalid, match="exists already"):
+        store.export_to(key, url)
+    assert len(store.import_from(f"{key}-back", url).appended.ids) == 100
+    object_store.deny(bucket, "PutObject", "exports/denied")
+    with pytest.raises(SegmentStoreUnavailable, match="refuses access"):
+        store.export_to(key, f"s3://{bucket}/exports/denied")
 
 
 def test_a_store_that_is_away_is_told_as_away(tmp_path: Path) -> None:

@@ -113,6 +113,34 @@ def test_removal_by_id_label_and_external_id(store: GalleryStore, key: str) -> N
     assert store.gallery(key).live == 16
 
 
+def test_what_postgres_cannot_hold_is_not_found(store: GalleryStore, key: str) -> None:
+    ids = store.build(key, SPEC, VECTORS, LABELS, external_ids=LABELS).ids
+    for text in ("a\0b", "\ud83d"):
+        assert store.remove(key, labels=[text]).ids == ()
+        assert store.remove(key, external_ids=[text]).ids == ()
+        assert store.find_external(key, [text, "label 1"]) == (("label 1", "label 1"),)
+        calls = (store.gallery, store.describe, store.delete, store.view)
+        for call in (
+            *calls,
+            lambda text: store.search(text, VECTORS),
+            lambda text: store.append(text, [], []),
+        ):
+            with pytest.raises(GalleryNotFound):
+                call(text)
+        with pytest.raises(InvalidRequest, match="without a NUL"):
+            store.append(key, VECTORS, LABELS, operation_id=text)
+        with pytest.raises(InvalidRequest, match="follows a gallery's key"):
+            store.list_galleries(after=text)
+    assert [record.id for record in store.get(key, [2**63, ids[2], -(2**63) - 1, ids[2]])] == [ids[2]]
+
+
+def test_texts_and_metadata_come_back_as_they_were_given(store: GalleryStore, key: str) -> None:
+    given = {"\\ud800": ["\\u0000", {"\U0001f600": "\\\\u0000"}], "é": None}
+    store.build(key, SPEC, VECTORS[:1], ["\U0001f600\\u0000"], metadata=[given])
+    (record,) = store.list_vectors(key)
+    assert (record.label, record.metadata) == ("\U0001f600\\u0000", given)
+
+
 def test_remove_wants_exactly_one_selection(store: GalleryStore, key: str) -> None:
     store.create(key, SPEC)
     with pytest.raises(InvalidRequest):

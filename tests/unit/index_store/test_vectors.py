@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from api_client.errors import DimensionMismatch, InvalidRequest, ModelMismatch, VectorInvalid
-from index_store.gallery import GallerySpec, check_key
+from index_store.gallery import MAX_DIMENSION, GallerySpec, Metric, check_key
+from index_store.indexes import exact_index, search_index
 from index_store.vectors import check_model, checked_embeddings, decode, encode, new_vectors
 
 SPEC = GallerySpec(dimension=4)
@@ -27,6 +28,20 @@ def test_a_vector_that_cannot_be_searched_is_refused_with_its_row(bad: list[floa
 def test_fp32_takes_what_fp16_cannot_hold() -> None:
     spec = GallerySpec(dimension=4, precision="fp32")
     assert checked_embeddings(spec, [[70000.0, 0, 0, 0], [1e-9, 0, 0, 0]]).shape == (2, 4)
+
+
+@pytest.mark.parametrize("metric", ["IP", "L2"])
+def test_the_largest_values_of_fp32_have_finite_scores(metric: Metric) -> None:
+    spec = GallerySpec(dimension=MAX_DIMENSION, precision="fp32", metric=metric)
+    rows = np.full((2, MAX_DIMENSION), 1e17, np.float32)
+    rows[1] *= -1
+    checked = checked_embeddings(spec, rows)
+    index = exact_index(encode(checked, "fp32"), MAX_DIMENSION, metric, "fp32")
+    scores, positions = search_index(index, checked, 2)
+    assert np.isfinite(scores).all()
+    assert positions.tolist() == [[0, 1], [1, 0]]
+    with pytest.raises(VectorInvalid, match=r"row 1 has a value too large for fp32 \(normalise"):
+        checked_embeddings(spec, rows * np.array([[1], [1.01]], np.float32))
 
 
 def test_wrong_dimensions_are_refused() -> None:
@@ -54,16 +69,45 @@ def test_columns_of_another_length_are_refused() -> None:
             new_vectors(SPEC, FINE, labels, external_ids)
 
 
-@pytest.mark.parametrize("label", ["a\0b", "x" * 1025, None, 7])
+@pytest.mark.parametrize("label", ["a\0b", "x" * 1025, "é" * 513, "\ud83d", None, 7])
 def test_labels_that_postgres_cannot_index_are_refused(label: object) -> None:
     with pytest.raises(InvalidRequest, match="row 1"):
         new_vectors(SPEC, FINE, ["a", label])  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize("metadata", [{"a": float("nan")}, {"a": object()}, {"a": "\0"}])
+def nested(depth: int) -> list[object]:
+    inner: list[object] = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"a": float("nan")}, {"a": object()}, {"a": "\0"}, {"\udc00": 1}, {"a": nested(100_000)}]
+)
 def test_metadata_that_is_no_json_is_refused(metadata: dict[str, object]) -> None:
     with pytest.raises(InvalidRequest, match="row 0"):
         new_vectors(SPEC, FINE, ["a", "b"], metadata=[metadata, None])
+
+
+@given(
+    st.text(st.characters(exclude_categories=()), max_size=200)
+    | st.sampled_from(["\\u0000", "\\ud800", "\\\0", "\ud800"])
+)
+def test_texts_are_refused_where_postgres_cannot_keep_them_and_nowhere_else(text: str) -> None:
+    fits = "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    attempts: tuple[dict[str, Any], ...] = (
+        {"labels": [text]},
+        {"labels": ["a"], "external_ids": [text]},
+        {"labels": ["a"], "metadata": [{"a": [1, {"b": text}]}]},
+        {"labels": ["a"], "metadata": [{"a": {text: None}}]},
+    )
+    for columns in attempts:
+        if fits:
+            assert len(new_vectors(SPEC, FINE[:1], **columns)) == 1
+        else:
+            with pytest.raises(InvalidRequest, match="row 0"):
+                new_vectors(SPEC, FINE[:1], **columns)
 
 
 def test_the_digest_tells_any_difference() -> None:
