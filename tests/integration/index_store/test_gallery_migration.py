@@ -38,9 +38,7 @@ def test_the_migrations_make_what_the_schema_says(database_url: str) -> None:
 @pytest.mark.parametrize(
     "asked", ["state <> 'deleted'", "state IN ('building', 'dropped')", "gallery_id = 1 AND state = 'live'"]
 )
-def test_questions_for_the_present_segments_leave_out_the_deleted_ones(
-    database: Database, asked: str
-) -> None:
+def test_questions_for_present_segments_leave_out_the_deleted_ones(database: Database, asked: str) -> None:
     with database.transaction() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute(f"EXPLAIN SELECT id FROM gallery_segments WHERE {asked}")  # noqa: S608 - its own words
