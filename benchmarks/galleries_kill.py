@@ -3,10 +3,13 @@
     python -m benchmarks.galleries_kill --operations 10000 --kills 30 --postgres-stops 3
 
 Writers append and remove, write down what they are about to do and what was acknowledged, and after a death
-repeat what was not. Sealers seal, merge, purge and collect as fast as they can, and now and then kill
-themselves at a step. Readers search. In the end nothing acknowledged may be missing, nothing half applied,
-nothing doubled, every search has to see exactly the rows of Postgres, and no file may be left that no row
-names. Exit code 1 where that is not so.
+repeat what was not. Sealers seal, merge, purge and collect as fast as they can. Readers search. `--kills` of
+the writers and sealers die at random, in turn; beside them each dies by itself at a point that it was born
+with: a writer when its rows are copied, when all is written but the COMMIT, or when that is done but not
+noted; a sealer at one of its steps. In the end, and for a writer at each of its deaths, nothing acknowledged
+may be missing, nothing half applied, nothing doubled or answered otherwise when it is repeated; every search
+has to see exactly the rows of Postgres, and no file may be left that no row names. Exit code 1 where that is
+not so.
 """
 
 import json
@@ -19,18 +22,21 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from hashlib import sha256
+from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import click
 import numpy as np
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 - psycopg2 names the class so
 
 from api_client.errors import DatabaseUnavailable
+from benchmarks.gallery_journal import DIMENSION, Findings, History, Journal, rows_of
 from index_store.database import Database
-from index_store.gallery import Embeddings, GallerySpec
+from index_store.gallery import GallerySpec
 from index_store.garbage import GarbageCollector
 from index_store.maintenance import Maintenance
 from index_store.migration import migrate
@@ -41,8 +47,13 @@ from index_store.store import GalleryStore
 from tests.embeddings import random_embeddings
 from tests.postgres import PostgresServer
 
+WritePoint = Literal["copied", "written", "committed"]
+"""Of a write: its rows are copied and nothing recorded; all is written but the COMMIT; that has returned."""
+WRITE_POINTS: tuple[WritePoint, ...] = get_args(WritePoint)
+STEPS: tuple[Step, ...] = get_args(Step)
+AT_RANDOM = "at random"
+
 KEY = "kill-test"
-SPEC = GallerySpec(dimension=32)
 POLICY = SealingPolicy(
     delta_rows=512,
     idle=timedelta(seconds=0.3),
@@ -52,81 +63,85 @@ POLICY = SealingPolicy(
     grace=timedelta(seconds=1),
     lost_after=timedelta(seconds=2),
 )
-CRASH_SHARE = 0.03
-STEPS: tuple[Step, ...] = ("announce", "read", "build", "write", "publish", "commit", "done")
+_SEALS = 8
+"""A sealer dies at latest at so many of its seals."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What was done, and what is wrong: every list has to be empty."""
+    """What was done, and what is wrong: every list of it has to be empty."""
 
     acknowledged: int
-    kills: dict[str, int]
+    kills: dict[str, dict[str, int]]
     postgres_stops: int
     repeated: int
     live: int
-    lost: tuple[str, ...]
-    undead: tuple[str, ...]
-    half_applied: tuple[str, ...]
-    doubled: tuple[str, ...]
-    unsearchable: tuple[str, ...]
-    orphans: tuple[str, ...]
-    problems: tuple[str, ...]
+    wrong: dict[str, list[str]]
 
     @property
     def sound(self) -> bool:
         """Nothing is wrong."""
-        return not any(
-            (
-                self.lost,
-                self.undead,
-                self.half_applied,
-                self.doubled,
-                self.unsearchable,
-                self.orphans,
-                self.problems,
-            )
-        )
+        return not any(self.wrong.values())
 
 
-class Journal:
-    """What one writer meant to do and what was acknowledged; it survives the writer, line by line."""
+@dataclass(kw_only=True)
+class Fate:
+    """The point at which a process dies by its own hand, and how often it gets past it."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    journal: Journal
+    point: str
+    left: int
 
-    def note(self, **entry: Any) -> None:
-        """Append one line, in one write."""
-        with self.path.open("ab", buffering=0) as file:
-            file.write(json.dumps(entry).encode() + b"\n")
-
-    def entries(self) -> Iterator[dict[str, Any]]:
-        """The whole lines."""
-        if self.path.exists():
-            for line in self.path.read_bytes().split(b"\n")[:-1]:
-                yield json.loads(line)
-
-    def operations(self) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-        """What was started and what was acknowledged, by operation id."""
-        entries = list(self.entries())
-        started = {entry["operation"]: entry for entry in entries if entry["event"] == "start"}
-        return started, {entry["operation"]: entry for entry in entries if entry["event"] == "ack"}
+    def reach(self, point: str) -> None:
+        """Die here if it is time to."""
+        if point != self.point:
+            return
+        self.left -= 1
+        if self.left <= 0:
+            self.journal.note(event="death", at=point, pid=os.getpid())
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
-def rows_of(operation: str) -> Embeddings:
-    """The embeddings of an append: its id alone says how many and which, so that a repeat is the same."""
-    digest = sha256(operation.encode()).digest()
-    return random_embeddings(1 + digest[0] % 12, SPEC.dimension, seed=int.from_bytes(digest[1:5]))
+class _FatedCursor(Cursor):
+    """Tells what a write has come to."""
+
+    fate: Fate
+
+    def execute(self, query: Any, values: Any = None) -> None:
+        if query == "COMMIT":
+            self.fate.reach("written")
+        super().execute(query, values)
+        if query == "COMMIT":
+            self.fate.reach("committed")
+
+    def copy_expert(self, *arguments: Any) -> None:
+        super().copy_expert(*arguments)
+        self.fate.reach("copied")
+
+
+class FatedDatabase(Database):
+    """The database of a writer, which dies in the middle of a transaction."""
+
+    def __init__(self, url: str, fate: Fate) -> None:
+        super().__init__(url)
+        self._fate = fate
+
+    @contextmanager
+    def cursor(self) -> Iterator[Cursor]:
+        """A cursor that leads to the writer's fate."""
+        with self.connection() as connection, connection.cursor(cursor_factory=_FatedCursor) as cursor:
+            cursor.fate = self._fate
+            yield cursor
 
 
 def write(store: GalleryStore, journal: Journal, name: str) -> None:
     """Append and remove for ever, first what a dead predecessor has left open."""
-    started, acknowledged = journal.operations()
-    mine = [number for entry in acknowledged.values() if entry["kind"] == "append" for number in entry["ids"]]
-    for operation in started.keys() - acknowledged.keys():
-        perform(store, journal, started[operation])
-    for number in range(len(started), 10**9):
-        entry: dict[str, Any] = {"operation": f"{name}-{number}", "kind": "append"}
+    history = History(journal.entries())
+    mine = [number for ids in history.appended.values() for number in ids]
+    for entry in list(history.open.values()):
+        mine += perform(store, journal, entry)
+    for number in range(history.started, 10**9):
+        entry = {"operation": f"{name}-{number}", "kind": "append"}
         if number % 3 == 2 and mine:
             chosen = random.sample(mine, min(len(mine), random.randint(1, 8)))
             entry |= {"kind": "remove", "ids": chosen}
@@ -147,21 +162,13 @@ def perform(store: GalleryStore, journal: Journal, entry: dict[str, Any]) -> lis
         except DatabaseUnavailable:
             time.sleep(0.05)
             continue
-        journal.note(
-            event="ack", operation=operation, kind=entry["kind"], ids=done.ids, repeated=done.repeated
-        )
+        journal.note(event="ack", operation=operation, ids=done.ids, repeated=done.repeated)
         return list(done.ids) if entry["kind"] == "append" else []
 
 
-def seal(store: GalleryStore) -> None:
-    """Maintain for ever, with a death at some step now and then."""
-
-    def on_step(step: Step) -> None:
-        if random.random() < CRASH_SHARE:
-            os.write(1, f"died at {step}\n".encode())
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sealer = Sealer(database=store.database, files=store.files, policy=POLICY, on_step=on_step)
+def seal(store: GalleryStore, fate: Fate) -> None:
+    """Maintain until it is time to die."""
+    sealer = Sealer(database=store.database, files=store.files, policy=POLICY, on_step=fate.reach)
     collector = GarbageCollector(database=store.database, files=store.files, policy=POLICY)
     maintenance = Maintenance(store=store, sealer=sealer, collector=collector)
     while True:
@@ -173,7 +180,7 @@ def seal(store: GalleryStore) -> None:
 
 def read(store: GalleryStore) -> None:
     """Search for ever; anything but an unreachable database ends it."""
-    queries = random_embeddings(4, SPEC.dimension)
+    queries = random_embeddings(4, DIMENSION)
     while True:
         try:
             for hits in store.search(KEY, queries, top_k=10):
@@ -189,31 +196,36 @@ class KillTest:
         self.folder = folder
         self.server = PostgresServer()
         self.url = self.server.url()
-        self.roles = {f"writer-{number}": "write" for number in range(writers)}
-        self.roles |= {"sealer-0": "seal", "sealer-1": "seal", "reader-0": "read"}
+        self.roles = {f"writer-{number}": "writer" for number in range(writers)}
+        self.roles |= {"sealer-0": "sealer", "sealer-1": "sealer", "reader-0": "reader"}
+        self.points: dict[str, Iterator[str]] = {
+            "writer": cycle(WRITE_POINTS),
+            "sealer": cycle(STEPS),
+            "reader": cycle([""]),
+        }
+        self.victims = cycle(("writer", "sealer"))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.kills: Counter[str] = Counter()
+        self.kills: dict[str, Counter[str]] = {"writer": Counter(), "sealer": Counter()}
         self.postgres_stops = 0
+        self.findings = Findings()
         migrate(self.url)
-        self._store().create(KEY, SPEC)
+        self.store = self._store()
+        self.store.create(KEY, GallerySpec(dimension=DIMENSION))
 
     def run(self, operations: int, kills: int, postgres_stops: int, seconds: float) -> Outcome:
-        """Until all three numbers are reached; more kills than asked for happen by themselves."""
+        """Until so much was acknowledged, killed at random and stopped, and each kind has died of itself."""
         deadline = time.monotonic() + seconds
+        writes = max(1, operations // max(1, kills))
         try:
-            while time.monotonic() < deadline:
-                self._revive()
+            while not self._enough(operations, kills, postgres_stops):
+                assert time.monotonic() < deadline, f"{self._noted('ack')} operations, {self.kills} by then"
+                self._revive(writes)
                 time.sleep(random.uniform(0.1, 0.6))
-                done = self._acknowledged()
-                share = min(1.0, done / operations)
-                if self.kills["writer"] + self.kills["sealer"] < max(1, kills * share):
-                    self._kill(random.choice([name for name in self.roles if "reader" not in name]))
+                share = min(1.0, self._noted("ack") / operations)
+                if self._at_random < max(1, kills * share):
+                    self._kill(next(self.victims))
                 if self.postgres_stops < postgres_stops * share:
                     self._stop_postgres()
-                if done >= operations and sum(self.kills.values()) >= kills:
-                    break
-            else:
-                raise AssertionError(f"only {self._acknowledged()} operations in {seconds} s")
         finally:
             self._end()
         return self._outcome()
@@ -221,39 +233,63 @@ class KillTest:
     def close(self) -> None:
         """Stop the server."""
         self._end()
+        self.store.database.close()
         self.server.close()
 
     def _store(self) -> GalleryStore:
         return GalleryStore(Database(self.url), SegmentFolder(self.folder / "segments"))
 
-    def _journals(self) -> list[Journal]:
-        return [Journal(self.folder / f"{name}.jsonl") for name in self.roles if "writer" in name]
+    def _enough(self, operations: int, kills: int, postgres_stops: int) -> bool:
+        return (
+            self._noted("ack") >= operations
+            and self._noted("ack", "repeated") > 0
+            and self._at_random >= kills
+            and self.postgres_stops >= postgres_stops
+            and self.kills["writer"].keys() >= set(WRITE_POINTS)
+            and not self.kills["sealer"].keys().isdisjoint(STEPS)
+        )
 
-    def _acknowledged(self) -> int:
-        paths = [journal.path for journal in self._journals() if journal.path.exists()]
-        return sum(path.read_bytes().count(b'"event": "ack"') for path in paths)
+    @property
+    def _at_random(self) -> int:
+        return sum(counted[AT_RANDOM] for counted in self.kills.values())
 
-    def _revive(self) -> None:
+    def _journal(self, name: str) -> Journal:
+        return Journal(self.folder / f"{name}.jsonl")
+
+    def _writers(self) -> list[str]:
+        return [name for name, role in self.roles.items() if role == "writer"]
+
+    def _noted(self, event: str, also: str | None = None) -> int:
+        """How many such entries the writers have made; of those where something else is true, if asked."""
+        wanted = [f'"event": "{event}"'.encode(), *([f'"{also}": true'.encode()] if also else [])]
+        paths = [self._journal(name).path for name in self._writers()]
+        lines = [line for path in paths if path.exists() for line in path.read_bytes().splitlines()]
+        return sum(all(part in line for part in wanted) for line in lines)
+
+    def _revive(self, writes: int) -> None:
+        """Start who is not there, each with a fate; a writer by the `writes`-th of its writes."""
         for name, role in self.roles.items():
             process = self.processes.get(name)
             if process is not None and process.poll() is None:
                 continue
             if process is not None:
-                assert process.returncode == -signal.SIGKILL, f"{name} ended with {process.returncode}"
-                self.kills[name.partition("-")[0]] += 1
-            command = [
-                sys.executable,
-                "-m",
-                "benchmarks.galleries_kill",
-                role,
-                self.url,
-                str(self.folder),
-                name,
-            ]
-            self.processes[name] = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+                self._bury(name, process)
+            left = random.randint(1, writes if role == "writer" else _SEALS)
+            command = [sys.executable, "-m", "benchmarks.galleries_kill", "process"]
+            command += [role, self.url, str(self.folder), name, next(self.points[role]), str(left)]
+            self.processes[name] = subprocess.Popen(command)
 
-    def _kill(self, name: str) -> None:
-        process = self.processes[name]
+    def _bury(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        """Count a death where it happened, and look at what a writer has left."""
+        assert process.returncode == -signal.SIGKILL, f"{name} ended with {process.returncode}"
+        entries = list(self._journal(name).entries())
+        own = [entry["at"] for entry in entries if entry["event"] == "death" and entry["pid"] == process.pid]
+        self.kills[self.roles[name]][own[0] if own else AT_RANDOM] += 1
+        if self.roles[name] == "writer":
+            self.findings.add(History(entries).judge(self._stored(f"{name}-")))
+
+    def _kill(self, role: str) -> None:
+        process = self.processes[random.choice([name for name in self.roles if self.roles[name] == role])]
         process.kill()
         process.wait()
 
@@ -269,52 +305,39 @@ class KillTest:
 
     def _outcome(self) -> Outcome:
         store = self._store()
-        started: dict[str, dict[str, Any]] = {}
-        acknowledged: dict[str, dict[str, Any]] = {}
-        for journal in self._journals():
-            begun, done = journal.operations()
-            started |= begun
-            acknowledged |= done
-        stored = _stored_labels(store)
-        may_be_removed = {n for e in started.values() if e["kind"] == "remove" for n in e["ids"]}
-        removed = {n for e in acknowledged.values() if e["kind"] == "remove" for n in e["ids"]}
-        appends = {name: e for name, e in acknowledged.items() if e["kind"] == "append"}
-        by_operation: dict[str, list[int]] = {}
-        for vector_id, label in stored.items():
-            by_operation.setdefault(label, []).append(vector_id)
-        open_appends = [
-            name for name, entry in started.items() if entry["kind"] == "append" and name not in acknowledged
-        ]
+        stored = self._stored()
+        histories = {name: History(self._journal(name).entries()) for name in self._writers()}
+        for name, history in histories.items():
+            own = {number: label for number, label in stored.items() if label.startswith(f"{name}-")}
+            self.findings.add(history.judge(own))
+        wrong = {kind: sorted(found) for kind, found in asdict(self.findings).items()}
         return Outcome(
-            acknowledged=len(acknowledged),
-            kills=dict(self.kills),
+            acknowledged=sum(history.acknowledged for history in histories.values()),
+            kills={role: dict(sorted(counted.items())) for role, counted in self.kills.items()},
             postgres_stops=self.postgres_stops,
-            repeated=sum(entry["repeated"] for entry in acknowledged.values()),
+            repeated=sum(history.repeated for history in histories.values()),
             live=len(stored),
-            lost=tuple(
-                f"{name}: {number}"
-                for name, entry in appends.items()
-                for number in entry["ids"]
-                if number not in stored and number not in may_be_removed
-            ),
-            undead=tuple(str(number) for number in removed & stored.keys()),
-            half_applied=tuple(
-                name
-                for name in open_appends
-                if len(by_operation.get(name, ())) not in (0, len(rows_of(name)))
-            ),
-            doubled=tuple(
-                name
-                for name, entry in appends.items()
-                if len(entry["ids"]) != len(rows_of(name))
-                or not set(by_operation.get(name, ())) <= set(entry["ids"])
-            ),
-            unsearchable=self._unsearchable(store, stored),
-            orphans=self._orphans(store),
-            problems=store.verify(KEY).problems,
+            wrong=wrong
+            | {
+                "unsearchable": self._unsearchable(store, stored),
+                "orphans": self._orphans(store),
+                "problems": list(store.verify(KEY).problems),
+            },
         )
 
-    def _unsearchable(self, store: GalleryStore, stored: dict[int, str]) -> tuple[str, ...]:
+    def _stored(self, prefix: str = "") -> dict[int, str]:
+        """The rows of the gallery: by its id, the operation that appended each, of those that begin so."""
+
+        def read() -> dict[int, str]:
+            with self.store.database.cursor() as cursor:
+                cursor.execute(
+                    "SELECT id, label FROM gallery_vectors WHERE starts_with(label, %s)", (prefix,)
+                )
+                return dict(cursor.fetchall())
+
+        return self.store.database.retrying(read)
+
+    def _unsearchable(self, store: GalleryStore, stored: dict[int, str]) -> list[str]:
         """Rows that a fresh process cannot find by their own embedding, or finds though they are gone."""
         found = {number for source in store.view(KEY).sources for number in source.live(source.ids).tolist()}
         wrong = [str(number) for number in found ^ stored.keys()]
@@ -322,24 +345,20 @@ class KillTest:
         records = store.get(KEY, numbers)
         answers = store.search(KEY, np.stack([record.embedding for record in records]), top_k=1)
         wrong += [
-            str(record.id) for record, hits in zip(records, answers, strict=True) if hits[0].id != record.id
+            str(record.id)
+            for record, hits in zip(records, answers, strict=True)
+            if [hit.id for hit in hits] != [record.id]
         ]
-        return tuple(wrong)
+        return wrong
 
-    def _orphans(self, store: GalleryStore) -> tuple[str, ...]:
+    def _orphans(self, store: GalleryStore) -> list[str]:
         """Files that no row names, before anything is cleaned up; and any but the live ones after."""
         collector = GarbageCollector(database=store.database, files=store.files, policy=POLICY)
         orphans = list(collector.unknown_files())
         time.sleep(POLICY.grace.total_seconds())
         collector.run()
         live = {segment.file for segment in store.describe(KEY).segments}
-        return (*orphans, *({path.name for path in (self.folder / "segments").iterdir()} - live))
-
-
-def _stored_labels(store: GalleryStore) -> dict[int, str]:
-    with store.database.cursor() as cursor:
-        cursor.execute("SELECT id, label FROM gallery_vectors")
-        return dict(cursor.fetchall())
+        return [*orphans, *({path.name for path in (self.folder / "segments").iterdir()} - live)]
 
 
 @click.group(invoke_without_command=True)
@@ -362,32 +381,25 @@ def main(context: click.Context, operations: int, kills: int, postgres_stops: in
     sys.exit(0 if outcome.sound else 1)
 
 
-@main.command("write")
+@main.command("process")
+@click.argument("role", type=click.Choice(["writer", "sealer", "reader"]))
 @click.argument("url")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("name")
-def write_command(url: str, folder: Path, name: str) -> None:
-    """One writer."""
-    store = GalleryStore(Database(url), SegmentFolder(folder / "segments"))
-    write(store, Journal(folder / f"{name}.jsonl"), name)
-
-
-@main.command("seal")
-@click.argument("url")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.argument("name")
-def seal_command(url: str, folder: Path, name: str) -> None:  # noqa: ARG001 - all roles are started alike
-    """One sealer."""
-    seal(GalleryStore(Database(url), SegmentFolder(folder / "segments")))
-
-
-@main.command("read")
-@click.argument("url")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.argument("name")
-def read_command(url: str, folder: Path, name: str) -> None:  # noqa: ARG001 - all roles are started alike
-    """One reader."""
-    read(GalleryStore(Database(url), SegmentFolder(folder / "segments")))
+@click.argument("point")
+@click.argument("left", type=int)
+def process_command(role: str, url: str, folder: Path, name: str, point: str, left: int) -> None:
+    """One process of the test, which dies as it reaches that point for the last of so many times."""
+    journal = Journal(folder / f"{name}.jsonl")
+    fate = Fate(journal=journal, point=point, left=left)
+    database = FatedDatabase(url, fate) if role == "writer" else Database(url)
+    store = GalleryStore(database, SegmentFolder(folder / "segments"))
+    if role == "writer":
+        write(store, journal, name)
+    elif role == "sealer":
+        seal(store, fate)
+    else:
+        read(store)
 
 
 if __name__ == "__main__":
