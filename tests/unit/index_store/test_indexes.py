@@ -37,6 +37,26 @@ def test_an_index_is_published_only_with_the_recall_that_is_promised(
     assert recall(found, best, metric) >= (0.98 if index_type in ("auto", "Flat") else 0.5)
 
 
+def test_an_index_that_passes_finds_who_is_on_another_photograph() -> None:
+    photographs = people(2000, 6, 64)[0]
+    another = np.arange(len(photographs)) % 6 == 5
+    codes, queries = encode(photographs[~another], "fp16"), photographs[another]
+    exact = exact_index(codes, 64, "IP", "fp16")
+    best, found = search_index(exact, queries, 1)[0], []
+    for index_type in ("auto", "IVF", "HNSW32"):
+        built = build_tested(GallerySpec(dimension=64, index_type=index_type), codes)
+        found.append(recall(search_index(built.index, queries, 1)[0], best, "IP"))
+    assert min(found) >= 0.99, found
+
+
+def test_an_index_of_rows_that_all_point_one_way_is_tested_among_them() -> None:
+    rows = np.repeat(random_embeddings(100, 64), 50, axis=0) + 0.2 * random_embeddings(5000, 64, seed=1)
+    codes = encode(rows + 10 * random_embeddings(1, 64, seed=2), "fp16")
+    built = build_tested(GallerySpec(dimension=64, index_type="IVF", metric="L2"), codes)
+    assert built.kind == "ivf"
+    assert built.index.nprobe <= built.index.nlist // 2
+
+
 def test_few_rows_and_odd_dimensions_are_scanned_in_every_type() -> None:
     few = encode(random_embeddings(4095, 8), "fp16")
     odd = encode(random_embeddings(5000, 9), "fp16")
