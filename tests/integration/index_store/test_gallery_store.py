@@ -61,16 +61,28 @@ def test_a_refused_build_leaves_no_gallery(store: GalleryStore, key: str) -> Non
         store.gallery(key)
 
 
+@pytest.mark.parametrize("sealed", [False, True])
 @pytest.mark.parametrize("metric", ["IP", "L2"])
 @pytest.mark.parametrize("index_type", ["auto", "Flat", "IVF", "HNSW32"])
 def test_empty_and_single_vector_galleries_work_in_every_type(
-    store: GalleryStore, key: str, index_type: IndexType, metric: Metric
+    store: GalleryStore, key: str, index_type: IndexType, metric: Metric, sealed: bool
 ) -> None:
+    def rows_in_files() -> int:
+        """After everything was written to files, where the gallery is to be searched in those."""
+        if sealed:
+            store.compact(key)
+        return sum(segment.rows for segment in store.describe(key).segments)
+
     store.create(key, GallerySpec(dimension=16, metric=metric, index_type=index_type))
+    assert rows_in_files() == 0
     assert store.search(key, VECTORS[:2]) == ((), ())
     (vector_id,) = store.append(key, VECTORS[:1], LABELS[:1]).ids
-    assert [hit.id for hit in store.search_one(key, VECTORS[0])] == [vector_id]
+    assert rows_in_files() == int(sealed)
+    (hit,) = store.search_one(key, VECTORS[0])
+    assert (hit.id, hit.label) == (vector_id, LABELS[0])
     store.remove(key, ids=[vector_id])
+    assert store.search_one(key, VECTORS[0]) == ()
+    assert rows_in_files() == 0
     assert store.search_one(key, VECTORS[0]) == ()
 
 
