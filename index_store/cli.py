@@ -334,8 +334,8 @@ def collect(opening: Opening, sweep_unknown: bool, as_json: bool) -> None:
 
 @gallery.command()
 @click.option("--interval", type=float, default=10, show_default=True, help="Seconds between rounds.")
-@click.option("--once", is_flag=True, help="One round only.")
-@click.option("--json", "as_json", is_flag=True, help="Print what the one round did as JSON.")
+@click.option("--once", is_flag=True, help="Do what is due now, and end.")
+@click.option("--json", "as_json", is_flag=True, help="With --once: print a JSON object a round.")
 @click.pass_obj
 @told
 def maintain(opening: Opening, interval: float, once: bool, as_json: bool) -> None:
@@ -347,14 +347,19 @@ def maintain(opening: Opening, interval: float, once: bool, as_json: bool) -> No
         maintenance = Maintenance(store=store, sealer=sealer, collector=opening.collector(store))
         if not once:
             maintenance.run(threading.Event(), interval)
-        done = maintenance.run_once()  # which logs each failure, so on stderr
-    if as_json:
-        print_json(asdict(done))
-    else:
-        print_sealed(done.sealed)
-        print_collected(done.collected)
-    if done.failures:
-        click.echo(f"{len(done.failures)} galleries or files failed.", err=True)
+        failed: set[str] = set()
+        unfinished = True
+        while unfinished:
+            done = maintenance.run_once()  # which logs each failure, so on stderr
+            unfinished = done.unfinished
+            failed.update(done.failures)
+            if as_json:
+                print_json(asdict(done))
+            else:
+                print_sealed(done.sealed)
+                print_collected(done.collected)
+    if failed:
+        click.echo(f"{len(failed)} galleries or files failed.", err=True)
         raise click.exceptions.Exit(PROBLEMS)
 
 

@@ -41,7 +41,6 @@ Labels are copied in as UTF-8, so that a database of another encoding has to be 
 _OPERATORS: Final = {
     "53100": "make room on the database's disk",
     "53200": "give the database more memory",
-    "53300": "let the database take more connections (max_connections)",
     "57014": "find out who cancelled it, or raise the database's statement_timeout",
 }
 """What an operator has to do before a statement is worth repeating, by SQLSTATE."""

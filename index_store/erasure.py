@@ -11,7 +11,7 @@ from index_store.gallery import Embeddings, Gallery
 from index_store.log import Selection, operation_ids
 from index_store.planning import SealingPolicy
 from index_store.store import GalleryStore
-from index_store.vectors import code_size, decode
+from index_store.vectors import code_size, decode, is_storable
 
 MAX_SEARCHED = 256
 """Embeddings that one erasure searches for at most."""
@@ -96,8 +96,10 @@ class Eraser:
         """The receipt of a removal as it stands now; raises OperationNotFound."""
         gallery = self.store.gallery(key)
         with self.store.database.cursor() as cursor:
-            cursor.execute(_FIND_REMOVAL, (gallery.id, operation_id))
-            row = cursor.fetchone()
+            row = None
+            if is_storable(operation_id):
+                cursor.execute(_FIND_REMOVAL, (gallery.id, operation_id))
+                row = cursor.fetchone()
             if row is None:
                 raise OperationNotFound(f"The gallery {key!r} has no removal {operation_id!r}.")
             generation, rows, first_id, ids, segments, removed_at, verified_at, note = row

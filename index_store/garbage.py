@@ -27,7 +27,15 @@ UPDATE gallery_segments SET state = 'deleted', deleted_at = clock_timestamp(), f
 WHERE id = %s AND state <> 'live'
 """
 
-# A sealer that has lost its lock may publish a file after it was collected; a deleted row stays deleted.
+# A sealer that has lost its lock may publish a file after it was collected. Only while there is such a
+# sealer is the place of files listed, which takes long where there are many.
+_ABANDONED = """
+SELECT EXISTS (
+    SELECT FROM gallery_segments
+    WHERE state = 'deleted' AND kind = '' AND deleted_at > now() - interval '1 day'
+)
+"""
+
 _DELETED = "SELECT id::text FROM gallery_segments WHERE state = 'deleted' AND id = ANY(%s::uuid[])"
 
 _KNOWN = "SELECT id::text FROM gallery_segments WHERE state <> 'deleted'"
@@ -56,7 +64,8 @@ class GarbageCollector:
 
     def run(self) -> Collected:
         """One round over all galleries, those that were deleted too. A file that stays keeps no other."""
-        deleted: dict[str, list[str]] = {"dropped": [], "building": [], "deleted": []}
+        dropped: list[str] = []
+        abandoned: list[str] = []
         failures: list[str] = []
         stray: tuple[str, ...] = ()
         for gallery_id in self._galleries():
@@ -64,16 +73,16 @@ class GarbageCollector:
                 for segment, state in self._unwanted(gallery_id) if lock is not None else ():
                     with _noting(failures, f"The file of segment {segment} is left"):
                         self._delete(segment)
-                        deleted[state].append(segment)
-        with _noting(failures, "Files that came back are left"):
-            for segment in self._came_back():
+                        (abandoned if state == "building" else dropped).append(segment)
+        with _noting(failures, "Files that sealers published too late are left"):
+            for segment in self._published_late():
                 self._delete(segment)
-                deleted["deleted"].append(segment)
+                abandoned.append(segment)
         with _noting(failures, "Stray files are left"):
             stray = self.sweep()
         return Collected(
-            dropped=tuple(deleted["dropped"]),
-            abandoned=(*deleted["building"], *deleted["deleted"]),
+            dropped=tuple(dropped),
+            abandoned=tuple(abandoned),
             stray=stray,
             failures=tuple(failures),
         )
@@ -111,8 +120,13 @@ class GarbageCollector:
             cursor.execute(_UNWANTED, (gallery_id, self.policy.grace))
             return [(row[0], row[1]) for row in cursor.fetchall()]
 
-    def _came_back(self) -> list[str]:
+    def _published_late(self) -> list[str]:
         """The segments that are deleted in Postgres, and of which there is a file nevertheless."""
+        with self.database.cursor() as cursor:
+            cursor.execute(_ABANDONED)
+            (abandoned,) = cursor.fetchone() or (False,)
+        if not abandoned:
+            return []
         listed = [name.removesuffix(".segment") for name in self.unknown_files()]
         with self.database.cursor() as cursor:
             cursor.execute(_DELETED, (listed,))

@@ -77,11 +77,11 @@ class Readers:
         """
         self._notice_fork()
         now = time.monotonic()
-        if now >= self._sweep_at:
-            self.forget_unneeded()
         reader = self._readers.get(key)
         if reader:
             reader.searched_at = now
+        if now >= self._sweep_at:
+            self.forget_unneeded()
         held = reader.held if reader else None
         with self._database.asked(_GENERATION, (possible_key(key),)) as question:
             done = _attempted(work, held) if reader and held and reader.settled else None
@@ -178,10 +178,10 @@ class GalleryReader:
         """
         view = self.held
         self.settled = held_before == generation
+        if self._retry_at is not None and time.monotonic() >= self._retry_at:
+            self._retry_aside()
         if view.gallery.generation == generation:
-            if self._retry_at is not None and time.monotonic() >= self._retry_at:
-                self._retry()
-            return self.held
+            return view
         with self._lock:
             if held_before > generation:
                 self.held = self._refreshed(empty_view(view.gallery))
@@ -230,16 +230,21 @@ class GalleryReader:
             waits_for = segment
         return replace(memory_source(gallery.spec, self._rows(gallery, segment)), stand_in_for=waits_for)
 
+    def _retry_aside(self) -> None:
+        """Have the files tried by a thread of its own: no search waits for a place that does not answer."""
+        if self._retrying.acquire(blocking=False):
+            threading.Thread(
+                target=self._retry, name=f"files of {self.held.gallery.key}", daemon=True
+            ).start()
+
     def _retry(self) -> None:
-        """Take the files that can be reached by now. Only this thread waits for them, others search on."""
-        if not self._retrying.acquire(blocking=False):
-            return
+        """Take the files that can be reached by now."""
         try:
             for segment in self.held.unreached:
                 opened = self._source_if_sound(segment)
                 with self._lock:
                     self.held = self.held.reached(segment, opened)
-        except SegmentStoreUnavailable as err:
+        except PaddlewheelError as err:
             _LOGGER.warning("segments are still read from Postgres: %s", err)
         finally:
             with self._lock:

@@ -82,7 +82,10 @@ def check_rows(
         raise InvalidRequest(f"The operation id of an append is 1 to {_OPERATION_LENGTH} characters.")
     spec = store.gallery(key).spec
     check_model(spec, model_fingerprint)
-    new_vectors(spec, rows.embeddings, rows.labels, rows.external_ids, rows.metadata)
+    checked = 0
+    for part in rows.parts(_PART):  # which read the file piece by piece, however large it is
+        new_vectors(spec, part.embeddings, part.labels, part.external_ids, part.metadata, first_row=checked)
+        checked += len(part)
 
 
 def append_rows(

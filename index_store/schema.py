@@ -145,3 +145,9 @@ Index(
     SEGMENTS.c.id,
     postgresql_where=SEGMENTS.c.state != "deleted",
 )
+# And whether a sealer was given up lately, whose file may come after all.
+Index(
+    "gallery_segments_abandoned_idx",
+    SEGMENTS.c.deleted_at,
+    postgresql_where=(SEGMENTS.c.state == "deleted") & (SEGMENTS.c.kind == ""),
+)

@@ -13,12 +13,7 @@ from api_client.errors import SegmentStoreUnavailable
 from index_store.segment_file import check_file
 
 _SCRATCH = ".tmp"
-_NAME = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.segment"
-_SEGMENT_NAME = re.compile(_NAME)
-_SCRATCH_NAME = re.compile(rf"{_NAME}(\.[0-9a-f]{{32}})?{re.escape(_SCRATCH)}")
-_NAME = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.segment"
-_SEGMENT_NAME = re.compile(_NAME)
-_SCRATCH_NAME = re.compile(rf"{_NAME}(\.[0-9a-f]{{32}})?{re.escape(_SCRATCH)}")
+_NEW_SECONDS = 60.0
 _NAME = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.segment"
 _SEGMENT_NAME = re.compile(_NAME)
 _SCRATCH_NAME = re.compile(rf"{_NAME}(\.[0-9a-f]{{32}})?{re.escape(_SCRATCH)}")
@@ -98,8 +93,11 @@ class SegmentFolder:
         return self._swept(older_than, lambda name: bool(_SCRATCH_NAME.fullmatch(name)) and name not in kept)
 
     def sweep_copies(self, keep: set[str]) -> tuple[str, ...]:
-        """Delete at once every file that is not in `keep`: for a folder that has but copies."""
-        return self._swept(-1, lambda name: is_segment(name) and name not in keep)
+        """Delete every file that is not in `keep`: for a folder that has but copies.
+
+        One that was fetched since `keep` was made is spared by its age.
+        """
+        return self._swept(_NEW_SECONDS, lambda name: is_segment(name) and name not in keep)
 
     def _scratch(self, name: str) -> Path:
         return self._folder / f"{name}{_SCRATCH}"

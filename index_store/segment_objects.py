@@ -91,7 +91,7 @@ class SegmentObjects:
                 yield name, _age(entry)
 
     def sweep(self, older_than: float, keep: set[str]) -> tuple[str, ...]:
-        """Delete old scratch files, and at once the copies of files that are no more."""
+        """Delete old scratch files, and the copies of files that are no more."""
         return self._local.sweep(older_than, keep) + self._local.sweep_copies(keep)
 
     def _make_root(self) -> None:

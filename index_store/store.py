@@ -1,5 +1,6 @@
 """GalleryStore: everything that one does with galleries, in one object per process."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -186,6 +187,8 @@ class GalleryStore:
             raise InvalidRequest(f"top_k is between 1 and {MAX_TOP_K}, not {top_k}.")
         if level not in get_args(Level):
             raise InvalidRequest(f"The level {level!r} is neither 'vector' nor 'label'.")
+        if threshold is not None and math.isnan(threshold):
+            raise InvalidRequest("The threshold is not a number.")
 
         def work(view: View) -> tuple[Gallery, tuple[tuple[Hit, ...], ...]]:
             check_model(view.gallery.spec, model_fingerprint)

@@ -60,9 +60,14 @@ def new_vectors(
     labels: Sequence[str],
     external_ids: Sequence[str | None] | None = None,
     metadata: Sequence[Mapping[str, Any] | None] | None = None,
+    *,
+    first_row: int = 0,
 ) -> NewVectors:
-    """Check and encode; raises DimensionMismatch, VectorInvalid or InvalidRequest, naming the row."""
-    checked = checked_embeddings(spec, embeddings)
+    """Check and encode; raises DimensionMismatch, VectorInvalid or InvalidRequest, naming the row.
+
+    `first_row` is the number of the first one, where these are a part of more.
+    """
+    checked = checked_embeddings(spec, embeddings, first_row=first_row)
     count = len(checked)
     external_ids = [None] * count if external_ids is None else external_ids
     metadata = [None] * count if metadata is None else metadata
@@ -71,16 +76,16 @@ def new_vectors(
             raise InvalidRequest(f"{count} embeddings need as many {name}, got {len(column)}.")
     return NewVectors(
         codes=encode(checked, spec.precision),
-        labels=tuple(_text(label, "label", row) for row, label in enumerate(labels)),
+        labels=tuple(_text(label, "label", row) for row, label in enumerate(labels, first_row)),
         external_ids=tuple(
             None if external is None else _text(external, "external id", row)
-            for row, external in enumerate(external_ids)
+            for row, external in enumerate(external_ids, first_row)
         ),
-        metadata=tuple(_json(value, row) for row, value in enumerate(metadata)),
+        metadata=tuple(_json(value, row) for row, value in enumerate(metadata, first_row)),
     )
 
 
-def checked_embeddings(spec: GallerySpec, embeddings: npt.ArrayLike) -> Embeddings:
+def checked_embeddings(spec: GallerySpec, embeddings: npt.ArrayLike, *, first_row: int = 0) -> Embeddings:
     """The embeddings as float32 of shape (n, dimension); one of shape (dimension,) is one row."""
     try:
         array = np.asarray(embeddings, dtype=np.float32)
@@ -101,12 +106,15 @@ def checked_embeddings(spec: GallerySpec, embeddings: npt.ArrayLike) -> Embeddin
     largest = np.abs(array).max(axis=1)  # not finite where any value of the row is not
     low, high = _RANGES[spec.precision]
     if not (low <= largest.min() and largest.max() <= high):
-        _refuse_rows(~np.isfinite(largest), "holds a value that is not finite")
-        _refuse_rows(largest == 0, "is zero")
-        _refuse_rows(
-            largest > high, f"has a value too large for {spec.precision} ({_SMALLER[spec.precision]})"
-        )
-        _refuse_rows(largest < low, f"is zero in {spec.precision} (use fp32)")
+        large = f"has a value too large for {spec.precision} ({_SMALLER[spec.precision]})"
+        for bad, what in (
+            (~np.isfinite(largest), "holds a value that is not finite"),
+            (largest == 0, "is zero"),
+            (largest > high, large),
+            (largest < low, f"is zero in {spec.precision} (use fp32)"),
+        ):
+            if bad.any():
+                raise VectorInvalid(f"The embedding in row {first_row + int(np.argmax(bad))} {what}.")
     return array
 
 
@@ -133,11 +141,6 @@ def decode(codes: npt.NDArray[np.uint8], precision: Precision) -> Embeddings:
 def code_size(dimension: int, precision: Precision) -> int:
     """Bytes of one stored embedding."""
     return dimension * _DTYPES[precision].itemsize
-
-
-def _refuse_rows(bad: npt.NDArray[np.bool_] | np.bool_, what: str) -> None:
-    if bad.any():
-        raise VectorInvalid(f"The embedding in row {int(np.argmax(bad))} {what}.")
 
 
 def is_storable(text: str) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from api_client.errors import GalleryNotFound, SegmentCorrupt
 from index_store.database import Database
 from index_store.gallery import Embeddings, Gallery, Hit, Segment
-from index_store.log import FIND_GALLERY, gallery_from
+from index_store.log import FIND_GALLERY, gallery_from, possible_key
 from index_store.progress import Progress, silent
 from index_store.reader import find_segments
 from index_store.rows import StoredRows, copy_out
@@ -58,7 +58,7 @@ def verify(
     problems: list[str] = []
     damaged: list[str] = []
     with database.snapshot() as cursor:
-        cursor.execute(FIND_GALLERY, (key,))
+        cursor.execute(FIND_GALLERY, (possible_key(key),))
         row = cursor.fetchone()
         if row is None:
             raise GalleryNotFound(f"There is no gallery {key!r}.")

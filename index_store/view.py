@@ -194,8 +194,9 @@ class View:
         found = self._best(queries, top_k)
         if threshold is None:
             return tuple(tuple(hits) for hits in found)
-        limit = self._sign * threshold
-        return tuple(tuple(hit for hit in hits if self._sign * hit.score <= limit) for hits in found)
+        sign = self._sign
+        limit = sign * threshold
+        return tuple(tuple(hit for hit in hits if sign * hit.score <= limit) for hits in found)
 
     @property
     def _sign(self) -> float:
@@ -226,20 +227,33 @@ class View:
 
     def _best_labels(self, query: Embeddings, top_k: int, limit: float) -> tuple[Hit, ...]:
         count = _WIDEN * top_k
-        while True:
-            nearest = self._nearest(query, count)
-            near = int(np.searchsorted(nearest.keys, limit, "right"))
-            best: dict[str, Hit] = {}
-            for place in nearest.first_of_labels(near):
-                label = nearest.label(place)
-                best.setdefault(
-                    label, Hit(int(nearest.ids[place]), label, self._sign * float(nearest.keys[place]))
-                )
-                if len(best) == top_k:
-                    return tuple(best.values())
-            if len(nearest.keys) < count or near < len(nearest.keys) or len(best) >= self._most_labels:
-                return tuple(best.values())
+        best, more = self._labels_of_few(query, count, limit)
+        while more and len(best) < min(top_k, self._most_labels):
             count *= _WIDEN
+            best, more = self._labels_of_many(query, count, limit)
+        return tuple(best.values())[:top_k]
+
+    def _labels_of_few(self, query: Embeddings, count: int, limit: float) -> tuple[dict[str, Hit], bool]:
+        """The best hit of each label among so many rows; whether there may be more within the limit."""
+        sign = self._sign
+        hits = self._best(query, count)[0]
+        best: dict[str, Hit] = {}
+        for hit in hits:
+            if sign * hit.score > limit:
+                return best, False
+            best.setdefault(hit.label, hit)
+        return best, len(hits) == count
+
+    def _labels_of_many(self, query: Embeddings, count: int, limit: float) -> tuple[dict[str, Hit], bool]:
+        """The same with arrays, which take longer for a few rows and far less for thousands."""
+        nearest = self._nearest(query, count)
+        near = int(np.searchsorted(nearest.keys, limit, "right"))
+        best: dict[str, Hit] = {}
+        for place in nearest.first_of_labels(near):
+            label = nearest.label(place)
+            score = self._sign * float(nearest.keys[place])
+            best.setdefault(label, Hit(int(nearest.ids[place]), label, score))
+        return best, near == count
 
     def _nearest(self, query: Embeddings, count: int) -> "_Nearest":
         found = [source.search(query, count)[0] for source in self.sources]

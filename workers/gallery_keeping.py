@@ -4,7 +4,7 @@ import logging
 import threading
 from pathlib import Path
 
-from api_client.errors import ConfigurationError, PaddlewheelError
+from api_client.errors import ConfigurationError, DatabaseUnavailable
 from index_store.database import Database
 from index_store.garbage import GarbageCollector
 from index_store.maintenance import Maintenance, repeat
@@ -20,6 +20,9 @@ MAINTENANCE_SECONDS = 10.0
 
 MIGRATION_SECONDS = 2.0
 """Between two tries to reach a database whose tables could not be brought up to date."""
+
+REFUSAL_SECONDS = 60.0
+"""Between two tries where the database is there and refuses, as under tables of a newer version."""
 
 CLOSING_SECONDS = 5.0
 
@@ -47,7 +50,10 @@ class GalleryKeeper:
         self.store = GalleryStore(self._database, self._files)
 
     def start(self) -> None:
-        """Bring the tables up to date, now or when the database can be reached; then maintain."""
+        """Bring the tables up to date, now or when the database can be reached; then maintain.
+
+        Raises ConfigurationError where the database is there and refuses.
+        """
         migrated = self._migrated()
         if not migrated or self._maintain or isinstance(self._files, SegmentObjects):
             self._thread.start()
@@ -75,14 +81,15 @@ class GalleryKeeper:
             try:
                 if self._migrated():
                     return
+                self._stop.wait(MIGRATION_SECONDS)
             except Exception:  # nobody else would try again
                 log.exception("the tables of the galleries could not be brought up to date")
-            self._stop.wait(MIGRATION_SECONDS)
+                self._stop.wait(REFUSAL_SECONDS)
 
     def _migrated(self) -> bool:
         try:
             migrate(self._url)
-        except PaddlewheelError as err:
+        except DatabaseUnavailable as err:
             log.warning("the tables of the galleries could not be brought up to date: %s", err.message)
             return False
         return True

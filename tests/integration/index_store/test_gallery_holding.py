@@ -1,9 +1,11 @@
 """What a process lets go of: galleries that are no more, and those that nobody searches."""
 
 import gc
+import time
 import weakref
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -67,6 +69,18 @@ def test_a_gallery_that_nobody_searches_is_let_go_of_and_can_be_searched_again(
     store.search(f"{key}-b", VECTORS)
     assert not held(unused)
     assert len(store.search_one(f"{key}-a", VECTORS[0])) == 5
+
+
+@pytest.mark.usefixtures("sweeping")
+def test_the_gallery_that_is_searched_after_a_pause_is_kept(
+    store: GalleryStore, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.build(key, SPEC, VECTORS, LABELS)
+    searched = holding(store, key)
+    hours = time.monotonic() + 36_000
+    monkeypatch.setattr("index_store.reader.time", Mock(monotonic=lambda: hours))
+    store.search(key, VECTORS)
+    assert held(searched)
 
 
 def test_galleries_are_looked_after_only_once_in_a_while(

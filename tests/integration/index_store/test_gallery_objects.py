@@ -2,7 +2,6 @@
 
 import threading
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from unittest.mock import Mock
@@ -20,6 +19,7 @@ from index_store.sealing import Sealer
 from index_store.segment_objects import SegmentObjects
 from index_store.store import GalleryStore
 from tests.embeddings import random_embeddings
+from tests.waiting import wait_for
 
 NOW = timedelta(0)
 POLICY = SealingPolicy(idle=NOW, purge_after=NOW, grace=NOW)
@@ -51,8 +51,9 @@ def test_segments_in_an_object_store_are_read_through_checked_copies(
 
 
 def test_erased_vectors_leave_the_object_store_and_the_copies_of_every_machine(
-    database: Database, key: str, tmp_path: Path
+    database: Database, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("index_store.segment_folder._NEW_SECONDS", -1.0)
     url = f"memory://{uuid.uuid4()}"
     one, two = machine(database, url, tmp_path / "one"), machine(database, url, tmp_path / "two")
     ids = one.store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100).ids
@@ -116,7 +117,7 @@ def test_files_are_searched_again_once_the_object_store_is_back(
         assert len(two.store.search_one(key, ROWS[0], top_k=1000)) == 81
         assert [segment.rows for segment in two.store.view(key).unreached] == [100]
     before = {hit.id for hit in two.store.search_one(key, ROWS[0], top_k=1000)}
-    assert two.store.view(key).unreached == ()
+    wait_for(lambda: two.store.view(key).unreached == ())
     assert len(next(iter(two.store.view(key).segments.values())).ids) == 100
     assert {hit.id for hit in two.store.search_one(key, ROWS[0], top_k=1000)} == before
     assert two.store.view(key).live(ids) == set(ids[20:])
@@ -137,7 +138,7 @@ def test_a_file_that_cannot_be_reached_is_tried_once_in_a_while(
     assert tried.call_count == 1
 
 
-def test_others_search_and_write_while_one_waits_for_a_file(
+def test_searches_and_writes_go_on_while_a_file_is_waited_for(
     database: Database, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("index_store.reader._RETRY_SECONDS", 0.0)
@@ -156,13 +157,30 @@ def test_others_search_and_write_while_one_waits_for_a_file(
         away.setattr("fsspec.implementations.memory.MemoryFileSystem.get_file", _away)
         two.store.search(key, ROWS)
     monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.get_file", slow)
-    with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(two.store.search_one, key, ROWS[0])
-        assert waiting.wait(60)
-        (late,) = two.store.append(key, ROWS[0], ["late"]).ids
-        assert late in {hit.id for hit in two.store.search_one(key, ROWS[0])}
-        back.set()
-        assert first.result()
+    assert two.store.search_one(key, ROWS[0]), "the search that has the file tried again"
+    assert waiting.wait(60)
+    (late,) = two.store.append(key, ROWS[0], ["late"]).ids
+    assert late in {hit.id for hit in two.store.search_one(key, ROWS[0])}
+    back.set()
+
+
+def test_files_are_tried_again_in_a_gallery_that_moves_all_the_time(
+    database: Database, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index_store.reader._RETRY_SECONDS", 0.0)
+    url = f"memory://{uuid.uuid4()}"
+    one, two = machine(database, url, tmp_path / "one"), machine(database, url, tmp_path / "two")
+    one.store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100)
+    one.sealer.run(key)
+    with monkeypatch.context() as away:
+        away.setattr("fsspec.implementations.memory.MemoryFileSystem.get_file", _away)
+        two.store.search(key, ROWS)
+
+    def moved_and_reached() -> bool:
+        one.store.append(key, ROWS[:1], ["y"])
+        return two.store.view(key).unreached == ()
+
+    wait_for(moved_and_reached)
 
 
 def test_a_file_that_is_found_damaged_after_an_outage_is_marked_and_not_tried_again(
@@ -178,8 +196,8 @@ def test_a_file_that_is_found_damaged_after_an_outage_is_marked_and_not_tried_ag
         two.store.search(key, ROWS)
     one.store.files.delete(str(one.store.describe(key).segments[0].file))
     two.store.search(key, ROWS)
-    assert two.store.describe(key).segments[0].damaged
-    assert two.store.view(key).unreached == ()
+    wait_for(lambda: two.store.describe(key).segments[0].damaged)
+    wait_for(lambda: two.store.view(key).unreached == ())
     assert [hits[0].id for hits in two.store.search(key, ROWS, top_k=1)] == list(ids)
 
 

@@ -6,7 +6,7 @@ import uuid
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -18,10 +18,12 @@ from api_client.errors import (
     InvalidRequest,
     ModelMismatch,
     OperationMismatch,
+    OperationNotFound,
     VectorInvalid,
 )
 from index_store.database import Database
-from index_store.gallery import GallerySpec, IndexType, Metric
+from index_store.erasure import Eraser
+from index_store.gallery import GallerySpec, IndexType, Level, Metric
 from index_store.planning import SealingPolicy
 from index_store.rows import copy_out
 from index_store.sealing import Sealer
@@ -96,6 +98,9 @@ def test_the_threshold_holds_for_every_hit_in_the_right_direction(store: Gallery
         hits = store.search_one(name, rows[0], threshold=threshold)
         assert {hit.id for hit in hits} == {near, twin}
         assert far in {hit.id for hit in store.search_one(name, rows[0])}
+        for level in get_args(Level):
+            with pytest.raises(InvalidRequest, match="not a number"):
+                store.search_one(name, rows[0], threshold=float("nan"), level=level)
 
 
 def test_the_best_hit_of_l2_has_distance_zero(store: GalleryStore, key: str) -> None:
@@ -136,6 +141,7 @@ def test_what_postgres_cannot_hold_is_not_found(store: GalleryStore, key: str) -
             *calls,
             lambda text: store.search(text, VECTORS),
             lambda text: store.append(text, [], []),
+            store.verify,
         ):
             with pytest.raises(GalleryNotFound):
                 call(text)
@@ -143,6 +149,8 @@ def test_what_postgres_cannot_hold_is_not_found(store: GalleryStore, key: str) -
             store.append(key, VECTORS, LABELS, operation_id=text)
         with pytest.raises(InvalidRequest, match="follows a gallery's key"):
             store.list_galleries(after=text)
+        with pytest.raises(OperationNotFound):
+            Eraser(store=store, policy=SealingPolicy()).receipt(key, text)
     assert [record.id for record in store.get(key, [2**63, ids[2], -(2**63) - 1, ids[2]])] == [ids[2]]
 
 

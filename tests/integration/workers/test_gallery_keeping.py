@@ -1,10 +1,12 @@
 """A worker's galleries beside a real Postgres that comes late, and with files that are kept in order."""
 
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from index_store.gallery import GallerySpec
 from index_store.migration import migrate
 from index_store.planning import SealingPolicy
 from tests.postgres import PostgresServer
+from tests.waiting import wait_for
 from workers import gallery_keeping
 from workers.gallery_keeping import GalleryKeeper
 
@@ -27,13 +30,6 @@ def server() -> Iterator[PostgresServer]:
     server = PostgresServer()
     yield server
     server.close()
-
-
-def wait_for(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_database_that_comes_late_is_waited_for(
@@ -86,6 +82,8 @@ def test_a_worker_that_only_searches_deletes_its_copies_of_files_that_are_no_mor
     (segment,) = keeper.store.describe("copied").segments
     assert segment.file is not None
     assert (copies / segment.file).exists()
+    long_ago = time.time() - 3600
+    os.utime(copies / segment.file, (long_ago, long_ago))
     keeper.store.delete("copied")
     wait_for(lambda: not (copies / str(segment.file)).exists())
     for each in (keeper, searching):
@@ -95,7 +93,8 @@ def test_a_worker_that_only_searches_deletes_its_copies_of_files_that_are_no_mor
 def test_the_tables_are_waited_for_whatever_fails(
     server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gallery_keeping, "MIGRATION_SECONDS", 0.05)
+    for pause in ("MIGRATION_SECONDS", "REFUSAL_SECONDS"):
+        monkeypatch.setattr(gallery_keeping, pause, 0.05)
     failures: list[Exception] = [DatabaseUnavailable("It is away."), OSError("It is odd.")]
 
     def migrate_later(url: str) -> None:
@@ -109,6 +108,17 @@ def test_the_tables_are_waited_for_whatever_fails(
     wait_for(lambda: not failures)
     keeper.store.build("waiting", SPEC, ROWS, list("abcd"))
     wait_for(lambda: keeper.store.describe("waiting").unsealed == 0)
+    keeper.close()
+
+
+def test_tables_that_refuse_this_version_end_the_start(
+    server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse = Mock(side_effect=ConfigurationError("The tables are of a newer version."))
+    monkeypatch.setattr(gallery_keeping, "migrate", refuse)
+    keeper = GalleryKeeper(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=True)
+    with pytest.raises(ConfigurationError, match="newer version"):
+        keeper.start()
     keeper.close()
 
 

@@ -128,4 +128,4 @@ def test_a_label_behind_thousands_of_near_rows_of_another_is_found_through_array
     monkeypatch.setattr(Labels, "text", counted)
     (hits,) = looked.search(GRID[-1:], 5, 100.0, "label")
     assert [(hit.id, hit.label) for hit in hits] == [(0, "ann"), (5000, "bob")]
-    assert len(decoded) <= 20
+    assert len(decoded) <= 40, "twenty rows at first, then labels alone"
