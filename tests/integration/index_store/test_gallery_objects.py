@@ -35,17 +35,25 @@ def machine(database: Database, url: str, copies: Path) -> Maintenance:
     )
 
 
-def test_segments_in_an_object_store_are_read_through_checked_copies(
+def sealed_by_one(
     database: Database, key: str, tmp_path: Path
-) -> None:
-    url = f"memory://{uuid.uuid4()}"
+) -> tuple[Maintenance, Maintenance, tuple[int, ...]]:
+    """Two machines of one object store, the first of which has sealed a gallery of `ROWS`; their ids."""
+    url = f"memory://{key}"
     one, two = machine(database, url, tmp_path / "one"), machine(database, url, tmp_path / "two")
     ids = one.store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100).ids
     one.sealer.run(key)
+    return one, two, ids
+
+
+def test_segments_in_an_object_store_are_read_through_checked_copies(
+    database: Database, key: str, tmp_path: Path
+) -> None:
+    _one, two, ids = sealed_by_one(database, key, tmp_path)
     assert [hits[0].id for hits in two.store.search(key, ROWS, top_k=1)] == list(ids)
     (copy,) = (tmp_path / "two").iterdir()
     copy.write_bytes(copy.read_bytes()[:-1])
-    restarted = machine(database, url, tmp_path / "two")
+    restarted = machine(database, f"memory://{key}", tmp_path / "two")
     assert [hits[0].id for hits in restarted.store.search(key, ROWS, top_k=1)] == list(ids)
     assert not restarted.store.describe(key).segments[0].damaged
 
@@ -54,10 +62,7 @@ def test_erased_vectors_leave_the_object_store_and_the_copies_of_every_machine(
     database: Database, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("index_store.segment_folder._NEW_SECONDS", -1.0)
-    url = f"memory://{uuid.uuid4()}"
-    one, two = machine(database, url, tmp_path / "one"), machine(database, url, tmp_path / "two")
-    ids = one.store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100).ids
-    one.sealer.run(key)
+    one, two, ids = sealed_by_one(database, key, tmp_path)
     two.store.search(key, ROWS[:1])
     before = {path.name for path in (tmp_path / "two").iterdir()}
     eraser = Eraser(store=one.store, policy=POLICY)
@@ -89,10 +94,7 @@ def test_maintenance_goes_on_when_one_gallery_fails(database: Database, key: str
 def test_searches_go_on_while_the_object_store_is_away(
     database: Database, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = f"memory://{uuid.uuid4()}"
-    one, two = machine(database, url, tmp_path / "one"), machine(database, url, tmp_path / "two")
-    ids = one.store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100).ids
-    one.sealer.run(key)
+    _one, two, ids = sealed_by_one(database, key, tmp_path)
     with monkeypatch.context() as away:
         away.setattr("fsspec.implementations.memory.MemoryFileSystem.get_file", _away)
         assert [hits[0].id for hits in two.store.search(key, ROWS, top_k=1)] == list(ids)
@@ -104,10 +106,7 @@ def test_files_are_searched_again_once_the_object_store_is_back(
     database: Database, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("index_store.reader._RETRY_SECONDS", 0.0)
-    url = f"memory://{uuid.uuid4()}"
-    one, two = machine(database, url, tmp_path / "one"), machine(database, url, tmp_path / "two")
-    ids = one.store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100).ids
-    one.sealer.run(key)
+    one, two, ids = sealed_by_one(database, key, tmp_path)
     one.store.remove(key, ids=ids[:10])
     with monkeypatch.context() as away:
         away.setattr("fsspec.implementations.memory.MemoryFileSystem.get_file", _away)
@@ -127,10 +126,7 @@ def test_files_are_searched_again_once_the_object_store_is_back(
 def test_a_file_that_cannot_be_reached_is_tried_once_in_a_while(
     database: Database, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = f"memory://{uuid.uuid4()}"
-    one, two = machine(database, url, tmp_path / "one"), machine(database, url, tmp_path / "two")
-    one.store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100)
-    one.sealer.run(key)
+    _one, two, _ = sealed_by_one(database, key, tmp_path)
     tried = Mock(side_effect=ConnectionError("the store is away"))
     monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.get_file", tried)
     for _ in range(5):
@@ -142,10 +138,7 @@ def test_searches_and_writes_go_on_while_a_file_is_waited_for(
     database: Database, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("index_store.reader._RETRY_SECONDS", 0.0)
-    url = f"memory://{uuid.uuid4()}"
-    one, two = machine(database, url, tmp_path / "one"), machine(database, url, tmp_path / "two")
-    one.store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100)
-    one.sealer.run(key)
+    _one, two, _ = sealed_by_one(database, key, tmp_path)
     waiting, back = threading.Event(), threading.Event()
 
     def slow(*arguments: object, **options: object) -> None:  # noqa: ARG001
@@ -168,10 +161,7 @@ def test_files_are_tried_again_in_a_gallery_that_moves_all_the_time(
     database: Database, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("index_store.reader._RETRY_SECONDS", 0.0)
-    url = f"memory://{uuid.uuid4()}"
-    one, two = machine(database, url, tmp_path / "one"), machine(database, url, tmp_path / "two")
-    one.store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100)
-    one.sealer.run(key)
+    one, two, _ = sealed_by_one(database, key, tmp_path)
     with monkeypatch.context() as away:
         away.setattr("fsspec.implementations.memory.MemoryFileSystem.get_file", _away)
         two.store.search(key, ROWS)
@@ -187,10 +177,7 @@ def test_a_file_that_is_found_damaged_after_an_outage_is_marked_and_not_tried_ag
     database: Database, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("index_store.reader._RETRY_SECONDS", 0.0)
-    url = f"memory://{uuid.uuid4()}"
-    one, two = machine(database, url, tmp_path / "one"), machine(database, url, tmp_path / "two")
-    ids = one.store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100).ids
-    one.sealer.run(key)
+    one, two, ids = sealed_by_one(database, key, tmp_path)
     with monkeypatch.context() as away:
         away.setattr("fsspec.implementations.memory.MemoryFileSystem.get_file", _away)
         two.store.search(key, ROWS)
@@ -204,10 +191,7 @@ def test_a_file_that_is_found_damaged_after_an_outage_is_marked_and_not_tried_ag
 def test_a_gallery_whose_rows_were_all_removed_is_searched_without_its_file(
     database: Database, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = f"memory://{uuid.uuid4()}"
-    one, two = machine(database, url, tmp_path / "one"), machine(database, url, tmp_path / "two")
-    one.store.build(key, GallerySpec(dimension=16), ROWS, ["x"] * 100)
-    one.sealer.run(key)
+    one, two, _ = sealed_by_one(database, key, tmp_path)
     one.store.remove(key, labels=["x"])
     monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.get_file", _away)
     assert two.store.search_one(key, ROWS[0]) == ()
