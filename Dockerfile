@@ -27,10 +27,10 @@ FROM packages-${VARIANT} AS packages
 
 FROM packages AS models
 WORKDIR /build
-COPY api_client api_client
+COPY api_client/paddlewheel paddlewheel
 COPY tasks tasks
 COPY workers workers
-RUN /opt/venv/bin/python -m workers.models.install --home /opt/models
+RUN /opt/venv/bin/python -m workers.models.home.install --home /opt/models
 
 FROM base
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent paddlewheel \
@@ -38,7 +38,9 @@ RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonex
 COPY --from=packages /opt/venv /opt/venv
 COPY --from=models /opt/models /opt/models
 WORKDIR /app
-COPY api_client api_client
+COPY api_client/paddlewheel paddlewheel
+COPY admin admin
+COPY database database
 COPY gateway gateway
 COPY index_store index_store
 COPY job_store job_store

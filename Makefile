@@ -71,8 +71,8 @@ $(CLIENT): pyproject.toml $(PACKAGES)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(MODELS): workers/models/catalog.py workers/models/packages.py | $(CLIENT)
-	$(BIN)/python -m workers.models.install --home $(@D)
+$(MODELS): workers/models/home/catalog.py workers/models/home/packages.py | $(CLIENT)
+	$(BIN)/python -m workers.models.home.install --home $(@D)
 	@touch $@
 
 $(PHOTOGRAPHS): local/photographs.py | $(CLIENT)

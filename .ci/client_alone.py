@@ -14,22 +14,22 @@ assert asked_for == {"click", "pydantic", "redis", "rich"}, asked_for
 
 files = {str(path) for path in importlib.metadata.files("paddlewheel")}
 inside = {path.split("/")[0] for path in files if ".dist-info" not in path and not path.startswith("..")}
-assert inside == {"api_client"}, inside
-assert "api_client/py.typed" in files
+assert inside == {"paddlewheel"}, inside
+assert "paddlewheel/py.typed" in files
 
-import api_client  # noqa: E402
+import paddlewheel  # noqa: E402
 
 loaded = [name for name in HEAVY if name in sys.modules]
-assert not loaded, f"import api_client brings {loaded}"
-assert all(hasattr(api_client, name) for name in api_client.__all__)
+assert not loaded, f"import paddlewheel brings {loaded}"
+assert all(hasattr(paddlewheel, name) for name in paddlewheel.__all__)
 
 
 def seconds_to_import() -> float:
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-I", "-c", "import api_client"], check=True)
+    subprocess.run([sys.executable, "-I", "-c", "import paddlewheel"], check=True)
     return time.perf_counter() - began
 
 
 best = min(seconds_to_import() for _ in range(5))
-assert best < SECONDS, f"import api_client takes {best:.2f} s"
+assert best < SECONDS, f"import paddlewheel takes {best:.2f} s"
 print(f"the client brings {len(asked_for)} packages and is imported in {best:.2f} s")

@@ -18,13 +18,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.face_finding import FaceDetector, cut_out, open_detector
-from workers.images import PAGE_LIMITS, Image, decode
-from workers.models.home import ModelHome
-from workers.models.image_classification import ImageClassification
-from workers.models.image_feature import ImageFeature
-from workers.models.network import Network
-from workers.models.session import SessionOptions
+from workers.images.loading import PAGE_LIMITS, Image, decode
+from workers.models.engines.session import SessionOptions
+from workers.models.families.image_classification import ImageClassification
+from workers.models.families.image_feature import ImageFeature
+from workers.models.families.network import Network
+from workers.models.home.home import ModelHome
+from workers.services.face_finding import FaceDetector, cut_out, open_detector
 
 AT_ONCE: Final = 32
 """Pictures decoded before their batches run, as one task of many holds them."""

@@ -17,11 +17,11 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.images import LINE_LIMITS, decode
-from workers.models.home import ModelHome
-from workers.models.network import Network
-from workers.models.session import SessionOptions
-from workers.models.text_recognition import TextRecognition
+from workers.images.loading import LINE_LIMITS, decode
+from workers.models.engines.session import SessionOptions
+from workers.models.families.network import Network
+from workers.models.families.text_recognition import TextRecognition
+from workers.models.home.home import ModelHome
 
 Tensor = NDArray[np.float32]
 T = TypeVar("T")

@@ -27,13 +27,13 @@ import psutil
 from PIL import Image
 from redis import Redis
 
-from api_client.batch_jobs import BatchStatus, NewBatchJob
+from admin.batch_printing import pace
 from job_store.batch_jobs import BatchJobs
-from job_store.batch_text import pace
 from job_store.database import Database
 from local.checkout import CHECKOUT
 from local.rendering import png
 from local.stack import LocalStack
+from paddlewheel.contracts.batch_jobs import BatchStatus, NewBatchJob
 from tests.sample_pictures import sample_pictures
 from tests.tiny_networks import make_networks
 

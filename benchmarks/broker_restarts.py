@@ -21,12 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from api_client import RECOGNIZE_TEXT, Client, ImageRef
-from api_client.errors import BrokerUnavailable, PaddlewheelError
 from benchmarks.lines import render_lines
 from local.checkout import CHECKOUT
 from local.processes import wait_until
 from local.stack import LocalStack
+from paddlewheel import RECOGNIZE_TEXT, Client, ImageRef
+from paddlewheel.errors import BrokerUnavailable, PaddlewheelError
 
 PATIENCE: Final = 60.0
 """Seconds after which an accepted task without an answer counts as lost."""

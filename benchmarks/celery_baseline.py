@@ -21,15 +21,16 @@ from celery.signals import worker_ready
 from kombu import Exchange, Queue
 from numpy.typing import NDArray
 
-from api_client import RECOGNIZE_TEXT
-from api_client.blobs import BlobStore, open_blob_store
-from api_client.contracts import RecognizeText
 from benchmarks.fixed_time_worker import FixedTime
-from workers.images import LINE_LIMITS, decode
-from workers.models.home import ModelHome
-from workers.models.network import Network
-from workers.models.session import SessionOptions
-from workers.models.text_recognition import TextRecognition
+from paddlewheel import RECOGNIZE_TEXT
+from paddlewheel.blobs.opening import open_blob_store
+from paddlewheel.blobs.store import BlobStore
+from paddlewheel.contracts.text import RecognizeText
+from workers.images.loading import LINE_LIMITS, decode
+from workers.models.engines.session import SessionOptions
+from workers.models.families.network import Network
+from workers.models.families.text_recognition import TextRecognition
+from workers.models.home.home import ModelHome
 
 MODEL: Final = "PP-OCRv4_mobile_rec"
 

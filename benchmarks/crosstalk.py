@@ -17,9 +17,9 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from api_client import RECOGNIZE_TEXT, Client
-from api_client.errors import PaddlewheelError
 from local.checkout import CHECKOUT
+from paddlewheel import RECOGNIZE_TEXT, Client
+from paddlewheel.errors import PaddlewheelError
 from tests.named_lines import draw_named
 from tests.named_service import NamedService
 

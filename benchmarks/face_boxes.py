@@ -18,7 +18,7 @@ from typing import Any, Final
 import yaml
 
 from local.checkout import CHECKOUT
-from workers.models.directory import CONFIG, GRAPHS, ONNX, PARAMS
+from workers.models.home.directory import CONFIG, GRAPHS, ONNX, PARAMS
 
 NAME: Final = "PicoDet_LCNet_x2_5_face"
 THRESHOLD: Final = 0.5
@@ -91,7 +91,7 @@ def exported(source: bytes) -> tuple[bytes, bytes]:
 
 
 def _corners(maps: Sequence[Any], scale_factor: Any) -> Any:
-    """A box for each cell, [N, cells, 4]: as `workers.models.face_detection` decodes them."""
+    """A box for each cell, [N, cells, 4]: as `workers.models.families.face_detection` decodes them."""
     import paddle
 
     scores, sizes, offsets, _ = maps

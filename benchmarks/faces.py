@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 
 from local.checkout import CHECKOUT
 from local.photographs import photographs
-from workers.face_finding import FaceDetector, FoundFace, cut_out, open_detector
-from workers.models.face_alignment import crop_box
-from workers.models.home import ModelHome
-from workers.models.image_feature import ImageFeature
-from workers.models.network import Network
-from workers.models.session import SessionOptions
-from workers.thresholds import default_thresholds
+from workers.models.engines.session import SessionOptions
+from workers.models.families.face_alignment import crop_box
+from workers.models.families.image_feature import ImageFeature
+from workers.models.families.network import Network
+from workers.models.home.home import ModelHome
+from workers.services.face_finding import FaceDetector, FoundFace, cut_out, open_detector
+from workers.services.thresholds import default_thresholds
 
 SHARED: Final = CHECKOUT.parent / "shared" / "data" / "faces" / "train"
 WAYS: Final = ("aligned", "cropped")

@@ -30,12 +30,20 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from api_client import CLASSIFY_IMAGE, DETECT_FACES, EMBED_FACES, EXTRACT_FEATURE, Client, ImageRef, TaskSpec
 from benchmarks.paddlex_reference import Job, predict
 from benchmarks.picture_flow import Flow, flow
 from local.checkout import CHECKOUT
 from local.photographs import photographs
 from local.stack import LocalStack
+from paddlewheel import (
+    CLASSIFY_IMAGE,
+    DETECT_FACES,
+    EMBED_FACES,
+    EXTRACT_FEATURE,
+    Client,
+    ImageRef,
+    TaskSpec,
+)
 
 HOME: Final = CHECKOUT / ".paddlewheel" / "models"
 CORES: Final = os.cpu_count() or 1

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.models.session import ItemShapes, SessionOptions
+from workers.models.engines.session import ItemShapes, SessionOptions
 
 BATCH_SECONDS: Final = 0.02
 _STEPS: Final = 40

@@ -33,17 +33,17 @@ import click
 import numpy as np
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - psycopg2 names the class so
 
-from api_client.errors import DatabaseUnavailable
 from benchmarks.gallery_journal import DIMENSION, Findings, History, Journal, rows_of
+from database.migration import migrate
 from index_store.database import Database
 from index_store.gallery import GallerySpec
 from index_store.garbage import GarbageCollector
 from index_store.maintenance import Maintenance
-from index_store.migration import migrate
 from index_store.planning import SealingPolicy
 from index_store.sealing import Sealer, Step
 from index_store.segment_folder import SegmentFolder
 from index_store.store import GalleryStore
+from paddlewheel.errors import DatabaseUnavailable
 from tests.embeddings import random_embeddings
 from tests.postgres import PostgresServer
 

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import psycopg2.extensions
 
+from database.migration import migrate
 from index_store.database import Database
 from index_store.gallery import Embeddings, GallerySpec, IndexType, Precision
 from index_store.indexes import exact_index, search_index
-from index_store.migration import migrate
 from index_store.planning import SealingPolicy
 from index_store.sealing import Sealer
 from index_store.segment_folder import SegmentFolder

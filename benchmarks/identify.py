@@ -25,9 +25,6 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from api_client import DETECT_FACES, IDENTIFY_FACES, Client
-from api_client.faces import DetectedFaces, IdentifiedFaces
-from api_client.results import Served
 from benchmarks import face_boxes
 from benchmarks.known_faces import (
     EMBEDDER_OF_PADDLEX,
@@ -50,7 +47,10 @@ from benchmarks.known_faces import (
 from benchmarks.paddlex_reference import child_environment, interpreter
 from index_store.store import GalleryStore
 from local.stack import LocalStack
-from workers.face_finding import Way
+from paddlewheel import DETECT_FACES, IDENTIFY_FACES, Client
+from paddlewheel.contracts.faces import DetectedFaces, IdentifiedFaces
+from paddlewheel.contracts.results import Served
+from workers.services.face_finding import Way
 
 PARTS: Final = (
     "end to end",

@@ -15,8 +15,6 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from api_client import EMBED_FACES, Client
-from api_client.faces import IdentifiedFaces
 from benchmarks import face_boxes
 from benchmarks.families import HOME, renamed
 from index_store.database import Database
@@ -25,10 +23,12 @@ from index_store.segment_folder import SegmentFolder
 from index_store.store import GalleryStore
 from local.photographs import photographs
 from local.stack import LocalStack
-from workers.embedders import Embedder, files_digest
-from workers.face_finding import Way
-from workers.models.home import ModelHome
-from workers.models.image_feature import ImageFeature
+from paddlewheel import EMBED_FACES, Client
+from paddlewheel.contracts.faces import IdentifiedFaces
+from workers.models.families.image_feature import ImageFeature
+from workers.models.home.home import ModelHome
+from workers.services.embedders import Embedder, files_digest
+from workers.services.face_finding import Way
 
 KEY: Final = "people"
 EMBEDDER: Final = "DlibFaceResNet"

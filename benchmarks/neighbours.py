@@ -14,10 +14,10 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from api_client import RECOGNIZE_TEXT, Client, RecognizedText
 from benchmarks.lines import render_lines
 from local.checkout import CHECKOUT
 from local.stack import LocalStack
+from paddlewheel import RECOGNIZE_TEXT, Client, RecognizedText
 
 TOLERANCE: Final = 1e-4
 

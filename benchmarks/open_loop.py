@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from api_client import RECOGNIZE_TEXT, AsyncClient, ImageRef
-from api_client.errors import PaddlewheelError
+from paddlewheel import RECOGNIZE_TEXT, AsyncClient, ImageRef
+from paddlewheel.errors import PaddlewheelError
 
 PATIENCE: Final = 6.0
 """Seconds after the last arrival in which answers count unless told otherwise."""

@@ -33,13 +33,13 @@ from benchmarks.paddlex_reference import MODELS, Job, predict
 from benchmarks.picture_parity import PictureParity, compare_pictures
 from local.checkout import CHECKOUT
 from tests.sample_pictures import sample_pictures
-from workers.models.home import ModelHome
-from workers.models.network import Network
-from workers.models.packages import install
-from workers.models.session import SessionOptions
-from workers.models.text_crops import crop_line, reading_order
-from workers.models.text_detection import Polygon, TextDetection
-from workers.models.text_recognition import TextRecognition
+from workers.models.engines.session import SessionOptions
+from workers.models.families.network import Network
+from workers.models.families.text_crops import crop_line, reading_order
+from workers.models.families.text_detection import Polygon, TextDetection
+from workers.models.families.text_recognition import TextRecognition
+from workers.models.home.home import ModelHome
+from workers.models.home.packages import install
 
 Pixels = NDArray[Any]
 

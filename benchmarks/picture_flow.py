@@ -11,13 +11,13 @@ from typing import Any, Final
 
 import psutil
 
-from api_client import Client, ImageRef, TaskSpec
+from paddlewheel import Client, ImageRef, TaskSpec
 
 PORTION: Final = 16
 AHEAD: Final = 6
 """Portions that are under way: more tasks than a worker takes at a time."""
 
-_KINDS: Final = {"workers": "worker", "workers.model_process": "model"}
+_KINDS: Final = {"workers": "worker", "workers.inference.process": "model"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,13 +24,13 @@ from benchmarks.paddlex_reference import MODELS, Job, predict
 from local.checkout import CHECKOUT
 from tests.sample_pictures import sample_pictures
 from tests.tiny_networks import CONFIGS, make_networks
-from workers.models.directory import CONFIG, ModelDirectory
-from workers.models.image_classification import Classification, ImageClassification
-from workers.models.image_feature import ImageFeature
-from workers.models.network import Network
-from workers.models.object_detection import DetectedObject, ObjectDetection
-from workers.models.packages import install
-from workers.models.session import SessionOptions
+from workers.models.engines.session import SessionOptions
+from workers.models.families.image_classification import Classification, ImageClassification
+from workers.models.families.image_feature import ImageFeature
+from workers.models.families.network import Network
+from workers.models.families.object_detection import DetectedObject, ObjectDetection
+from workers.models.home.directory import CONFIG, ModelDirectory
+from workers.models.home.packages import install
 
 Pixels = NDArray[np.uint8]
 Answer = dict[str, Any]

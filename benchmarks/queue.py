@@ -22,13 +22,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from api_client import Client, ImageRef
 from benchmarks.lines import render_lines
 from benchmarks.open_loop import PATIENCE, at_once, at_rate
 from benchmarks.queue_parties import HOME, ONNX_MODEL, Party, fixed_time_parties, onnx_parties, real_parties
 from benchmarks.queue_report import MODEL, Report, as_markdown, ratios, show
 from local.checkout import CHECKOUT
 from local.stack import LocalStack
+from paddlewheel import Client, ImageRef
 
 RATES: Final = (40.0, 300.0)
 BESIDE_BARE: Final = frozenset({"Paddlewheel", "Paddlewheel, two slots"})
@@ -87,7 +87,7 @@ def measure(folder: Path, lines: Sequence[bytes], given: Namespace) -> Report:
             engine = name.rpartition(" ")[2]
             report["bare"][f"{ONNX_MODEL}, {engine}"] = bare_loop(folder, ONNX_MODEL, engine)
         if not onnx_parties():
-            print(f"{ONNX_MODEL} is not installed: python -m workers.models.install", file=sys.stderr)
+            print(f"{ONNX_MODEL} is not installed: python -m workers.models.home.install", file=sys.stderr)
     if given.only != "real":
         fixed = dict.fromkeys(RATES, (given.seconds, PATIENCE))
         short = [line.png for line in render_lines(2 * given.lines, longest=FIXED_LONGEST)]

@@ -31,8 +31,6 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from api_client.async_client import AsyncClient
-from api_client.faces import IDENTIFY_FACES
 from benchmarks import face_boxes
 from benchmarks.known_faces import (
     KEY,
@@ -50,6 +48,8 @@ from benchmarks.known_faces import (
 )
 from benchmarks.paddlex_server import serving
 from local.stack import LocalStack
+from paddlewheel.async_client import AsyncClient
+from paddlewheel.contracts.faces import IDENTIFY_FACES
 
 PATH: Final = "/face-recognition-infer"
 OURS: Final = "Paddlewheel"

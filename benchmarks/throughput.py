@@ -22,10 +22,10 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from api_client import RECOGNIZE_TEXT, Client
 from benchmarks.lines import Line, render_lines
 from local.checkout import CHECKOUT
 from local.stack import LocalStack
+from paddlewheel import RECOGNIZE_TEXT, Client
 
 HOME: Final = CHECKOUT / ".paddlewheel" / "models"
 MODEL: Final = "PP-OCRv4_mobile_rec"
@@ -137,7 +137,7 @@ def memory() -> dict[str, float]:
     found = {}
     for process in psutil.Process().children(recursive=True):
         words = process.cmdline()
-        if "-m" in words and words[words.index("-m") + 1] in ("workers", "workers.model_process"):
+        if "-m" in words and words[words.index("-m") + 1] in ("workers", "workers.inference.process"):
             found[words[words.index("-m") + 1]] = process.memory_info().rss / 1e6
     return found
 

@@ -5,10 +5,10 @@ import sys
 
 import uvicorn
 
-from api_client.errors import PaddlewheelError
+from database.migration import migrate
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
-from index_store.migration import migrate
+from paddlewheel.errors import PaddlewheelError
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from api_client.connection import broker_errors
-from api_client.messages import ENQUEUED_AT_HEADER, PRIORITIES, PRIORITY_SEPARATOR
 from gateway.problems import Refusal
+from paddlewheel.wire.connection import broker_errors
+from paddlewheel.wire.messages import ENQUEUED_AT_HEADER, PRIORITIES, PRIORITY_SEPARATOR
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -6,12 +6,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import AwareDatetime, BaseModel
 
-from api_client.batch_jobs import BatchJobId, BatchState, BatchStatus, NewBatchJob
 from gateway.keys import Caller, allowed
 from gateway.plain_text import PlainText
 from gateway.problems import PROBLEMS
 from gateway.services import Gateway, gateway
 from gateway.task_options import IdempotencyKey
+from paddlewheel.contracts.batch_jobs import BatchJobId, BatchState, BatchStatus, NewBatchJob
 
 Service = Annotated[Gateway, Depends(gateway)]
 Owner = Annotated[Caller, Depends(allowed("jobs"))]

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, create_model
 
-from api_client.contracts import ImageRef
 from gateway.images import HttpImage
+from paddlewheel.contracts.base import ImageRef
 
 StoreImage = Callable[[HttpImage], Awaitable[ImageRef]]
 

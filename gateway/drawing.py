@@ -5,7 +5,7 @@ import base64
 import io
 from typing import Final
 
-from api_client.results import Result
+from paddlewheel.contracts.results import Result
 
 QUALITY: Final = 90
 

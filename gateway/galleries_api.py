@@ -5,7 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel
 
-from api_client.galleries import (
+from gateway.contracts import over_http, stored
+from gateway.indexes import GallerySummary
+from gateway.keys import allowed
+from gateway.plain_text import PlainText
+from gateway.problems import PROBLEMS
+from gateway.services import Gateway, gateway
+from paddlewheel.contracts.galleries import (
     APPEND_GALLERY,
     BUILD_GALLERY,
     DELETE_GALLERY,
@@ -27,13 +33,7 @@ from api_client.galleries import (
     RemoveGallery,
     SearchGallery,
 )
-from api_client.matches import GalleryKey
-from gateway.contracts import over_http, stored
-from gateway.indexes import GallerySummary
-from gateway.keys import allowed
-from gateway.plain_text import PlainText
-from gateway.problems import PROBLEMS
-from gateway.services import Gateway, gateway
+from paddlewheel.contracts.search import GalleryKey
 
 BuildOverHttp = over_http(BuildGallery)
 AppendOverHttp = over_http(AppendGallery)

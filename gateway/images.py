@@ -9,10 +9,10 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api_client.async_client import AsyncClient
-from api_client.contracts import BlobAddress, ImageRef
-from api_client.errors import BlobTooLarge, ImageEmpty, InvalidRequest, UrlRefused
-from api_client.url_images import UrlFetcher
+from paddlewheel.async_client import AsyncClient
+from paddlewheel.contracts.base import BlobAddress, ImageRef
+from paddlewheel.errors import BlobTooLarge, ImageEmpty, InvalidRequest, UrlRefused
+from paddlewheel.sources.urls import UrlFetcher
 
 FETCHES: Final = 8
 """Images that are fetched at a time, in threads of their own: slow servers hold up nobody else's work."""

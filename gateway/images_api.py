@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, File, UploadFile
 
-from api_client.contracts import ImageRef
 from gateway.keys import allowed
 from gateway.problems import PROBLEMS
 from gateway.services import Gateway, gateway
+from paddlewheel.contracts.base import ImageRef
 
 
 def images_router() -> APIRouter:

@@ -16,15 +16,15 @@ from typing import Annotated, Final
 
 from fastapi import BackgroundTasks, Depends, Request
 
-from api_client.async_client import AsyncClient
-from api_client.errors import PaddlewheelError
-from api_client.galleries import DELETE_GALLERY, DeleteGallery, GalleryKind
 from gateway.background import running
 from gateway.indexes import IndexBook
 from gateway.keys import Caller, allowed
 from gateway.problems import Refusal
 from gateway.task_options import IdempotencyKey
 from job_store.http_operations import HttpOperations, NewOperation, Operation
+from paddlewheel.async_client import AsyncClient
+from paddlewheel.contracts.galleries import DELETE_GALLERY, DeleteGallery, GalleryKind
+from paddlewheel.errors import PaddlewheelError
 
 PATIENCE: Final = 10.0
 """A request is not worked on any more after so many times what it waits for one task."""

@@ -9,15 +9,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from api_client.async_client import AsyncClient
-from api_client.contracts import Priority, TaskSpec
-from api_client.errors import TaskNotFound
-from api_client.known_tasks import TASKS
-from api_client.messages import TaskMessage
-from api_client.requests import make_id
-from api_client.result_store import TaskRecord
 from gateway.plain_text import require_plain
 from job_store.jobs import Job, Jobs, NewJob, Outcome
+from paddlewheel.async_client import AsyncClient
+from paddlewheel.contracts.base import Priority, TaskSpec
+from paddlewheel.contracts.known_tasks import TASKS
+from paddlewheel.errors import TaskNotFound
+from paddlewheel.wire.messages import TaskMessage
+from paddlewheel.wire.requests import make_id
+from paddlewheel.wire.result_store import TaskRecord
 
 SPECS: Final[Mapping[str, TaskSpec[Any, Any]]] = {spec.name: spec for spec in TASKS}
 

@@ -15,9 +15,9 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.figures import BatchFigures, Figures, Standing
 from gateway.keys import allowed
 from gateway.problems import FAILED_ENVELOPES
+from gateway.service_stats import BatchFigures, Figures, Standing
 from gateway.services import Gateway, gateway
 
 REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

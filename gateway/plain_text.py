@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from api_client.errors import InvalidRequest
+from paddlewheel.errors import InvalidRequest
 
 _WORDS = "The text holds a NUL character: leave it out."
 

@@ -11,7 +11,10 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 
-from api_client.errors import (
+from gateway.request_ids import HEADER as REQUEST_ID
+from gateway.request_ids import request_id
+from paddlewheel.contracts.checking import explain
+from paddlewheel.errors import (
     BatchJobNotFound,
     BatchJobState,
     BlobExpired,
@@ -34,9 +37,6 @@ from api_client.errors import (
     TaskCancelled,
     TaskNotFound,
 )
-from api_client.requests import explain
-from gateway.request_ids import HEADER as REQUEST_ID
-from gateway.request_ids import request_id
 
 log = logging.getLogger(__name__)
 

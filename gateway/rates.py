@@ -4,8 +4,8 @@ import math
 import time
 from typing import TYPE_CHECKING, Final, cast
 
-from api_client.connection import broker_errors
 from gateway.problems import Refusal
+from paddlewheel.wire.connection import broker_errors
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -11,10 +11,17 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from api_client.contracts import ImageRef
-from api_client.errors import GalleryNotFound, InvalidRequest
-from api_client.faces import DETECT_FACES, IDENTIFY_FACES
-from api_client.galleries import (
+from gateway.drawing import jpeg
+from gateway.envelope import Envelope, PaddleXRequest, enveloped
+from gateway.index_operations import Asking
+from gateway.keys import allowed
+from gateway.plain_text import PlainText
+from gateway.problems import FAILED_ENVELOPES
+from gateway.services import Gateway, gateway
+from job_store.http_operations import Operation
+from paddlewheel.contracts.base import ImageRef
+from paddlewheel.contracts.faces import DETECT_FACES, IDENTIFY_FACES
+from paddlewheel.contracts.galleries import (
     APPEND_GALLERY,
     BUILD_GALLERY,
     MAX_ITEMS,
@@ -26,16 +33,9 @@ from api_client.galleries import (
     LabelledImage,
     RemoveGallery,
 )
-from api_client.images import SEARCH_IMAGE
-from api_client.matches import MAX_TOP_K, GalleryKey
-from gateway.drawing import jpeg
-from gateway.envelope import Envelope, PaddleXRequest, enveloped
-from gateway.index_operations import Asking
-from gateway.keys import allowed
-from gateway.plain_text import PlainText
-from gateway.problems import FAILED_ENVELOPES
-from gateway.services import Gateway, gateway
-from job_store.http_operations import Operation
+from paddlewheel.contracts.images import SEARCH_IMAGE
+from paddlewheel.contracts.search import MAX_TOP_K, GalleryKey
+from paddlewheel.errors import GalleryNotFound, InvalidRequest
 
 ID_MAP_LIMIT: Final = 10_000
 """Vectors up to which idMap shows the whole index, as the seed's service does; above, only what is new."""

@@ -11,20 +11,14 @@ from fastapi import Request
 from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel
 
-from api_client.async_client import AsyncClient
-from api_client.connection import connect
-from api_client.contracts import ImageRef, TaskSpec
-from api_client.contracts import Request as TaskRequest
-from api_client.errors import ImageUnsupported, ResultTimeout, error_from
-from api_client.url_images import UrlFetcher
 from gateway.admission import Admission
-from gateway.figures import FigureBook
 from gateway.images import ImageIntake
 from gateway.index_operations import PATIENCE, IndexOperations
 from gateway.indexes import IndexBook
 from gateway.jobs import JobDesk
 from gateway.keys import Caller
 from gateway.rates import Rates
+from gateway.service_stats import FigureBook
 from gateway.settings import GatewaySettings
 from gateway.sweeper import Sweeper
 from gateway.webhooks import WebhookSender
@@ -35,6 +29,12 @@ from job_store.http_operations import HttpOperations
 from job_store.jobs import Job, Jobs
 from job_store.locks import Lock
 from job_store.webhooks import Webhooks
+from paddlewheel.async_client import AsyncClient
+from paddlewheel.contracts.base import ImageRef, TaskSpec
+from paddlewheel.contracts.base import Request as TaskRequest
+from paddlewheel.errors import ImageUnsupported, ResultTimeout, error_from
+from paddlewheel.sources.urls import UrlFetcher
+from paddlewheel.wire.connection import connect
 
 RequestT = TypeVar("RequestT", bound=TaskRequest)
 ResultT = TypeVar("ResultT", bound=BaseModel)

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from api_client.addresses import Addresses
-from api_client.environment import Names, read_settings, split
-from api_client.url_images import UrlPolicy
+from paddlewheel.sources.urls import UrlPolicy
+from paddlewheel.wire.addresses import Addresses
+from paddlewheel.wire.environment import Names, read_settings, split
 
 Scope = Literal["tasks", "galleries:read", "galleries:write", "jobs", "metrics"]
 """What an API key may do: enqueue and read tasks, search galleries, change them, run batch jobs, watch."""

@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from api_client.async_client import AsyncClient
-from api_client.errors import PaddlewheelError
 from gateway.background import running
 from gateway.index_operations import IndexOperations
 from gateway.jobs import JobDesk
 from job_store.jobs import Jobs
 from job_store.locks import Lock
+from paddlewheel.async_client import AsyncClient
+from paddlewheel.errors import PaddlewheelError
 
 LOST_AFTER: Final = 5.0
 """Seconds that a job may be unknown to the broker: its gateway may be about to enqueue it."""

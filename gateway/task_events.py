@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from starlette.responses import StreamingResponse
 
-from api_client.errors import PaddlewheelError
 from gateway.jobs import JobDesk
 from gateway.task_views import UNFINISHED, TaskView
+from paddlewheel.errors import PaddlewheelError
 
 LOOK_SECONDS: Final = 1.0
 """How often a task that has not ended is looked at; its end is told at once."""

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Header, Query
 from pydantic import BaseModel, Field
 
-from api_client.contracts import Priority
+from paddlewheel.contracts.base import Priority
 
 
 class SubmitOptions(BaseModel):

@@ -7,8 +7,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
-from api_client.errors import InvalidRequest
 from job_store.jobs import Job
+from paddlewheel.errors import InvalidRequest
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 UNFINISHED: Final = frozenset({"queued", "running"})

@@ -8,9 +8,6 @@ from fastapi import APIRouter, Body, Depends, File, Form, Path, Query, Response,
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from api_client.contracts import TaskSpec
-from api_client.errors import InvalidRequest
-from api_client.known_tasks import BULK_SPECS, TASKS
 from gateway.contracts import over_http, stored
 from gateway.keys import Caller, allowed
 from gateway.plain_text import PlainText
@@ -21,6 +18,9 @@ from gateway.settings import Scope
 from gateway.task_events import STREAM, TaskEvents
 from gateway.task_options import IdempotencyKey, Options, SubmitOptions
 from gateway.task_views import UNFINISHED, State, TaskPage, TaskView, TaskViews, cursor_after, read_cursor
+from paddlewheel.contracts.base import TaskSpec
+from paddlewheel.contracts.known_tasks import BULK_SPECS, TASKS
+from paddlewheel.errors import InvalidRequest
 
 MANY: Final = 256
 """Tasks in one request."""

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
-from api_client.contracts import READ_PAGES, RECOGNIZE_TEXT, ReadPages, RecognizeText
-from api_client.images import CLASSIFY_IMAGE, EXTRACT_FEATURE, ClassifyImage, ExtractFeature
 from gateway.drawing import jpeg
 from gateway.envelope import Envelope, PaddleXRequest, enveloped
 from gateway.keys import allowed
 from gateway.problems import FAILED_ENVELOPES
 from gateway.services import Gateway, gateway
+from paddlewheel.contracts.images import CLASSIFY_IMAGE, EXTRACT_FEATURE, ClassifyImage, ExtractFeature
+from paddlewheel.contracts.text import READ_PAGES, RECOGNIZE_TEXT, ReadPages, RecognizeText
 
 Service = Annotated[Gateway, Depends(gateway)]
 

@@ -15,10 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final
 
-from api_client.errors import PaddlewheelError, UrlError, UrlRefused
-from api_client.url_images import UrlFetcher
 from gateway.background import running
 from job_store.webhooks import DueDelivery, Webhooks
+from paddlewheel.errors import PaddlewheelError, UrlError, UrlRefused
+from paddlewheel.sources.urls import UrlFetcher
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what a secret begins with
 log = logging.getLogger(__name__)

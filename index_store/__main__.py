@@ -1,6 +1,6 @@
 """`python -m index_store`: galleries by hand."""
 
-from index_store.cli import gallery
+from admin.galleries import gallery
 
 if __name__ == "__main__":
     gallery(prog_name="python -m index_store")

@@ -14,14 +14,14 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from sqlalchemy import create_engine
 from sqlalchemy.pool import PoolProxiedConnection
 
-from api_client.errors import (
+from index_store.asking import Asker, Question
+from paddlewheel.errors import (
     ConfigurationError,
     DatabaseUnavailable,
     InternalError,
     PaddlewheelError,
     SchemaOutdated,
 )
-from index_store.asking import Asker, Question
 
 T = TypeVar("T")
 _UNAVAILABLE = "The database cannot be reached ({}): repeat the call with the same operation id."

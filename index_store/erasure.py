@@ -6,12 +6,12 @@ from datetime import datetime
 
 import numpy as np
 
-from api_client.errors import InternalError, OperationNotFound
 from index_store.gallery import Embeddings, Gallery
 from index_store.log import Selection, operation_ids
 from index_store.planning import SealingPolicy
 from index_store.store import GalleryStore
 from index_store.vectors import code_size, decode, is_storable
+from paddlewheel.errors import InternalError, OperationNotFound
 
 MAX_SEARCHED = 256
 """Embeddings that one erasure searches for at most."""

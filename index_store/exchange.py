@@ -15,7 +15,6 @@ from typing import Any, Literal, cast, get_args
 
 import yaml
 
-from api_client.errors import GalleryFolderInvalid, SegmentCorrupt
 from index_store.database import Database
 from index_store.gallery import Appended, Embeddings, Gallery, GallerySpec, Ids, IndexType, Metric
 from index_store.indexes import Index, foreign_index, read_foreign_index, write_index
@@ -23,6 +22,7 @@ from index_store.progress import Progress, silent
 from index_store.rows import copy_out
 from index_store.segment_folder import sync_folder
 from index_store.vectors import code_size, decode
+from paddlewheel.errors import GalleryFolderInvalid, SegmentCorrupt
 
 INDEX_FILE = "vector.index"
 INFO_FILES = ("id_map.yaml", "index_info.yaml")

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from api_client.errors import InvalidRequest
+from paddlewheel.errors import InvalidRequest
 
 Metric = Literal["IP", "L2"]
 """IP: inner product, higher is nearer. L2: squared Euclidean distance as FAISS gives it, lower is nearer."""

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from api_client.errors import SegmentStoreUnavailable
 from index_store.database import Database, advisory_lock
 from index_store.planning import SealingPolicy
 from index_store.sealing import LOCKS
 from index_store.segment_folder import SegmentFiles
+from paddlewheel.errors import SegmentStoreUnavailable
 
 # Whoever announced a segment holds the gallery's lock until it is live: with the lock in hand, what is
 # still building was left behind.

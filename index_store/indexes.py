@@ -17,10 +17,10 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from api_client.errors import SegmentCorrupt, SegmentStoreUnavailable
 from index_store.gallery import Embeddings, Ids, Metric, Precision
 from index_store.progress import Progress, silent
 from index_store.vectors import decode
+from paddlewheel.errors import SegmentCorrupt, SegmentStoreUnavailable
 
 Kind = Literal["exact", "fast-scan", "ivf", "hnsw"]
 """How a segment is searched: a scan of all rows, PQ fast-scan with refinement, IVF, or an HNSW graph."""

@@ -14,12 +14,12 @@ from typing import Any
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from api_client.errors import GalleryExists, GalleryNotFound, InvalidRequest, OperationMismatch
 from index_store.database import Database
 from index_store.gallery import Appended, Deleted, Gallery, GallerySpec, Removed, check_key
 from index_store.progress import Progress, silent
 from index_store.rows import copy_in
 from index_store.vectors import NewVectors, is_storable
+from paddlewheel.errors import GalleryExists, GalleryNotFound, InvalidRequest, OperationMismatch
 
 _GALLERY_COLUMNS = """g.id, g.key, g.dimension, g.metric, g.index_type, g.precision, g.model_fingerprint,
     g.generation, g.sealed_generation, g.live, g.created_at"""

@@ -5,11 +5,11 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from api_client.errors import GalleryNotFound, PaddlewheelError
 from index_store.gallery import Gallery
 from index_store.garbage import Collected, GarbageCollector
 from index_store.sealing import Sealed, Sealer
 from index_store.store import GalleryStore
+from paddlewheel.errors import GalleryNotFound, PaddlewheelError
 
 _LOGGER = logging.getLogger(__name__)
 _PAGE = 1000

@@ -11,7 +11,6 @@ from typing import TypeVar
 import numpy as np
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from api_client.errors import GalleryNotFound, PaddlewheelError, SegmentCorrupt, SegmentStoreUnavailable
 from index_store.database import Database
 from index_store.gallery import Gallery, Ids, Segment
 from index_store.log import FIND_GALLERY, find_gallery, gallery_from, possible_key
@@ -20,6 +19,7 @@ from index_store.segment_file import SegmentFile
 from index_store.segment_folder import SegmentFiles
 from index_store.vectors import code_size
 from index_store.view import Source, View, empty_view, memory_source
+from paddlewheel.errors import GalleryNotFound, PaddlewheelError, SegmentCorrupt, SegmentStoreUnavailable
 
 T = TypeVar("T")
 _LOGGER = logging.getLogger(__name__)

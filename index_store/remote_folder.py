@@ -9,9 +9,9 @@ from typing import Any
 import fsspec  # type: ignore[import-untyped]
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
-from api_client.errors import ConfigurationError, GalleryFolderInvalid, SegmentStoreUnavailable
-from api_client.object_stores import explained, has_folders, refusal_of
 from index_store.exchange import INDEX_FILE, INFO_FILES
+from paddlewheel.blobs.object_stores import explained, has_folders, refusal_of
+from paddlewheel.errors import ConfigurationError, GalleryFolderInvalid, SegmentStoreUnavailable
 
 
 @contextmanager

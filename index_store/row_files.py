@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from api_client.errors import DimensionMismatch, InvalidRequest, LabelListInvalid
-from api_client.label_list import read_labels
 from index_store.store import GalleryStore
 from index_store.vectors import check_model, new_vectors
+from paddlewheel.errors import DimensionMismatch, InvalidRequest, LabelListInvalid
+from paddlewheel.sources.label_list import read_labels
 
 _PART = 10_000
 _OPERATION_LENGTH = 180

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from api_client.errors import InternalError
 from index_store.gallery import Ids
 from index_store.progress import Progress, counted, silent
 from index_store.vectors import NewVectors
+from paddlewheel.errors import InternalError
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
 _END = struct.pack(">h", -1)

@@ -19,7 +19,6 @@ from typing import Literal
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from api_client.errors import DatabaseUnavailable, GalleryNotFound
 from index_store.database import Database, advisory_lock, transaction_on
 from index_store.gallery import Gallery, Segment
 from index_store.indexes import use_threads
@@ -31,6 +30,7 @@ from index_store.segment_file import write_segment
 from index_store.segment_folder import SegmentFiles
 from index_store.selftest import build_tested
 from index_store.vectors import code_size
+from paddlewheel.errors import DatabaseUnavailable, GalleryNotFound
 
 Step = Literal["announce", "read", "build", "write", "publish", "commit", "done"]
 LOCKS = 0x5057 << 40

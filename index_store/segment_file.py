@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from api_client.errors import SegmentCorrupt, SegmentStoreUnavailable
 from index_store.gallery import Ids
 from index_store.indexes import Index, open_index, reading, write_index
+from paddlewheel.errors import SegmentCorrupt, SegmentStoreUnavailable
 
 _MAGIC = b"PWSEG001"
 _FOOTER = struct.Struct("<8sQQQQ")

@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from api_client.errors import SegmentStoreUnavailable
 from index_store.segment_file import check_file
+from paddlewheel.errors import SegmentStoreUnavailable
 
 _SCRATCH = ".tmp"
 _NEW_SECONDS = 60.0

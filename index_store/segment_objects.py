@@ -12,10 +12,10 @@ from typing import Any
 import fsspec  # type: ignore[import-untyped]
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
-from api_client.errors import SegmentCorrupt, SegmentStoreUnavailable
-from api_client.object_stores import explained, has_folders, refusal_of
 from index_store.segment_file import check_file
 from index_store.segment_folder import SegmentFolder, is_segment, sync_folder
+from paddlewheel.blobs.object_stores import explained, has_folders, refusal_of
+from paddlewheel.errors import SegmentCorrupt, SegmentStoreUnavailable
 
 
 class SegmentObjects:

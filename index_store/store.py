@@ -9,7 +9,6 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from api_client.errors import DimensionMismatch, GalleryNotFound, InvalidRequest
 from index_store.database import Database
 from index_store.exchange import ForeignType, Imported, export_folder, read_folder
 from index_store.gallery import (
@@ -48,6 +47,7 @@ from index_store.segment_folder import SegmentFiles
 from index_store.vectors import check_model, checked_embeddings, is_storable, new_vectors
 from index_store.verification import Verification, verify
 from index_store.view import View
+from paddlewheel.errors import DimensionMismatch, GalleryNotFound, InvalidRequest
 
 MAX_TOP_K = 1000
 MAX_PAGE = 10_000

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from api_client.errors import DimensionMismatch, InvalidRequest, ModelMismatch, VectorInvalid
 from index_store.gallery import Embeddings, GallerySpec, Precision
+from paddlewheel.errors import DimensionMismatch, InvalidRequest, ModelMismatch, VectorInvalid
 
 MAX_LABEL_BYTES = 1024
 _DTYPES: dict[Precision, np.dtype[Any]] = {"fp16": np.dtype("<f2"), "fp32": np.dtype("<f4")}

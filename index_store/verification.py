@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from api_client.errors import GalleryNotFound, SegmentCorrupt
 from index_store.database import Database
 from index_store.gallery import Embeddings, Gallery, Hit, Segment
 from index_store.log import FIND_GALLERY, gallery_from, possible_key
@@ -15,6 +14,7 @@ from index_store.rows import StoredRows, copy_out
 from index_store.segment_file import SegmentFile
 from index_store.segment_folder import SegmentFiles
 from index_store.vectors import code_size, decode
+from paddlewheel.errors import GalleryNotFound, SegmentCorrupt
 
 Search = Callable[[Embeddings], tuple[tuple[Hit, ...], ...]]
 

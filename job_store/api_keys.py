@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Row, func, insert, select, update
 
-from api_client.errors import ApiKeyNotFound
 from job_store.database import Database
 from job_store.http_schema import API_KEYS
+from paddlewheel.errors import ApiKeyNotFound
 
 
 @dataclass(frozen=True, kw_only=True)

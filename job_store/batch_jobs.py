@@ -21,12 +21,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from api_client.batch_jobs import BatchState, BatchStatus, NewBatchJob
-from api_client.errors import BatchJobNotFound, BatchJobState, IdempotencyMismatch, PaddlewheelError
 from job_store.batch_schema import BATCH_JOBS, BATCH_SHARDS
 from job_store.clock import ago
 from job_store.database import Database
 from job_store.http_schema import WEBHOOK_DELIVERIES
+from paddlewheel.contracts.batch_jobs import BatchState, BatchStatus, NewBatchJob
+from paddlewheel.errors import BatchJobNotFound, BatchJobState, IdempotencyMismatch, PaddlewheelError
 
 RATE_SECONDS: Final = 60
 """What a job's rate is measured over."""

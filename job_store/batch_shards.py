@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, tuple_, update
 
-from api_client.errors import PaddlewheelError, error_from
 from job_store.batch_jobs import BatchJob
 from job_store.batch_schema import BATCH_JOBS, BATCH_SHARDS
 from job_store.clock import ago, from_now
 from job_store.database import Database
+from paddlewheel.errors import PaddlewheelError, error_from
 
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0

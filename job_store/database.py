@@ -10,7 +10,7 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from api_client.errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
+from paddlewheel.errors import ConfigurationError, DatabaseUnavailable, SchemaOutdated
 
 _VANISHED: Final = {
     "keepalives_idle": 10,

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, or_, select, text, update
 
-from api_client.errors import DeadLetterClosed, DeadLetterNotFound
 from job_store.clock import ago
 from job_store.database import Database
 from job_store.dead_letter import DeadLetter, FiledLetter, LetterState
 from job_store.schema import DEAD_LETTERS
+from paddlewheel.errors import DeadLetterClosed, DeadLetterNotFound
 
 KEPT_DELIVERIES: Final = 50
 """The latest deliveries of a letter; a request that fails all day must not grow its row for ever."""

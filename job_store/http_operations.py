@@ -19,11 +19,11 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from api_client.errors import GalleryNotFound, IdempotencyMismatch
 from job_store.clock import ago
 from job_store.database import Database
 from job_store.http_schema import HTTP_INDEXES, HTTP_OPERATIONS
 from job_store.locks import Lock
+from paddlewheel.errors import GalleryNotFound, IdempotencyMismatch
 
 NOBODY: Final = 0
 """The number of no gateway: whoever wants to go on with an operation may."""

@@ -12,10 +12,10 @@ from typing import Any, Final, Literal
 from sqlalchemy import Row, delete, func, insert, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from api_client.errors import IdempotencyMismatch, TaskNotFound
 from job_store.clock import ago
 from job_store.database import Database
 from job_store.http_schema import JOBS, WEBHOOK_DELIVERIES
+from paddlewheel.errors import IdempotencyMismatch, TaskNotFound
 
 JobState = Literal["queued", "succeeded", "failed", "cancelled"]
 

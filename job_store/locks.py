@@ -6,8 +6,8 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from api_client.errors import DatabaseUnavailable
 from job_store.database import Database
+from paddlewheel.errors import DatabaseUnavailable
 
 _PATIENCE: Final = 5.0
 """Seconds that giving it back waits for a server which does not answer; the lock ends with the process."""

@@ -5,17 +5,17 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from api_client.batch_jobs import RUN_SHARD, RunShard
-from api_client.blobs import BlobStore
-from api_client.client import Client
-from api_client.contracts import ImageRef, Priority
-from api_client.errors import BatchJobNotFound, BatchJobState, BlobError, InvalidRequest
-from api_client.known_tasks import TASKS
-from api_client.messages import PRIORITIES
-from api_client.requests import explain
 from job_store.batch_shards import BatchShards
 from job_store.dead_letter import FiledLetter
 from job_store.dead_letters import DeadLetters, require_open
+from paddlewheel.blobs.store import BlobStore
+from paddlewheel.client import Client
+from paddlewheel.contracts.base import ImageRef, Priority
+from paddlewheel.contracts.batch_jobs import RUN_SHARD, RunShard
+from paddlewheel.contracts.checking import explain
+from paddlewheel.contracts.known_tasks import TASKS
+from paddlewheel.errors import BatchJobNotFound, BatchJobState, BlobError, InvalidRequest
+from paddlewheel.wire.messages import PRIORITIES
 
 _SPECS: Final = {spec.name: spec for spec in (*TASKS, RUN_SHARD)}
 

@@ -11,7 +11,6 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from api_client.errors import ConfigurationError, PaddlewheelError
 from local import control
 from local.checkout import CHECKOUT
 from local.child import tail
@@ -20,6 +19,7 @@ from local.servers import Servers
 from local.stack import LocalStack
 from local.state import ServiceStatus, State, StateFolder
 from local.supervisor import Supervisor
+from paddlewheel.errors import ConfigurationError, PaddlewheelError
 
 Command = Callable[..., Any]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api_client.errors import ConfigurationError
+from paddlewheel.errors import ConfigurationError
 
 CANDIDATES = ("postgres", "nobody")
 

@@ -3,10 +3,10 @@
 import subprocess
 from pathlib import Path
 
-from api_client.errors import OperatorError
 from local.account import as_account
 from local.processes import ProcessId, kill_group, wait_until
 from local.service import Launch
+from paddlewheel.errors import OperatorError
 
 LOG_BYTES = 10 * 1024 * 1024
 

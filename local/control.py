@@ -6,11 +6,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from api_client.errors import OperatorError
 from local.checkout import CHECKOUT
 from local.processes import POLL_SECONDS, wait_until
 from local.stack import end_leftovers
 from local.state import ServiceStatus, State, StateFolder
+from paddlewheel.errors import OperatorError
 
 STOP_SECONDS = 90.0
 

@@ -17,14 +17,14 @@ from rich.progress import track
 from rich.table import Table
 from skimage import data
 
-from api_client import READ_PAGES, RECOGNIZE_TEXT, Client, Pending, ReadDocument, RecognizedText
-from api_client.addresses import local_connection
 from local.checkout import CHECKOUT
 from local.demo_http import ask_over_http
 from local.demo_people import know_people
 from local.demo_pictures import know_pictures
 from local.rendering import draw_line, draw_page, png
 from local.stack import LocalStack
+from paddlewheel import READ_PAGES, RECOGNIZE_TEXT, Client, Pending, ReadDocument, RecognizedText
+from paddlewheel.wire.addresses import local_connection
 
 MANY_SCRIPTS: Final = "PP-OCRv6_small_rec"
 THROUGHPUT_LINES: Final = 200

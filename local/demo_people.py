@@ -8,7 +8,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from api_client import (
+from local.photographs import photographs
+from paddlewheel import (
     DELETE_GALLERY,
     IDENTIFY_FACES,
     REMOVE_GALLERY,
@@ -19,7 +20,6 @@ from api_client import (
     append_gallery,
     build_gallery,
 )
-from local.photographs import photographs
 
 GALLERY: Final = "demo-people"
 _HEIGHT: Final = 480

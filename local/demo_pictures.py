@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from skimage import data
 
-from api_client import CLASSIFY_IMAGE, SEARCH_IMAGE, Client, build_gallery
 from local.demo_people import delete
+from paddlewheel import CLASSIFY_IMAGE, SEARCH_IMAGE, Client, build_gallery
 
 GALLERY: Final = "demo-pictures"
 PICTURES: Final = ("astronaut", "chelsea", "coffee", "motorcycle_left", "rocket")

@@ -46,7 +46,7 @@ class Flower:
             "FLOWER_BASIC_AUTH": f"{USER}:{self._password}",
             "FLOWER_PERSISTENT": "false",
         }
-        argv = (sys.executable, "-m", "celery", "--app", "workers.app", "flower")
+        argv = (sys.executable, "-m", "celery", "--app", "workers.consumer.app", "flower")
         return Launch(argv=argv, env=env, cwd=CHECKOUT)
 
     def ready(self, pid: int) -> bool:  # noqa: ARG002  the password tells our server from a stranger's

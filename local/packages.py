@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-from api_client.errors import ConfigurationError
+from paddlewheel.errors import ConfigurationError
 
 
 def program(package: str, pattern: str) -> Path:

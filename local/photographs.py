@@ -13,8 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from api_client.errors import ConfigurationError
 from local.checkout import CHECKOUT
+from paddlewheel.errors import ConfigurationError
 
 FOLDER: Final = CHECKOUT / ".paddlewheel" / "photographs"
 
@@ -80,7 +80,7 @@ def take() -> None:
             for each in _TAKEN
         },
     }
-    command = [sys.executable, "-m", "workers.models.package_files", "--into", str(FOLDER)]
+    command = [sys.executable, "-m", "workers.models.home.package_files", "--into", str(FOLDER)]
     done = subprocess.run(
         command, input=json.dumps(wanted), capture_output=True, text=True, check=False, cwd=CHECKOUT
     )

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from api_client.errors import ConfigurationError
 from local.flower import Flower
 from local.gateway import Gateway
 from local.postgres import Postgres
@@ -13,6 +12,7 @@ from local.service import Service
 from local.state import State
 from local.valkey import Valkey
 from local.worker import Worker
+from paddlewheel.errors import ConfigurationError
 
 SERVICES = ("valkey", "postgres", "flower", "gateway", "worker")
 

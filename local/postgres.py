@@ -13,13 +13,13 @@ import signal
 import subprocess
 from pathlib import Path
 
-from api_client.errors import ConfigurationError, OperatorError
 from local.account import Account, as_account, unprivileged_account
 from local.packages import program
 from local.ports import LOOPBACK
 from local.processes import ProcessId, has_proc
 from local.service import Launch
 from local.state import write_private
+from paddlewheel.errors import ConfigurationError, OperatorError
 
 USER = "paddlewheel"
 DATABASE = "paddlewheel"

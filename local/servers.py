@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from urllib.parse import urlsplit
 
-from api_client.errors import ConfigurationError
+from paddlewheel.errors import ConfigurationError
 
 DEFAULT_PORTS = {"redis": 6379, "valkey": 6379, "rediss": 6379, "valkeys": 6379, "amqp": 5672, "amqps": 5671}
 POSTGRES_PORT = 5432

@@ -13,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from api_client.errors import ConfigurationError, OperatorError
 from local.child import tail
 from local.member import Member
 from local.plan import Plan, Wanted, plan
@@ -23,6 +22,7 @@ from local.processes import POLL_SECONDS, ProcessId
 from local.servers import Servers
 from local.state import State, StateFolder
 from local.watchdog import Watchdog, end_all
+from paddlewheel.errors import ConfigurationError, OperatorError
 
 ATTEMPTS = 3
 Draw = Callable[[Path, State, Wanted, Mapping[str, str]], Plan]

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from api_client.errors import ConfigurationError
 from local import ports
 from local.processes import ProcessId
+from paddlewheel.errors import ConfigurationError
 
 Phase = Literal["starting", "ready", "restarting", "failed"]
 

@@ -5,10 +5,10 @@ import signal
 import time
 from types import FrameType
 
-from api_client.errors import OperatorError
 from local.member import Member
 from local.service import Watched
 from local.stack import LocalStack
+from paddlewheel.errors import OperatorError
 
 LOOK_SECONDS = 0.1
 

@@ -1,6 +1,6 @@
 """Shards of batch jobs."""
 
-from api_client.batch_jobs import RUN_SHARD, RanShard, RunShard
+from paddlewheel.contracts.batch_jobs import RUN_SHARD, RanShard, RunShard
 from tasks.binding import task
 from tasks.context import TaskContext
 from tasks.resources import resources

@@ -11,8 +11,9 @@ from celery import shared_task
 from celery.exceptions import Reject
 from pydantic import BaseModel, ValidationError
 
-from api_client.contracts import Request, TaskSpec
-from api_client.errors import (
+from paddlewheel.contracts.base import Request, TaskSpec
+from paddlewheel.contracts.checking import explain
+from paddlewheel.errors import (
     BlobStoreUnavailable,
     CallerError,
     DatabaseUnavailable,
@@ -20,8 +21,7 @@ from api_client.errors import (
     InvalidRequest,
     PaddlewheelError,
 )
-from api_client.messages import DEADLINE_HEADER, ENQUEUED_AT_HEADER, PRIORITIES, REQUEST_ID_HEADER
-from api_client.requests import explain
+from paddlewheel.wire.messages import DEADLINE_HEADER, ENQUEUED_AT_HEADER, PRIORITIES, REQUEST_ID_HEADER
 from tasks.context import TaskContext
 from tasks.delivery import FATAL, Delivery, fatal_items
 from tasks.resources import resources

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from api_client.contracts import Priority
-from api_client.errors import DeadlineExceeded, TaskCancelled
+from paddlewheel.contracts.base import Priority
+from paddlewheel.errors import DeadlineExceeded, TaskCancelled
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from api_client.errors import ModelCrashed, ModelTimeout, PaddlewheelError, error_from
+from paddlewheel.errors import ModelCrashed, ModelTimeout, PaddlewheelError, error_from
 
 FATAL: Final = (ModelCrashed, ModelTimeout)
 """What costs the service a model process each time: kept for an operator to look at."""

@@ -1,6 +1,6 @@
 """Faces."""
 
-from api_client.faces import (
+from paddlewheel.contracts.faces import (
     DETECT_FACES,
     DETECT_FACES_MANY,
     EMBED_FACES,

@@ -1,6 +1,6 @@
 """Galleries: made of images, changed, asked and taken care of."""
 
-from api_client.galleries import (
+from paddlewheel.contracts.galleries import (
     APPEND_GALLERY,
     BUILD_GALLERY,
     DELETE_GALLERY,

@@ -1,6 +1,6 @@
 """Whole pictures: features, similar pictures, classes."""
 
-from api_client.images import (
+from paddlewheel.contracts.images import (
     CLASSIFY_IMAGE,
     CLASSIFY_IMAGES,
     EXTRACT_FEATURE,

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from api_client.batch_jobs import RanShard, RunShard
-from api_client.contracts import Outcome, ReadPages, RecognizedTexts, RecognizeText, RecognizeTexts
-from api_client.errors import PaddlewheelError
-from api_client.faces import (
+from paddlewheel.contracts.base import Outcome
+from paddlewheel.contracts.batch_jobs import RanShard, RunShard
+from paddlewheel.contracts.faces import (
     DetectedFaces,
     DetectFaces,
     EmbeddedFaces,
@@ -15,7 +14,7 @@ from api_client.faces import (
     IdentifiedFaces,
     IdentifyFaces,
 )
-from api_client.galleries import (
+from paddlewheel.contracts.galleries import (
     AddedImages,
     AppendGallery,
     BuildGallery,
@@ -32,7 +31,7 @@ from api_client.galleries import (
     RemoveGallery,
     SearchGallery,
 )
-from api_client.images import (
+from paddlewheel.contracts.images import (
     ClassifiedImage,
     ClassifyImage,
     ExtractedFeature,
@@ -40,7 +39,15 @@ from api_client.images import (
     SearchImage,
     SimilarImages,
 )
-from api_client.results import ReadDocument, RecognizedText
+from paddlewheel.contracts.text import (
+    ReadDocument,
+    ReadPages,
+    RecognizedText,
+    RecognizedTexts,
+    RecognizeText,
+    RecognizeTexts,
+)
+from paddlewheel.errors import PaddlewheelError
 from tasks.context import TaskContext
 from tasks.delivery import Delivery
 

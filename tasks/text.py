@@ -1,15 +1,16 @@
 """Reading text."""
 
-from api_client.contracts import (
+from paddlewheel.contracts.text import (
     READ_PAGES,
     RECOGNIZE_TEXT,
     RECOGNIZE_TEXTS,
+    ReadDocument,
     ReadPages,
+    RecognizedText,
     RecognizedTexts,
     RecognizeText,
     RecognizeTexts,
 )
-from api_client.results import ReadDocument, RecognizedText
 from tasks.binding import task
 from tasks.context import TaskContext
 from tasks.resources import resources

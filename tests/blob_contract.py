@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api_client.blob_content import digest_of
-from api_client.blobs import BlobStore, StoredBlob
-from api_client.errors import BlobCorrupt, BlobExpired, BlobNotFound, BlobTooLarge
+from paddlewheel.blobs.content import digest_of
+from paddlewheel.blobs.store import BlobStore, StoredBlob
+from paddlewheel.errors import BlobCorrupt, BlobExpired, BlobNotFound, BlobTooLarge
 
 NOW = 1_800_000_000.0
 TTL = 600.0

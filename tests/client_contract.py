@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from api_client import (
+from paddlewheel import (
     DESCRIBE_GALLERY,
     EXTRACT_FEATURE,
     READ_PAGES,
@@ -26,8 +26,8 @@ from api_client import (
     ImageRef,
     RecognizedText,
 )
-from api_client.contracts import ReadPages, RecognizeText, RecognizeTexts
-from api_client.errors import (
+from paddlewheel.contracts.text import Page, ReadDocument, ReadPages, RecognizeText, RecognizeTexts
+from paddlewheel.errors import (
     BlobNotFound,
     GalleryNotFound,
     InvalidRequest,
@@ -35,8 +35,7 @@ from api_client.errors import (
     TaskNotFound,
     UnsupportedSource,
 )
-from api_client.in_memory import Handlers
-from api_client.results import Page, ReadDocument
+from paddlewheel.in_memory_broker import Handlers
 
 UNKNOWN_MODEL = "no-such-model"
 

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from workers import redis_transport
 from workers.__main__ import main
-from workers.models.text_recognition import TextRecognition
+from workers.consumer import transport as redis_transport
+from workers.models.families.text_recognition import TextRecognition
 
 FOLDER = Path(os.environ["DEADLY_FOLDER"])
 _preprocess = TextRecognition.preprocess

@@ -8,8 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from workers.models.engine_trial import open_engine
-from workers.models.session import Session, SessionOptions
+from workers.models.engines.session import Session, SessionOptions
+from workers.models.engines.trial import open_engine
 
 
 class _Shifted:

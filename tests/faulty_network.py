@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from api_client.errors import ModelUnavailable
-from workers.arena import Arena
-from workers.frames import send_frame
-from workers.models.directory import ModelDirectory
-from workers.models.network import Network
-from workers.models.session import ItemShapes, SessionOptions
+from paddlewheel.errors import ModelUnavailable
+from workers.models.engines.session import ItemShapes, SessionOptions
+from workers.models.families.network import Network
+from workers.models.home.directory import ModelDirectory
+from workers.processes.arena import Arena
+from workers.processes.frames import send_frame
 
 CRASH, HANG, RAISE = -1.0, -2.0, -3.0
 GARBAGE, OTHER_BATCH, OUT_OF_MEMORY, OOM_KILLED, LEAK, RUNAWAY = -4.0, -5.0, -6.0, -7.0, -8.0, -9.0

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from api_client.errors import ModelUnavailable
 from local.rendering import png
+from paddlewheel.errors import ModelUnavailable
 from tests.faulty_network import leak, run_away
-from workers.models.directory import ModelDirectory
-from workers.models.session import ItemShapes, SessionOptions
+from workers.models.engines.session import ItemShapes, SessionOptions
+from workers.models.home.directory import ModelDirectory
 
 BITS = 28
 HEIGHT, WIDTH = 48, 320

@@ -57,7 +57,7 @@ class NamedWorker:
             return [
                 each
                 for each in psutil.Process(self.process.pid).children()
-                if "workers.model_process" in each.cmdline()
+                if "workers.inference.process" in each.cmdline()
             ]
         return []
 

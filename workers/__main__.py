@@ -3,13 +3,13 @@
 import logging
 import sys
 
-from api_client.errors import PaddlewheelError
+from paddlewheel.errors import PaddlewheelError
 from tasks.resources import install
 from workers.bootstrap import build, worker_name
-from workers.model_host import OPEN_NETWORK
-from workers.readiness import HealthFiles
+from workers.consumer.readiness import HealthFiles
+from workers.consumer.shutdown import Shutdown, end_process
+from workers.inference.host import OPEN_NETWORK
 from workers.settings import Settings
-from workers.shutdown import Shutdown, end_process
 
 log = logging.getLogger("workers")
 
@@ -22,7 +22,7 @@ def main(loader: str = OPEN_NETWORK) -> int:
         print(f"error[{err.code}]: {err.message}", file=sys.stderr)
         return 2
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    from workers.app import app, quiet_celery
+    from workers.consumer.app import app, quiet_celery
 
     quiet_celery(settings.log_level)
     shutdown = Shutdown(settings.shutdown_timeout)

@@ -8,40 +8,41 @@ from dataclasses import replace
 
 from redis import Redis
 
-from api_client.blobs import BlobStore, open_blob_store
-from api_client.connection import socket_options
-from api_client.results import Served
 from index_store.planning import SealingPolicy
 from index_store.store import GalleryStore
 from job_store.database import Database
+from job_store.dead_letter_store import LetterBox
 from job_store.dead_letters import DeadLetters
-from job_store.letter_box import LetterBox
-from workers.batch_jobs.keeping import BatchKeeper, NoBatchJobs
-from workers.batch_jobs.lent_blobs import LentBlobs
+from paddlewheel.blobs.opening import open_blob_store
+from paddlewheel.blobs.store import BlobStore
+from paddlewheel.contracts.results import Served
+from paddlewheel.wire.connection import socket_options
+from workers.batch_jobs.borrowed_blobs import LentBlobs
+from workers.batch_jobs.maintenance import BatchKeeper, NoBatchJobs
 from workers.batch_jobs.models import BatchModels
-from workers.batching import BatchingOptions, DynamicBatcher
-from workers.cancellations import RedisCancellations
-from workers.deliveries import CountedDeliveries
-from workers.engines import session_options, thread_environment
-from workers.faces import BatchedFaces
-from workers.galleries import StoredGalleries
-from workers.gallery_images import GalleryImages
-from workers.gallery_keeping import GalleryKeeper
-from workers.gallery_search import GallerySearch
-from workers.images import LINE_LIMITS, PAGE_LIMITS, ImageLoader
-from workers.letter_filing import LetterFiling
-from workers.metrics import MetricsDoor, WorkerMetrics
-from workers.model_host import OPEN_NETWORK, HostConfig, HostedModel, ModelHost
-from workers.model_memory import MemoryBounds
-from workers.models.directory import ModelDirectory
-from workers.models.session import ItemShapes, SessionOptions
-from workers.pdf import PdfLimits
-from workers.pictures import BatchedPictures
-from workers.served_models import ServedModels, open_models
-from workers.serving import ServingNotes
+from workers.consumer.cancellations import RedisCancellations
+from workers.consumer.dead_letters import LetterFiling
+from workers.consumer.deliveries import CountedDeliveries
+from workers.consumer.metrics import MetricsDoor, WorkerMetrics
+from workers.images.loading import LINE_LIMITS, PAGE_LIMITS, ImageLoader
+from workers.images.pdf import PdfLimits
+from workers.inference.batching import BatchingOptions, DynamicBatcher
+from workers.inference.host import OPEN_NETWORK, HostConfig, HostedModel, ModelHost
+from workers.inference.memory import MemoryBounds
+from workers.models.engines.session import ItemShapes, SessionOptions
+from workers.models.home.directory import ModelDirectory
+from workers.services.engines import session_options, thread_environment
+from workers.services.faces import BatchedFaces
+from workers.services.galleries import StoredGalleries
+from workers.services.gallery_images import GalleryImages
+from workers.services.gallery_maintenance import GalleryKeeper
+from workers.services.gallery_search import GallerySearch
+from workers.services.pictures import BatchedPictures
+from workers.services.served_models import ServedModels, open_models
+from workers.services.serving import ServingNotes
+from workers.services.text import BatchedTextReader, TextModels
+from workers.services.thresholds import default_thresholds
 from workers.settings import Settings
-from workers.text_reader import BatchedTextReader, TextModels
-from workers.thresholds import default_thresholds
 
 
 class WorkerResources:

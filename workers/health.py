@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from api_client.errors import ConfigurationError
+from paddlewheel.errors import ConfigurationError
 from workers.settings import Settings
 
 

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from api_client.addresses import Addresses
-from api_client.environment import Name, Names, read_settings, split
-from workers.models.home import named_directories
+from paddlewheel.wire.addresses import Addresses
+from paddlewheel.wire.environment import Name, Names, read_settings, split
+from workers.models.home.home import named_directories
 
 Networks = Annotated[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], BeforeValidator(split)]
 Directories = Annotated[Mapping[str, Path], BeforeValidator(named_directories)]

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from api_client import Client
 from local.rendering import draw_line, png
 from local.stack import LocalStack
+from paddlewheel import Client
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,7 +62,7 @@ class Service:
         (found,) = [
             each
             for each in self.worker().children()
-            if each.cmdline()[1:3] == ["-m", "workers.model_process"]
+            if each.cmdline()[1:3] == ["-m", "workers.inference.process"]
         ]
         return found
 

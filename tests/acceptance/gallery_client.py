@@ -8,7 +8,8 @@ import json
 import sys
 import time
 
-from api_client import (
+from local.rendering import png
+from paddlewheel import (
     DESCRIBE_GALLERY,
     REMOVE_GALLERY,
     Client,
@@ -17,8 +18,7 @@ from api_client import (
     append_gallery,
     build_gallery,
 )
-from api_client.errors import GalleryNotFound
-from local.rendering import png
+from paddlewheel.errors import GalleryNotFound
 from tests.data.people import BIDEN, OBAMA, opened, portraits
 
 TIMEOUT = 180

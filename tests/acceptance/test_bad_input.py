@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from api_client import READ_PAGES, RECOGNIZE_TEXT, Client, ImageRef
-from api_client.errors import (
+from paddlewheel import READ_PAGES, RECOGNIZE_TEXT, Client, ImageRef
+from paddlewheel.errors import (
     BlobExpired,
     BlobNotFound,
     DeadlineExceeded,

@@ -22,7 +22,7 @@ image = {"blob": f"sha256:{digest}"}
 """
 
 ASSERT_BARE = """
-assert "api_client" not in sys.modules
+assert "paddlewheel" not in sys.modules
 """
 
 
@@ -104,7 +104,7 @@ def test_a_failure_arrives_as_celery_sends_it(service: Service, good_line: bytes
     status, error, traceback = result
     assert status == "FAILURE"
     assert error["exc_type"] == "ModelUnknown"
-    assert error["exc_module"] == "api_client.errors"
+    assert error["exc_module"] == "paddlewheel.errors"
     assert "nope" in error["exc_message"][0]
     assert traceback is None
 

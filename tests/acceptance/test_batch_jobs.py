@@ -8,10 +8,10 @@ from pathlib import Path
 from PIL import Image
 from redis import Redis
 
-from api_client.batch_jobs import BatchStatus, NewBatchJob
 from job_store.batch_jobs import BatchJobs
 from job_store.database import Database
 from local.rendering import png
+from paddlewheel.contracts.batch_jobs import BatchStatus, NewBatchJob
 from tests.acceptance.conftest import PICTURES_ALONE, running_service
 from tests.sample_pictures import sample_pictures
 

@@ -15,13 +15,13 @@ from click.testing import CliRunner
 from PIL import Image
 from redis import Redis
 
-from api_client import RECOGNIZE_TEXT, Client
-from api_client.cli import main
-from api_client.errors import WorkerLost
-from index_store.migration import migrate
-from job_store.letter_box import LetterBox
+from database.migration import migrate
+from job_store.dead_letter_store import LetterBox
 from local.rendering import png
 from local.stack import LocalStack
+from paddlewheel import RECOGNIZE_TEXT, Client
+from paddlewheel.cli import main
+from paddlewheel.errors import WorkerLost
 from tests.acceptance.conftest import ROOT
 from tests.postgres import PostgresServer
 

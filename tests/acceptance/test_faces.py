@@ -9,15 +9,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from api_client import (
-    DETECT_FACES,
-    EMBED_FACES,
-    IDENTIFY_FACES,
-    Client,
-    build_gallery,
-)
-from api_client.cli import main
-from api_client.errors import GalleryNotFound, ImageCorrupt, ModelUnknown
+from paddlewheel import DETECT_FACES, EMBED_FACES, IDENTIFY_FACES, Client, build_gallery
+from paddlewheel.cli import main
+from paddlewheel.errors import GalleryNotFound, ImageCorrupt, ModelUnknown
 from tests.acceptance.conftest import Service
 from tests.data.people import BIDEN, COLLINS, OBAMA, jpeg, opened, portraits, side_by_side
 

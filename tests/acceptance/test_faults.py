@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 from redis import Redis
 
-from api_client import READ_PAGES, RECOGNIZE_TEXT, Client, ImageRef
-from api_client.errors import (
+from job_store.dead_letter_store import LetterBox
+from local.rendering import png
+from paddlewheel import READ_PAGES, RECOGNIZE_TEXT, Client, ImageRef
+from paddlewheel.errors import (
     BlobCorrupt,
     BlobStoreUnavailable,
     BlobTooLarge,
@@ -20,8 +22,6 @@ from api_client.errors import (
     ModelUnavailable,
     PaddlewheelError,
 )
-from job_store.letter_box import LetterBox
-from local.rendering import png
 from tests.acceptance.conftest import faulty_service, running_service
 
 # Lines that fill their tensor, so that it is of one colour.

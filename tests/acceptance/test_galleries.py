@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from api_client import (
+from paddlewheel import (
     APPEND_GALLERY,
     BUILD_GALLERY,
     DELETE_GALLERY,
@@ -34,7 +34,7 @@ from api_client import (
     build_gallery,
     labelled_images,
 )
-from api_client.errors import (
+from paddlewheel.errors import (
     DimensionMismatch,
     DuplicateImage,
     FamilyNotServed,

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from api_client import RECOGNIZE_TEXT, Client
-from api_client.errors import ModelUnavailable
 from local.processes import wait_until
+from paddlewheel import RECOGNIZE_TEXT, Client
+from paddlewheel.errors import ModelUnavailable
 from tests.named_lines import Fault, draw_named
 from tests.named_service import named_service
 

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 import pytest
 from redis import Redis
 
-from api_client import RECOGNIZE_TEXT, Client
-from api_client.client import Pending
-from api_client.errors import BrokerUnavailable, ResultTimeout
-from api_client.results import RecognizedText
 from local.processes import wait_until
+from paddlewheel import RECOGNIZE_TEXT, Client
+from paddlewheel.client import Pending
+from paddlewheel.contracts.text import RecognizedText
+from paddlewheel.errors import BrokerUnavailable, ResultTimeout
 from tests.named_lines import draw_named
 from tests.named_service import NamedService, named_service
 

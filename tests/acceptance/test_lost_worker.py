@@ -6,9 +6,9 @@ from pathlib import Path
 from PIL import Image
 from redis import Redis
 
-from api_client import RECOGNIZE_TEXT, Client
 from benchmarks.lines import render_lines
 from local.rendering import png
+from paddlewheel import RECOGNIZE_TEXT, Client
 from tests.acceptance.conftest import faulty_service, running_service
 from tests.named_lines import draw_named
 from tests.named_service import named_service

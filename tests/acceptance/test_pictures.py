@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from api_client import CLASSIFY_IMAGE, EXTRACT_FEATURE, SEARCH_IMAGE, Client, build_gallery
-from api_client.errors import ImageCorrupt, ModelMismatch, ModelUnknown
+from paddlewheel import CLASSIFY_IMAGE, EXTRACT_FEATURE, SEARCH_IMAGE, Client, build_gallery
+from paddlewheel.errors import ImageCorrupt, ModelMismatch, ModelUnknown
 from tests.data.people import jpeg
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from api_client import RECOGNIZE_TEXT, Client
-from api_client.errors import ModelCrashed, ModelFailed, ModelTimeout, PaddlewheelError
 from local.processes import wait_until
+from paddlewheel import RECOGNIZE_TEXT, Client
+from paddlewheel.errors import ModelCrashed, ModelFailed, ModelTimeout, PaddlewheelError
 from tests.named_lines import Fault, draw_named
 from tests.named_service import NamedService, named_service
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from api_client import READ_PAGES, RECOGNIZE_TEXT, AsyncClient, Client
-from api_client.errors import TaskCancelled
 from benchmarks.lines import render_lines
 from local.rendering import draw_line, draw_page
+from paddlewheel import READ_PAGES, RECOGNIZE_TEXT, AsyncClient, Client
+from paddlewheel.errors import TaskCancelled
 from tests.acceptance.conftest import Service
 
 PRINTED = [

@@ -10,11 +10,11 @@ import psutil
 import pytest
 from redis import Redis
 
-from api_client import RECOGNIZE_TEXT, Client
 from local.processes import wait_until
+from paddlewheel import RECOGNIZE_TEXT, Client
 from tests.named_lines import Fault, draw_named
 from tests.named_service import NamedService, NamedWorker, named_service
-from workers.shutdown import GRACE
+from workers.consumer.shutdown import GRACE
 
 
 def ended_in(worker: NamedWorker, seconds: float) -> float:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import redis
 
-from api_client.blob_content import digest_of
-from api_client.blob_redis import SENT_UNASKED, RedisBlobStore
-from api_client.blobs import open_blob_store
-from api_client.errors import BlobCorrupt, BlobExpired, BlobStoreUnavailable
+from paddlewheel.blobs.content import digest_of
+from paddlewheel.blobs.opening import open_blob_store
+from paddlewheel.blobs.server import SENT_UNASKED, RedisBlobStore
+from paddlewheel.errors import BlobCorrupt, BlobExpired, BlobStoreUnavailable
 from tests.blob_contract import MAX_BYTES, TTL, BlobStoreContract, Clock, kinds
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from api_client.blob_content import digest_of
-from api_client.blob_fsspec import FsspecBlobStore
-from api_client.errors import BlobCorrupt, BlobNotFound, BlobStoreUnavailable
+from paddlewheel.blobs.content import digest_of
+from paddlewheel.blobs.objects import FsspecBlobStore
+from paddlewheel.errors import BlobCorrupt, BlobNotFound, BlobStoreUnavailable
 from tests.blob_contract import kinds, ref_to
 from tests.object_server import ObjectServer
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from api_client.cli import main
+from paddlewheel.cli import main
 
 
 def test_where_the_server_is_galleries_can_be_managed() -> None:
@@ -16,7 +16,7 @@ def test_where_the_server_is_galleries_can_be_managed() -> None:
 
 
 def test_where_only_the_client_is_a_sentence_says_where_to_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api_client.cli.galleries.server_is_here", lambda: False)
+    monkeypatch.setattr("paddlewheel.cli.galleries.server_is_here", lambda: False)
     refused = CliRunner().invoke(main, ["gallery", "list"])
     assert refused.exit_code == 2
     assert "where the server is" in refused.output

@@ -19,7 +19,7 @@ from gateway.services import SWEEPER_LOCK
 from gateway.settings import GatewaySettings
 from index_store.sealing import LOCKS as GALLERY_LOCKS
 from local.servers import Servers
-from workers.batch_jobs.keeping import CONDUCTOR_LOCK
+from workers.batch_jobs.maintenance import CONDUCTOR_LOCK
 from workers.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

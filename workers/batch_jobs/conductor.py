@@ -10,13 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Final
 
-from api_client.batch_jobs import RUN_SHARD, RunShard
-from api_client.client import Client
-from api_client.errors import AddressRefused, CallerError, PaddlewheelError, SinkExists
-from api_client.requests import make_message
 from job_store.batch_jobs import BatchJob, BatchJobs
 from job_store.batch_shards import BatchShards
 from job_store.locks import Lock
+from paddlewheel.client import Client
+from paddlewheel.contracts.batch_jobs import RUN_SHARD, RunShard
+from paddlewheel.errors import AddressRefused, CallerError, PaddlewheelError, SinkExists
+from paddlewheel.wire.requests import make_message
 from workers.batch_jobs.manifest import plan_shards
 from workers.batch_jobs.places import Roots
 from workers.batch_jobs.shards import parts_folder

@@ -5,11 +5,11 @@ from functools import partial
 from os import fsdecode
 from typing import Final
 
-from api_client.blobs import BlobStore
-from api_client.contracts import ImageRef
-from api_client.errors import AddressRefused
-from api_client.url_images import UrlFetcher
-from workers.batch_jobs.lent_blobs import Source
+from paddlewheel.blobs.store import BlobStore
+from paddlewheel.contracts.base import ImageRef
+from paddlewheel.errors import AddressRefused
+from paddlewheel.sources.urls import UrlFetcher
+from workers.batch_jobs.borrowed_blobs import Source
 from workers.batch_jobs.places import WEB, Place, Roots
 
 BLOB: Final = re.compile(r"sha256:[0-9a-f]{64}")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, TypeAlias
 
-from api_client.errors import PaddlewheelError, TaskCancelled
 from job_store.batch_shards import BatchShards, ClaimedShard
+from paddlewheel.errors import PaddlewheelError, TaskCancelled
 
 RENEWALS: Final = 4
 """In the life of a lease: one that is late, or lost with the database, costs nothing yet."""

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from api_client.contracts import ItemError
+from paddlewheel.contracts.base import ItemError
 
 SEPARATOR: Final = b", "
 _ERROR: Final = b', {"error": {"code": '

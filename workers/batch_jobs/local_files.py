@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from api_client.errors import AddressNotFound, AddressRefused, PlaceUnavailable
+from paddlewheel.errors import AddressNotFound, AddressRefused, PlaceUnavailable
 
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 """What a file system says that has no hard links, such as a bucket that is mounted."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from api_client.errors import ManifestInvalid
 from job_store.batch_shards import PlannedShard
+from paddlewheel.errors import ManifestInvalid
 
 MAX_ADDRESS: Final = 4096
 """Bytes; a longer line is no address, and the file probably no manifest."""

@@ -5,8 +5,11 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from api_client.contracts import READ_PAGES, RECOGNIZE_TEXT, ItemError, Outcome, RecognizeTexts
-from api_client.errors import (
+from paddlewheel.contracts.base import ItemError, Outcome
+from paddlewheel.contracts.faces import DETECT_FACES, EMBED_FACES, IDENTIFY_FACES
+from paddlewheel.contracts.images import CLASSIFY_IMAGE, EXTRACT_FEATURE, SEARCH_IMAGE
+from paddlewheel.contracts.text import READ_PAGES, RECOGNIZE_TEXT, RecognizeTexts
+from paddlewheel.errors import (
     BlobStoreUnavailable,
     BrokerUnavailable,
     ConfigurationError,
@@ -26,8 +29,6 @@ from api_client.errors import (
     WorkerOverloaded,
     error_from,
 )
-from api_client.faces import DETECT_FACES, EMBED_FACES, IDENTIFY_FACES
-from api_client.images import CLASSIFY_IMAGE, EXTRACT_FEATURE, SEARCH_IMAGE
 from tasks.context import TaskContext
 from tasks.resources import Faces, Pictures, TextReader
 

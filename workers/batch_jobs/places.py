@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from api_client.errors import AddressRefused, ConfigurationError
+from paddlewheel.errors import AddressRefused, ConfigurationError
 from workers.batch_jobs.local_files import LocalFile
 from workers.batch_jobs.stored_objects import StoredObject, open_file_system
 

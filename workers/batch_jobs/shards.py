@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
-from api_client.batch_jobs import RanShard, RunShard, build_item
-from api_client.contracts import ItemError
-from api_client.errors import (
+from job_store.batch_jobs import BatchJob
+from job_store.batch_shards import BatchShards, ClaimedShard, Part
+from paddlewheel.contracts.base import ItemError
+from paddlewheel.contracts.batch_jobs import RanShard, RunShard, build_item
+from paddlewheel.errors import (
     AddressNotFound,
     DatabaseUnavailable,
     InternalError,
@@ -19,12 +21,10 @@ from api_client.errors import (
     TaskCancelled,
     WorkerLost,
 )
-from job_store.batch_jobs import BatchJob
-from job_store.batch_shards import BatchShards, ClaimedShard, Part
 from tasks.context import TaskContext
+from workers.batch_jobs.borrowed_blobs import LentBlobs
 from workers.batch_jobs.inputs import Inputs
 from workers.batch_jobs.leases import Leases
-from workers.batch_jobs.lent_blobs import LentBlobs
 from workers.batch_jobs.lines import error_line, is_error, result_line
 from workers.batch_jobs.manifest import ManifestLine, digest_of, read_lines, split_shard
 from workers.batch_jobs.models import BatchModels

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from api_client.errors import AddressNotFound, PlaceUnavailable, SinkExists
 from job_store.batch_jobs import BatchJob
 from job_store.batch_shards import BatchShards, Part
+from paddlewheel.errors import AddressNotFound, PlaceUnavailable, SinkExists
 from workers.batch_jobs.places import Place
 from workers.batch_jobs.shards import parts_folder
 

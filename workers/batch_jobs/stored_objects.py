@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from api_client.errors import (
+from paddlewheel.blobs.object_stores import Refusal, explained, has_folders, refusal_of
+from paddlewheel.errors import (
     AddressNotFound,
     AddressRefused,
     ConfigurationError,
     PaddlewheelError,
     PlaceUnavailable,
 )
-from api_client.object_stores import Refusal, explained, has_folders, refusal_of
 
 _ERRORS: Final[dict[Refusal, type[PaddlewheelError]]] = {
     "no_object": AddressNotFound,

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from database.migration import migrate
 from index_store.database import Database
 from index_store.gallery import GallerySpec
 from index_store.garbage import GarbageCollector
 from index_store.maintenance import Maintenance
-from index_store.migration import migrate
 from index_store.planning import SealingPolicy
 from index_store.sealing import Sealer
 from index_store.segment_folder import SegmentFolder

@@ -12,23 +12,23 @@ import psycopg2
 import pytest
 from redis import Redis
 
-from api_client import Client
-from api_client.batch_jobs import BatchStatus, NewBatchJob, RanShard, RunShard
-from api_client.blobs import open_blob_store
-from api_client.contracts import ItemError, Outcome
-from api_client.errors import PaddlewheelError
-from api_client.images import ClassifiedImage
-from index_store.migration import migrate
+from database.migration import migrate
 from job_store.batch_jobs import BatchJobs
 from job_store.batch_shards import BatchShards
 from job_store.database import Database
 from job_store.locks import Lock
+from paddlewheel import Client
+from paddlewheel.blobs.opening import open_blob_store
+from paddlewheel.contracts.base import ItemError, Outcome
+from paddlewheel.contracts.batch_jobs import BatchStatus, NewBatchJob, RanShard, RunShard
+from paddlewheel.contracts.images import ClassifiedImage
+from paddlewheel.errors import PaddlewheelError
 from tasks.context import TaskContext
 from tests.conftest import RunningServer
+from workers.batch_jobs.borrowed_blobs import LentBlobs
 from workers.batch_jobs.conductor import Conductor
 from workers.batch_jobs.inputs import Inputs
 from workers.batch_jobs.leases import Leases
-from workers.batch_jobs.lent_blobs import LentBlobs
 from workers.batch_jobs.models import BatchModels
 from workers.batch_jobs.places import Roots
 from workers.batch_jobs.shards import ShardRunner

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import pytest
 from click.testing import CliRunner, Result
 
-from api_client.batch_jobs import BatchStatus
-from api_client.cli import main
-from job_store.batch_text import described, pace, watched
+from admin.batch_printing import described, pace, watched
+from paddlewheel.cli import main
+from paddlewheel.contracts.batch_jobs import BatchStatus
 from tests.integration.batch_jobs.conftest import Bench
 
 Batch = Callable[..., Result]
@@ -47,7 +47,7 @@ def test_a_job_is_submitted_watched_stopped_and_taken_up_again(
     assert "lines/s" in shown
     assert "is cancelled, with 3 lines done" in batch("cancel", job["id"]).stdout
     assert "goes on, with 3 lines done" in batch("resume", job["id"]).stdout
-    monkeypatch.setattr("job_store.batch_cli.time.sleep", lambda _: bench.finish(job["id"]))
+    monkeypatch.setattr("admin.batch_jobs.time.sleep", lambda _: bench.finish(job["id"]))
     seen = batch("watch", job["id"])
     assert seen.exit_code == 1, "a line has failed"
     assert "10 of 10, 1 failed" in seen.stdout

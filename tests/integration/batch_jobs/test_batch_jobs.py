@@ -8,8 +8,8 @@ from typing import Any
 import fsspec  # type: ignore[import-untyped]
 import pytest
 
-from api_client.batch_jobs import NewBatchJob
-from api_client.errors import (
+from paddlewheel.contracts.batch_jobs import NewBatchJob
+from paddlewheel.errors import (
     BatchJobNotFound,
     BatchJobState,
     BlobStoreUnavailable,

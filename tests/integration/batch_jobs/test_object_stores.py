@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from api_client.batch_jobs import BatchStatus, NewBatchJob
-from api_client.errors import AddressNotFound, AddressRefused, PlaceUnavailable
+from paddlewheel.contracts.batch_jobs import BatchStatus, NewBatchJob
+from paddlewheel.errors import AddressNotFound, AddressRefused, PlaceUnavailable
 from tests.conftest import RunningServer
 from tests.integration.batch_jobs.conftest import Bench, fields
 from tests.object_server import ObjectServer

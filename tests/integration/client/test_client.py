@@ -9,15 +9,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from api_client import (
-    READ_PAGES,
-    RECOGNIZE_TEXT,
-    AsyncClient,
-    Client,
-    ImageRef,
-    RecognizeText,
-)
-from api_client.errors import (
+from paddlewheel import READ_PAGES, RECOGNIZE_TEXT, AsyncClient, Client, ImageRef, RecognizeText
+from paddlewheel.errors import (
     BlobNotFound,
     BrokerUnavailable,
     InternalError,
@@ -249,7 +242,7 @@ def test_a_picture_that_has_gone_is_a_typed_error(url: str) -> None:
 
 
 def test_a_lost_announcement_is_made_up_for(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api_client.waiting.RE_READ_INTERVAL", 0.1)
+    monkeypatch.setattr("paddlewheel.wire.waiting.RE_READ_INTERVAL", 0.1)
     with Client(url) as client, Redis.from_url(url) as redis:
         pending = client.enqueue(RECOGNIZE_TEXT, b"x")
         with pytest.raises(ResultTimeout):

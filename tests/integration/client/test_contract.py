@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from api_client import Client
-from api_client.blobs import BlobStore, open_blob_store
-from api_client.contracts import ImageRef
-from api_client.errors import PaddlewheelError
-from api_client.known_tasks import BULK_SPECS, TASKS
+from paddlewheel import Client
+from paddlewheel.blobs.opening import open_blob_store
+from paddlewheel.blobs.store import BlobStore
+from paddlewheel.contracts.base import ImageRef
+from paddlewheel.contracts.known_tasks import BULK_SPECS, TASKS
+from paddlewheel.errors import PaddlewheelError
 from tests.client_contract import HANDLERS, ClientContract
 from tests.conftest import RunningServer
 from tests.integration.client.answering import Answerer

@@ -8,8 +8,8 @@ import pytest
 from celery import Celery
 from redis import Redis
 
-from api_client.contracts import Priority
-from api_client.messages import PRIORITIES, TaskMessage
+from paddlewheel.contracts.base import Priority
+from paddlewheel.wire.messages import PRIORITIES, TaskMessage
 from tests.conftest import RunningServer
 
 REQUEST = {"image": {"blob": "sha256:" + "0" * 64, "input_path": "线.png"}, "model": "m"}

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from api_client.connection import connect, connect_once
-from api_client.result_store import RESULT_KEY
-from api_client.waiting import ResultReader
+from paddlewheel.wire.connection import connect, connect_once
+from paddlewheel.wire.result_store import RESULT_KEY
+from paddlewheel.wire.waiting import ResultReader
 from tests.conftest import RunningServer
 
 
@@ -63,7 +63,7 @@ async def test_a_record_is_read_once_however_many_others_are_waited_for(
 async def test_what_was_announced_while_the_subscription_was_lost_is_read_at_once(
     reader: ResultReader, redis: "Redis", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api_client.waiting.RE_READ_INTERVAL", 3600.0)
+    monkeypatch.setattr("paddlewheel.wire.waiting.RE_READ_INTERVAL", 3600.0)
     waiting = asyncio.create_task(reader.wait("t7"))
     key = RESULT_KEY.format("t7")
     while not subscribers(redis, key):

@@ -10,9 +10,9 @@ import psycopg2
 import pytest
 from redis import Redis
 
+from database.migration import migrate
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
-from index_store.migration import migrate
 from job_store.database import Database
 from tests.conftest import RunningServer
 

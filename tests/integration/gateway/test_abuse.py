@@ -14,9 +14,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from api_client.errors import UrlRefused
-from api_client.url_images import UrlFetcher, UrlPolicy
 from gateway.images import FETCHES
+from paddlewheel.errors import UrlRefused
+from paddlewheel.sources.urls import UrlFetcher, UrlPolicy
 from tests.integration.gateway.conftest import Opened
 
 SOON = 4.0
@@ -175,7 +175,7 @@ async def test_a_name_that_changes_its_mind_is_asked_once(
         connected.append(address[0])
         raise ConnectionRefusedError
 
-    monkeypatch.setattr("api_client.url_images.socket.create_connection", connect)
+    monkeypatch.setattr("paddlewheel.sources.urls.socket.create_connection", connect)
     monkeypatch.setattr("gateway.services.UrlFetcher", lambda policy: UrlFetcher(policy, resolver=resolver))
     async with opened(**quick) as http:
         body = {"image": {"url": "https://rebinding.example/a.png"}}

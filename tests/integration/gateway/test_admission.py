@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 from redis import Redis
 
-from api_client.messages import TaskMessage
 from gateway.keys import hash_key, new_key
 from gateway.settings import SCOPES
 from job_store.api_keys import ApiKeys
 from job_store.database import Database
+from paddlewheel.wire.messages import TaskMessage
 from tests.integration.gateway.conftest import Opened
 
 BLOB = {"image": {"blob": "sha256:" + "0" * 64}}

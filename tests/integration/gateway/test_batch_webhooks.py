@@ -13,11 +13,11 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from api_client.errors import AddressNotFound
 from gateway.webhooks import secret_of
 from job_store.batch_jobs import BatchJobs
 from job_store.database import Database
 from job_store.webhooks import Webhooks
+from paddlewheel.errors import AddressNotFound
 from tests.integration.gateway.conftest import Opened
 
 JOB = {"manifest": "/data/list.txt", "sink": "/data/result.txt"}

@@ -13,8 +13,6 @@ import pytest
 import uvicorn
 from redis import Redis
 
-from api_client.errors import GalleryNotFound, IdempotencyMismatch
-from api_client.galleries import AddedImages, AppendGallery, BuildGallery, ImageOutcome
 from gateway.app import create_app
 from gateway.index_operations import IndexOperations
 from gateway.problems import Refusal
@@ -25,6 +23,8 @@ from index_store.log import OperationLog
 from job_store.database import Database
 from job_store.http_indexes import HttpIndexes
 from job_store.http_operations import NOBODY, HttpOperations, NewOperation
+from paddlewheel.contracts.galleries import AddedImages, AppendGallery, BuildGallery, ImageOutcome
+from paddlewheel.errors import GalleryNotFound, IdempotencyMismatch
 from tests.integration.client.answering import Answerer
 from tests.integration.gateway.conftest import Opened
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from redis import Redis
 
-from api_client.result_store import RESULT_KEY
 from gateway.sweeper import Sweeper
+from paddlewheel.wire.result_store import RESULT_KEY
 from tests.integration.client.answering import Answerer
 from tests.integration.gateway.conftest import Opened
 

@@ -7,8 +7,8 @@ import psycopg2
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
-from api_client.batch_jobs import BatchState
-from api_client.messages import TaskMessage
+from paddlewheel.contracts.batch_jobs import BatchState
+from paddlewheel.wire.messages import TaskMessage
 from tests.integration.gateway.conftest import Opened
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]

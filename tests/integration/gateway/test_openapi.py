@@ -20,10 +20,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from api_client.errors import ImageCorrupt
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
 from local.stack import LocalStack
+from paddlewheel.errors import ImageCorrupt
 from tests.integration.client.answering import Answerer
 
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from api_client.addresses import CONNECTION_FILE
+from admin.galleries import gallery
+from admin.gallery_console import LOCAL_SEGMENTS
 from index_store import row_files
-from index_store.cli import gallery
-from index_store.console import LOCAL_SEGMENTS
 from index_store.database import Database, advisory_lock
 from index_store.sealing import LOCKS
 from index_store.store import GalleryStore
+from paddlewheel.wire.addresses import CONNECTION_FILE
 from tests.embeddings import random_embeddings
 
 ROWS = random_embeddings(30, 8)

@@ -12,12 +12,12 @@ import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from sqlalchemy import make_url
 
-from api_client.errors import ConfigurationError, DatabaseUnavailable, InternalError, SchemaOutdated
+from database.migration import migrate
 from index_store.database import CONNECTION_OPTIONS, Database
 from index_store.gallery import GallerySpec
-from index_store.migration import migrate
 from index_store.segment_folder import SegmentFolder
 from index_store.store import GalleryStore
+from paddlewheel.errors import ConfigurationError, DatabaseUnavailable, InternalError, SchemaOutdated
 from tests.embeddings import random_embeddings
 
 SPEC = GallerySpec(dimension=16)

@@ -7,7 +7,6 @@ from typing import NoReturn
 
 import pytest
 
-from api_client.errors import InternalError, OperationNotFound
 from index_store.database import Database
 from index_store.erasure import MAX_SEARCHED, Eraser
 from index_store.gallery import GallerySpec, Hit, Removed
@@ -17,6 +16,7 @@ from index_store.planning import SealingPolicy
 from index_store.sealing import Sealer
 from index_store.store import GalleryStore
 from index_store.view import empty_view
+from paddlewheel.errors import InternalError, OperationNotFound
 from tests.embeddings import random_embeddings
 
 NOW = timedelta(0)

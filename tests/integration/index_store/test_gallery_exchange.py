@@ -10,22 +10,22 @@ import pytest
 import yaml
 from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
-from api_client.errors import (
-    ConfigurationError,
-    GalleryExists,
-    GalleryFolderInvalid,
-    SegmentStoreUnavailable,
-)
-from api_client.galleries import ExportGallery
-from api_client.label_list import read_remove_ids
 from index_store.exchange import ForeignType
 from index_store.gallery import GallerySpec, Metric
 from index_store.indexes import write_index
 from index_store.planning import SealingPolicy
 from index_store.store import GalleryStore
+from paddlewheel.contracts.galleries import ExportGallery
+from paddlewheel.errors import (
+    ConfigurationError,
+    GalleryExists,
+    GalleryFolderInvalid,
+    SegmentStoreUnavailable,
+)
+from paddlewheel.sources.label_list import read_remove_ids
 from tasks.context import TaskContext
 from tests.embeddings import random_embeddings
-from workers.galleries import StoredGalleries
+from workers.services.galleries import StoredGalleries
 
 ROWS = random_embeddings(300, 16)
 LABELS = [f"人 {number}" for number in range(300)]

@@ -9,7 +9,6 @@ from unittest.mock import Mock
 
 import pytest
 
-from api_client.errors import GalleryNotFound, SegmentStoreUnavailable
 from index_store.database import Database
 from index_store.gallery import Deleted, GallerySpec
 from index_store.log import OperationLog
@@ -17,6 +16,7 @@ from index_store.sealing import Sealer
 from index_store.segment_folder import SegmentFolder
 from index_store.store import GalleryStore
 from index_store.view import View
+from paddlewheel.errors import GalleryNotFound, SegmentStoreUnavailable
 from tests.embeddings import random_embeddings
 
 SPEC = GallerySpec(dimension=16)

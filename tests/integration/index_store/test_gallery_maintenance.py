@@ -11,18 +11,18 @@ from typing import Any
 import psycopg2
 import pytest
 
-from api_client.errors import DatabaseUnavailable, SegmentStoreUnavailable
+from database.migration import migrate
 from index_store.database import Database
 from index_store.erasure import Eraser
 from index_store.gallery import GallerySpec
 from index_store.garbage import GarbageCollector
 from index_store.log import Selection
 from index_store.maintenance import Maintenance, repeat
-from index_store.migration import migrate
 from index_store.planning import SealingPolicy
 from index_store.sealing import LOCKS, Sealer
 from index_store.segment_folder import SegmentFolder
 from index_store.store import GalleryStore
+from paddlewheel.errors import DatabaseUnavailable, SegmentStoreUnavailable
 from tests.embeddings import random_embeddings
 
 NOW = timedelta(0)

@@ -8,12 +8,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
 
-from api_client.errors import DatabaseUnavailable, SchemaOutdated
+from database.migration import migrate
 from index_store.database import Database, sqlalchemy_url
 from index_store.gallery import GallerySpec
 from index_store.log import OperationLog
-from index_store.migration import migrate
 from index_store.schema import METADATA
+from paddlewheel.errors import DatabaseUnavailable, SchemaOutdated
 
 
 def test_many_that_start_together_migrate_once(empty_database: Callable[[], str]) -> None:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from api_client.errors import OperationMismatch
 from index_store.gallery import GallerySpec
 from index_store.store import GalleryStore
+from paddlewheel.errors import OperationMismatch
 
 SPEC = GallerySpec(dimension=8)
 ROWS = np.random.default_rng(1).normal(size=(3, 8)).astype(np.float32)

@@ -9,12 +9,12 @@ import psutil
 import psycopg2
 import pytest
 
-from api_client.errors import DatabaseUnavailable
+from database.migration import migrate
 from index_store.database import Database
 from index_store.gallery import GallerySpec
-from index_store.migration import migrate
 from index_store.segment_folder import SegmentFolder
 from index_store.store import GalleryStore
+from paddlewheel.errors import DatabaseUnavailable
 from tests.embeddings import random_embeddings
 from tests.postgres import PostgresServer
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from api_client.errors import GalleryFolderInvalid, SegmentCorrupt, SegmentStoreUnavailable
 from index_store.database import Database
 from index_store.gallery import GallerySpec
 from index_store.segment_folder import SegmentFolder
 from index_store.segment_objects import SegmentObjects
 from index_store.store import GalleryStore
+from paddlewheel.errors import GalleryFolderInvalid, SegmentCorrupt, SegmentStoreUnavailable
 from tests.embeddings import random_embeddings
 from tests.integration.index_store.test_gallery_objects import machine
 from tests.object_server import ObjectServer

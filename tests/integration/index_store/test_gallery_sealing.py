@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from api_client.errors import GalleryNotFound, InternalError
 from index_store.database import Database, advisory_lock
 from index_store.gallery import Appended, Gallery, GallerySpec, IndexType, Metric, Segment
 from index_store.garbage import GarbageCollector
@@ -18,6 +17,7 @@ from index_store.reader import find_segments
 from index_store.sealing import LOCKS, Sealer
 from index_store.segment_folder import SegmentFolder
 from index_store.store import GalleryStore
+from paddlewheel.errors import GalleryNotFound, InternalError
 from tests.embeddings import people, random_embeddings
 
 NOW = timedelta(0)

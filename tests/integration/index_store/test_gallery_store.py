@@ -11,16 +11,6 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from api_client.errors import (
-    DimensionMismatch,
-    GalleryExists,
-    GalleryNotFound,
-    InvalidRequest,
-    ModelMismatch,
-    OperationMismatch,
-    OperationNotFound,
-    VectorInvalid,
-)
 from index_store.database import Database
 from index_store.erasure import Eraser
 from index_store.gallery import GallerySpec, IndexType, Level, Metric
@@ -30,6 +20,16 @@ from index_store.sealing import Sealer
 from index_store.segment_file import SegmentFile
 from index_store.segment_folder import SegmentFolder
 from index_store.store import GalleryStore
+from paddlewheel.errors import (
+    DimensionMismatch,
+    GalleryExists,
+    GalleryNotFound,
+    InvalidRequest,
+    ModelMismatch,
+    OperationMismatch,
+    OperationNotFound,
+    VectorInvalid,
+)
 from tests.embeddings import people, random_embeddings
 
 SPEC = GallerySpec(dimension=16)

@@ -11,11 +11,11 @@ from redis import Redis
 
 import job_store.batch_schema
 import job_store.http_schema  # noqa: F401 - its tables belong to the metadata
-from index_store.migration import migrate
+from database.migration import migrate
 from job_store.database import Database
 from job_store.dead_letter import DeadLetter, Delivery
+from job_store.dead_letter_store import BOX_KEY, LetterBox
 from job_store.dead_letters import DeadLetters
-from job_store.letter_box import BOX_KEY, LetterBox
 from tests.conftest import RunningServer
 
 MakeLetter = Callable[..., DeadLetter]

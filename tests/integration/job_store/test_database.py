@@ -4,11 +4,11 @@ import threading
 
 import pytest
 
-from api_client.errors import DatabaseUnavailable, SchemaOutdated
-from index_store.migration import migrate
+from database.migration import migrate
 from job_store.batch_jobs import BatchJobs
 from job_store.database import Database
 from job_store.locks import Lock
+from paddlewheel.errors import DatabaseUnavailable, SchemaOutdated
 from tests.conftest import RunningServer
 
 

@@ -10,15 +10,15 @@ import pytest
 from click.testing import CliRunner, Result
 from redis import Redis
 
-from api_client import RECOGNIZE_TEXT, Client
-from api_client.batch_jobs import NewBatchJob
-from api_client.cli import main
 from job_store.batch_jobs import BatchJobs
 from job_store.batch_shards import BatchShards, Part, PlannedShard
 from job_store.database import Database
 from job_store.dead_letter import DeadLetter
+from job_store.dead_letter_store import LetterBox
 from job_store.dead_letters import DeadLetters
-from job_store.letter_box import LetterBox
+from paddlewheel import RECOGNIZE_TEXT, Client
+from paddlewheel.cli import main
+from paddlewheel.contracts.batch_jobs import NewBatchJob
 from tests.conftest import RunningServer
 from tests.integration.job_store.conftest import MakeLetter
 
@@ -208,7 +208,7 @@ def test_where_only_the_client_is_a_sentence_says_where_to_go(monkeypatch: pytes
     def missing(name: str) -> None:
         raise ModuleNotFoundError(f"No module named {name!r}")
 
-    monkeypatch.setattr("api_client.cli.commands.importlib.import_module", missing)
+    monkeypatch.setattr("paddlewheel.cli.commands.importlib.import_module", missing)
     refused = CliRunner().invoke(main, ["dead", "list"])
     assert refused.exit_code == 2
     assert "where the server is" in refused.output

@@ -7,7 +7,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from redis import Redis
 
-from api_client.errors import (
+from database.migration import migrate
+from job_store import dead_letter_store
+from job_store.database import Database
+from job_store.dead_letter import DeadLetter
+from job_store.dead_letter_store import LetterBox
+from job_store.dead_letters import KEPT_DELIVERIES, DeadLetters
+from job_store.schema import METADATA
+from paddlewheel.errors import (
     BrokerUnavailable,
     ConfigurationError,
     DatabaseUnavailable,
@@ -15,13 +22,6 @@ from api_client.errors import (
     DeadLetterNotFound,
     SchemaOutdated,
 )
-from index_store.migration import migrate
-from job_store import letter_box
-from job_store.database import Database
-from job_store.dead_letter import DeadLetter
-from job_store.dead_letters import KEPT_DELIVERIES, DeadLetters
-from job_store.letter_box import LetterBox
-from job_store.schema import METADATA
 from tests.integration.job_store.conftest import MakeLetter
 
 
@@ -125,7 +125,7 @@ def test_what_waits_in_the_box_is_filed_the_oldest_first(
 def test_without_a_database_the_newest_letters_are_kept(
     box: LetterBox, letter: MakeLetter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(letter_box, "CAPACITY", 3)
+    monkeypatch.setattr(dead_letter_store, "CAPACITY", 3)
     for i in range(5):
         box.put(letter(f"t-{i}"))
     assert [each.task_id for each in box.waiting()] == ["t-4", "t-3", "t-2"]

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from local.checkout import CHECKOUT
-from workers.models.catalog import CATALOG
-from workers.models.home import ModelHome
-from workers.models.network import Network
-from workers.models.packages import install
-from workers.models.session import SessionOptions
+from workers.models.engines.session import SessionOptions
+from workers.models.families.network import Network
+from workers.models.home.catalog import CATALOG
+from workers.models.home.home import ModelHome
+from workers.models.home.packages import install
 
 Pixels = NDArray[np.uint8]
 Render = Callable[..., Pixels]

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from api_client.errors import ModelFailed
+from paddlewheel.errors import ModelFailed
 from tests.integration.models.conftest import OpenNetwork
-from workers.models.engine_samples import samples
-from workers.models.home import ModelHome
-from workers.models.image_feature import ImageFeature
-from workers.models.network import Network
-from workers.models.session import SessionOptions
+from workers.models.engines.samples import samples
+from workers.models.engines.session import SessionOptions
+from workers.models.families.image_feature import ImageFeature
+from workers.models.families.network import Network
+from workers.models.home.home import ModelHome
 
 MODELS = ("DlibFaceResNet", "EfficientNet-Lite0_feature")
 

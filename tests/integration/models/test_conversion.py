@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import yaml
 
-from api_client.errors import ModelFilesRefused, ModelUnavailable
 from local.checkout import CHECKOUT
+from paddlewheel.errors import ModelFilesRefused, ModelUnavailable
 from tests.integration.models.every_layer import NumpyLayers, build
-from workers.models.catalog import PackageConversion
 from workers.models.conversion import centerface, dlib_face_resnet
 from workers.models.conversion.process import convert
-from workers.models.directory import ModelDirectory
-from workers.models.package_archive import PackageFile
-from workers.models.session import SessionOptions, open_session
+from workers.models.engines.opening import open_session
+from workers.models.engines.session import SessionOptions
+from workers.models.home.catalog import PackageConversion
+from workers.models.home.directory import ModelDirectory
+from workers.models.home.package_archive import PackageFile
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from local.photographs import photographs
 from tests.integration.models.conftest import OpenNetwork, Pixels, first
-from workers.models.face_alignment import align, template_of
-from workers.models.face_detection import CenterFace, LandmarkedFace
-from workers.models.home import ModelHome
-from workers.models.image_classification import ImageClassification
-from workers.models.image_feature import ImageFeature
-from workers.thresholds import default_thresholds
+from workers.models.families.face_alignment import align, template_of
+from workers.models.families.face_detection import CenterFace, LandmarkedFace
+from workers.models.families.image_classification import ImageClassification
+from workers.models.families.image_feature import ImageFeature
+from workers.models.home.home import ModelHome
+from workers.services.thresholds import default_thresholds
 
 Embed = Callable[[Pixels], NDArray[np.float32]]
 Find = Callable[..., tuple[LandmarkedFace, ...]]

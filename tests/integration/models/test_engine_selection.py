@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from workers.models.engine_choice import EngineChoice, read_choice
-from workers.models.engine_selection import EngineSelection
-from workers.models.engine_trial_process import EngineTrialProcess, TrialFailedError
-from workers.models.home import ModelHome
-from workers.models.session import SessionOptions
-from workers.models.text_recognition import TextRecognition
+from workers.models.engines.choice import EngineChoice, read_choice
+from workers.models.engines.selection import EngineSelection
+from workers.models.engines.session import SessionOptions
+from workers.models.engines.trial_process import EngineTrialProcess, TrialFailedError
+from workers.models.families.text_recognition import TextRecognition
+from workers.models.home.home import ModelHome
 
 V4_REC, V6_REC = "PP-OCRv4_mobile_rec", "PP-OCRv6_small_rec"
 
 
 def select(home: ModelHome, kept: Path, name: str, opener: str = "open_engine") -> EngineChoice:
     """Choose an engine, and read what was kept of it."""
-    module = "workers.models.engine_trial" if opener == "open_engine" else "tests.faulty_engines"
+    module = "workers.models.engines.trial" if opener == "open_engine" else "tests.faulty_engines"
     directory = home.open(name)
     model = TextRecognition.open(directory)
     with EngineSelection(kept, seconds=120, environment={}, opener=f"{module}:{opener}") as selection:
@@ -90,9 +90,9 @@ PINNED_THREADS = """
 import os, sys
 from pathlib import Path
 import numpy as np
-from workers.models.home import ModelHome
-from workers.models.network import Network
-from workers.models.session import SessionOptions
+from workers.models.home.home import ModelHome
+from workers.models.families.network import Network
+from workers.models.engines.session import SessionOptions
 home, name = sys.argv[1:]
 network = Network(ModelHome(Path(home)).open(name), SessionOptions(engine="openvino", threads=2))
 network.forward(np.zeros((1, 3, 48, 64), np.float32))

@@ -11,11 +11,11 @@ import yaml
 from tests.sample_pictures import waves
 from tests.tiny_networks import CONFIGS
 from tests.tiny_onnx import detector, embedder
-from workers.models.directory import ModelDirectory
-from workers.models.image_feature import ImageFeature
-from workers.models.network import Network
-from workers.models.object_detection import ObjectDetection
-from workers.models.session import SessionOptions
+from workers.models.engines.session import SessionOptions
+from workers.models.families.image_feature import ImageFeature
+from workers.models.families.network import Network
+from workers.models.families.object_detection import ObjectDetection
+from workers.models.home.directory import ModelDirectory
 
 Engine = Literal["onnxruntime", "openvino"]
 OpenDirectory = Callable[[str, bytes], ModelDirectory]

@@ -12,16 +12,16 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from api_client.errors import ModelFailed, ModelUnavailable
 from benchmarks.picture_parity import CASES, RECORDED, TOLERANCE, Answer, answer, difference, open_model
+from paddlewheel.errors import ModelFailed, ModelUnavailable
 from tasks.context import TaskContext
 from tests.sample_pictures import Pixels, sample_pictures, waves
 from tests.tiny_networks import HEADS, make_networks
-from workers.batching import BatchingOptions, DynamicBatcher
-from workers.model_host import HostConfig, HostedModel, ModelHost
-from workers.models.directory import ModelDirectory
-from workers.models.network import Network
-from workers.models.session import SessionOptions
+from workers.inference.batching import BatchingOptions, DynamicBatcher
+from workers.inference.host import HostConfig, HostedModel, ModelHost
+from workers.models.engines.session import SessionOptions
+from workers.models.families.network import Network
+from workers.models.home.directory import ModelDirectory
 
 PICTURES = sample_pictures()
 
@@ -170,7 +170,7 @@ def test_detections_come_back_from_the_model_process_to_their_own_callers(
 def test_a_graph_that_onednn_refuses_at_first_is_run_at_a_lower_level(
     open_case: OpenModel, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, logger="workers.models.paddle_session"):
+    with caplog.at_level(logging.INFO, logger="workers.models.engines.paddle_session"):
         answers = open_case(HEADS, "json", "paddle").answers(PICTURES["cat"], PICTURES["cup"])
     refusals = [message for message in caplog.messages if "does not run with" in message]
     assert len(refusals) == 1

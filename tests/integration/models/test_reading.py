@@ -7,16 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from api_client.errors import ModelFailed, ModelUnavailable
+from paddlewheel.errors import ModelFailed, ModelUnavailable
 from tests.integration.models.conftest import OpenNetwork, Pixels, Render, first
-from workers.models.directory import ModelDirectory
-from workers.models.home import ModelHome
-from workers.models.network import Network
-from workers.models.session import SessionOptions, open_session
-from workers.models.text_crops import crop_line, reading_order
-from workers.models.text_detection import TextDetection
-from workers.models.text_orientation import TextOrientation
-from workers.models.text_recognition import TextRecognition
+from workers.models.engines.opening import open_session
+from workers.models.engines.session import SessionOptions
+from workers.models.families.network import Network
+from workers.models.families.text_crops import crop_line, reading_order
+from workers.models.families.text_detection import TextDetection
+from workers.models.families.text_orientation import TextOrientation
+from workers.models.families.text_recognition import TextRecognition
+from workers.models.home.directory import ModelDirectory
+from workers.models.home.home import ModelHome
 
 V4_REC, V4_DET, V4_CLS = "PP-OCRv4_mobile_rec", "PP-OCRv4_mobile_det", "ch_ppocr_mobile_v2.0_cls"
 V6_REC, V6_DET = "PP-OCRv6_small_rec", "PP-OCRv6_small_det"
@@ -125,7 +126,7 @@ def test_a_line_that_stands_upside_down_is_told(
 def test_paddle_falls_back_when_a_graph_fails_at_its_first_run(
     home: ModelHome, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, logger="workers.models.paddle_session"):
+    with caplog.at_level(logging.INFO, logger="workers.models.engines.paddle_session"):
         network = Network(home.open(V4_DET), SessionOptions(engine="paddle"))
         (output,) = network.forward(np.zeros((1, 3, 64, 96), dtype=np.float32))
     assert output.shape == (1, 1, 64, 96)

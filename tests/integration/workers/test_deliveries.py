@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from redis import Redis
 
-from api_client.errors import ModelCrashed, WorkerLost
-from job_store.letter_box import BOX_KEY, LetterBox
+from job_store.dead_letter_store import BOX_KEY, LetterBox
+from paddlewheel.errors import ModelCrashed, WorkerLost
 from tasks.delivery import Delivery
 from tests.conftest import RunningServer
-from workers.deliveries import DELIVERIES_KEY, CountedDeliveries
+from workers.consumer.deliveries import DELIVERIES_KEY, CountedDeliveries
 
 MakeWorker = Callable[..., CountedDeliveries]
 

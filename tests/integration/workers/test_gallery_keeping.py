@@ -11,14 +11,14 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from api_client.errors import ConfigurationError, DatabaseUnavailable, PaddlewheelError
+from database.migration import migrate
 from index_store.gallery import GallerySpec
-from index_store.migration import migrate
 from index_store.planning import SealingPolicy
+from paddlewheel.errors import ConfigurationError, DatabaseUnavailable, PaddlewheelError
 from tests.postgres import PostgresServer
 from tests.waiting import wait_for
-from workers import gallery_keeping
-from workers.gallery_keeping import GalleryKeeper
+from workers.services import gallery_maintenance as gallery_keeping
+from workers.services.gallery_maintenance import GalleryKeeper
 
 SPEC = GallerySpec(dimension=4)
 ROWS = np.eye(4, dtype=np.float32)

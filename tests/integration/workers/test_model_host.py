@@ -15,8 +15,8 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
-from api_client.errors import ModelCrashed, ModelFailed, ModelTimeout, ModelUnavailable
 from local.processes import wait_until
+from paddlewheel.errors import ModelCrashed, ModelFailed, ModelTimeout, ModelUnavailable
 from tasks.context import TaskContext
 from tests.faulty_network import (
     CRASH,
@@ -30,10 +30,10 @@ from tests.faulty_network import (
     RAISE,
     RUNAWAY,
 )
-from workers.batching import BatchingOptions, DynamicBatcher
-from workers.model_host import HostConfig, HostedModel, HostLostError, ModelHost
-from workers.model_memory import MemoryBounds
-from workers.models.session import SessionOptions
+from workers.inference.batching import BatchingOptions, DynamicBatcher
+from workers.inference.host import HostConfig, HostedModel, HostLostError, ModelHost
+from workers.inference.memory import MemoryBounds
+from workers.models.engines.session import SessionOptions
 
 TASK = TaskContext(task_id="t")
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from benchmarks.lines import render_lines
 from local.checkout import CHECKOUT
 from tasks.context import TaskContext
-from workers.batching import BatchingOptions, DynamicBatcher
-from workers.images import LINE_LIMITS, decode
-from workers.model_host import HostConfig, HostedModel, ModelHost
-from workers.models.home import ModelHome
-from workers.models.session import EngineName, SessionOptions
-from workers.models.text_recognition import TextRecognition
+from workers.images.loading import LINE_LIMITS, decode
+from workers.inference.batching import BatchingOptions, DynamicBatcher
+from workers.inference.host import HostConfig, HostedModel, ModelHost
+from workers.models.engines.session import EngineName, SessionOptions
+from workers.models.families.text_recognition import TextRecognition
+from workers.models.home.home import ModelHome
 
 MODEL = "PP-OCRv4_mobile_rec"
 POOL = 20

@@ -11,12 +11,12 @@ from kombu import Connection, Consumer, Exchange, Queue
 from redis import Redis
 from redis.exceptions import TimeoutError as NoReplyError
 
-from api_client import RECOGNIZE_TEXT, Client, ImageRef, Priority
-from api_client.messages import WAKE_KEY, WAKE_TOKENS, TaskMessage
+from paddlewheel import RECOGNIZE_TEXT, Client, ImageRef, Priority
+from paddlewheel.wire.messages import WAKE_KEY, WAKE_TOKENS, TaskMessage
 from tests.conftest import RunningServer
-from workers.redis_transport import LOOK_SECONDS, UNREADABLE_KEY
+from workers.consumer.transport import LOOK_SECONDS, UNREADABLE_KEY
 
-TRANSPORT = "workers.redis_transport:Transport"
+TRANSPORT = "workers.consumer.transport:Transport"
 QUEUES = [Queue(name, Exchange(name), routing_key=name) for name in ("one", "two")]
 OPTIONS = {"visibility_timeout": 30, "unacked_restore_interval": 1, "unacked_restore_throttle": 1}
 

@@ -10,10 +10,10 @@ import pytest
 from celery import Celery
 from redis import Redis
 
-from api_client.errors import ImageEmpty
-from api_client.result_store import RESULT_KEY, TaskRecord, queued_record
+from paddlewheel.errors import ImageEmpty
+from paddlewheel.wire.result_store import RESULT_KEY, TaskRecord, queued_record
 from tests.conftest import RunningServer
-from workers.result_store import ResultStore
+from workers.consumer.result_store import ResultStore
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def redis(valkey: RunningServer) -> Iterator[Redis]:
 
 @pytest.fixture
 def store(valkey: RunningServer) -> ResultStore:
-    app = Celery("results", backend=f"workers.result_store.ResultStore+{valkey.url}")
+    app = Celery("results", backend=f"workers.consumer.result_store.ResultStore+{valkey.url}")
     app.conf.update(result_expires=600, result_serializer="json", accept_content=["json"])
     found = app.backend
     assert isinstance(found, ResultStore)

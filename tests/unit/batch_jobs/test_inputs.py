@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from api_client.blob_memory import MemoryBlobStore
-from api_client.errors import AddressNotFound, AddressRefused, BlobNotFound, ConfigurationError
+from paddlewheel.blobs.memory import MemoryBlobStore
+from paddlewheel.errors import AddressNotFound, AddressRefused, BlobNotFound, ConfigurationError
+from workers.batch_jobs.borrowed_blobs import FETCHED_AHEAD, LentBlobs
 from workers.batch_jobs.inputs import Inputs
-from workers.batch_jobs.lent_blobs import FETCHED_AHEAD, LentBlobs
 from workers.batch_jobs.places import Roots
 
 

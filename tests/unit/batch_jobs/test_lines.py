@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_client.batch_jobs import BATCH_TASKS, NewBatchJob, build_item
-from api_client.contracts import ImageRef, ItemError, Outcome, RecognizedTexts
-from api_client.errors import BlobStoreUnavailable, FamilyNotServed, ImageCorrupt, PaddlewheelError
-from api_client.images import ClassifiedImage
-from api_client.results import Page, ReadDocument, RecognizedText, Served
+from paddlewheel.contracts.base import ImageRef, ItemError, Outcome
+from paddlewheel.contracts.batch_jobs import BATCH_TASKS, NewBatchJob, build_item
+from paddlewheel.contracts.images import ClassifiedImage
+from paddlewheel.contracts.results import Served
+from paddlewheel.contracts.text import Page, ReadDocument, RecognizedText, RecognizedTexts
+from paddlewheel.errors import BlobStoreUnavailable, FamilyNotServed, ImageCorrupt, PaddlewheelError
 from tasks.context import TaskContext
 from workers.batch_jobs.lines import error_line, is_error, read_line, result_line
 from workers.batch_jobs.models import BatchModels

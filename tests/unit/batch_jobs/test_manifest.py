@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_client.errors import ManifestInvalid
+from paddlewheel.errors import ManifestInvalid
 from workers.batch_jobs.manifest import MAX_ADDRESS, digest_of, plan_shards, read_lines, split_shard
 
 ADDRESSES = st.text(

@@ -16,14 +16,15 @@ from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[impor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_client import blob_files
-from api_client.blob_content import digest_of
-from api_client.blob_files import FileBlobStore, folder_of
-from api_client.blob_fsspec import FsspecBlobStore
-from api_client.blob_memory import MemoryBlobStore
-from api_client.blob_redis import RedisBlobStore, uploads_of
-from api_client.blobs import BlobStore, open_blob_store
-from api_client.errors import (
+from paddlewheel.blobs import files as blob_files
+from paddlewheel.blobs.content import digest_of
+from paddlewheel.blobs.files import FileBlobStore, folder_of
+from paddlewheel.blobs.memory import MemoryBlobStore
+from paddlewheel.blobs.objects import FsspecBlobStore
+from paddlewheel.blobs.opening import open_blob_store
+from paddlewheel.blobs.server import RedisBlobStore, uploads_of
+from paddlewheel.blobs.store import BlobStore
+from paddlewheel.errors import (
     BlobCorrupt,
     BlobNotFound,
     BlobStoreUnavailable,

@@ -13,12 +13,12 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from api_client import READ_PAGES, RECOGNIZE_TEXT, Client, Page, ReadDocument, RecognizedText, Served
-from api_client.cli import main
-from api_client.cli.progress import progress_bar
-from api_client.contracts import ReadPages, RecognizeText
-from api_client.errors import BrokerUnavailable, ImageCorrupt
-from api_client.testing import InMemoryClient
+from paddlewheel import READ_PAGES, RECOGNIZE_TEXT, Client, Page, ReadDocument, RecognizedText, Served
+from paddlewheel.cli import main
+from paddlewheel.cli.progress import progress_bar
+from paddlewheel.contracts.text import ReadPages, RecognizeText
+from paddlewheel.errors import BrokerUnavailable, ImageCorrupt
+from paddlewheel.in_memory import InMemoryClient
 
 SERVED = Served(model="m1", engine="paddle", device="cpu", queue_ms=3.25, batch_size=8, model_ms=21.5)
 Invoke = Callable[..., Result]

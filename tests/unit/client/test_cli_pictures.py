@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from api_client import (
+from paddlewheel import (
     APPEND_GALLERY,
     BUILD_GALLERY,
     CLASSIFY_IMAGE,
@@ -33,10 +33,10 @@ from api_client import (
     RemovedVectors,
     SimilarImages,
 )
-from api_client.cli import main
-from api_client.contracts import ItemError
-from api_client.errors import DatabaseUnavailable, GalleryNotFound
-from api_client.testing import InMemoryClient
+from paddlewheel.cli import main
+from paddlewheel.contracts.base import ItemError
+from paddlewheel.errors import DatabaseUnavailable, GalleryNotFound
+from paddlewheel.in_memory import InMemoryClient
 
 Invoke = Callable[..., Result]
 
@@ -299,7 +299,7 @@ def test_a_gallery_that_is_not_there_is_one_line(paddlewheel: Invoke, photos: Pa
 def test_where_only_the_client_is_galleries_are_looked_after_through_the_queue(
     server: Server, paddlewheel: Invoke, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("api_client.cli.galleries.server_is_here", lambda: False)
+    monkeypatch.setattr("paddlewheel.cli.galleries.server_is_here", lambda: False)
     described = json.loads(paddlewheel("gallery", "describe", "staff").stdout)
     assert (described["kind"], described["vectors"]) == ("faces", 1)
     (tmp_path / "remove_ids.txt").write_text("7\n8 of last year\n")

@@ -10,21 +10,23 @@ from typing import Any
 import click
 import pytest
 
-import api_client
-from api_client import READ_PAGES, RECOGNIZE_TEXT, Page, ReadDocument, RecognizedText, Served
-from api_client.cli import main
-from api_client.cli.galleries import tasks as galleries
-from api_client.contracts import ReadPages, TaskSpec
-from api_client.errors import CallerError, OperatorError, PaddlewheelError
-from api_client.known_tasks import TASKS
-from api_client.png import encode_png
-from api_client.testing import AsyncInMemoryClient, Handlers, InMemoryClient
+import paddlewheel
+from paddlewheel import READ_PAGES, RECOGNIZE_TEXT, Page, ReadDocument, RecognizedText, Served
+from paddlewheel.cli import main
+from paddlewheel.cli.galleries import tasks as galleries
+from paddlewheel.contracts import faces
+from paddlewheel.contracts.base import TaskSpec
+from paddlewheel.contracts.known_tasks import TASKS
+from paddlewheel.contracts.text import ReadPages
+from paddlewheel.errors import CallerError, OperatorError, PaddlewheelError
+from paddlewheel.in_memory import AsyncInMemoryClient, Handlers, InMemoryClient
+from paddlewheel.sources.png import encode_png
 
 GUIDE = Path(__file__).parents[3] / "docs" / "client.md"
 BLOCK = re.compile(r"(?:<!-- needs: (?P<needs>.*) -->\n)?```python\n(?P<code>.*?)```", re.DOTALL)
 BLOCKS = [(match["needs"], match["code"]) for match in BLOCK.finditer(GUIDE.read_text("utf-8"))]
 SPECS: dict[str, TaskSpec[Any, Any]] = {
-    name: spec for name, spec in vars(api_client).items() if isinstance(spec, TaskSpec)
+    name: spec for name, spec in vars(paddlewheel).items() if isinstance(spec, TaskSpec)
 }
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 SERVED = Served(model="m", engine="paddle", device="cpu")
@@ -44,40 +46,42 @@ def read(request: ReadPages) -> ReadDocument:
     return ReadDocument(input_path=request.image.input_path, page_count=1, pages=(page,))
 
 
-MATCH = api_client.Match(label="Ann Lee", score=0.97, id=7)
-FACE = api_client.faces.DetectedFace(bbox=(10, 5, 40, 35), score=0.9)
+MATCH = paddlewheel.Match(label="Ann Lee", score=0.97, id=7)
+FACE = faces.DetectedFace(bbox=(10, 5, 40, 35), score=0.9)
 
 
-def added(request: api_client.BuildGallery | api_client.AppendGallery) -> api_client.AddedImages:
+def added(request: paddlewheel.BuildGallery | paddlewheel.AppendGallery) -> paddlewheel.AddedImages:
     outcomes = tuple(
-        api_client.ImageOutcome(status="indexed", label=item.label, ids=(number,))
+        paddlewheel.ImageOutcome(status="indexed", label=item.label, ids=(number,))
         for number, item in enumerate(request.items)
     )
-    return api_client.AddedImages(gallery=request.gallery, operation_id="o", generation=1, outcomes=outcomes)
+    return paddlewheel.AddedImages(gallery=request.gallery, operation_id="o", generation=1, outcomes=outcomes)
 
 
 SEEING: Handlers = {
-    api_client.DETECT_FACES: lambda _: api_client.DetectedFaces(width=60, height=40, faces=(FACE,)),
-    api_client.EMBED_FACES: lambda _: api_client.EmbeddedFaces(
+    paddlewheel.DETECT_FACES: lambda _: paddlewheel.DetectedFaces(width=60, height=40, faces=(FACE,)),
+    paddlewheel.EMBED_FACES: lambda _: paddlewheel.EmbeddedFaces(
         width=60,
         height=40,
         model="m",
-        faces=(api_client.faces.EmbeddedFace(**FACE.model_dump(), feature=(1.0, 0.0)),),
+        faces=(faces.EmbeddedFace(**FACE.model_dump(), feature=(1.0, 0.0)),),
     ),
-    api_client.IDENTIFY_FACES: lambda _: api_client.IdentifiedFaces(
+    paddlewheel.IDENTIFY_FACES: lambda _: paddlewheel.IdentifiedFaces(
         width=60,
         height=40,
         gallery="staff",
-        faces=(api_client.faces.IdentifiedFace(**FACE.model_dump(), rec_results=(MATCH,)),),
+        faces=(faces.IdentifiedFace(**FACE.model_dump(), rec_results=(MATCH,)),),
     ),
-    api_client.EXTRACT_FEATURE: lambda _: api_client.ExtractedFeature(feature=(1.0,), dimension=1, model="m"),
-    api_client.CLASSIFY_IMAGE: lambda _: api_client.ClassifiedImage(
+    paddlewheel.EXTRACT_FEATURE: lambda _: paddlewheel.ExtractedFeature(
+        feature=(1.0,), dimension=1, model="m"
+    ),
+    paddlewheel.CLASSIFY_IMAGE: lambda _: paddlewheel.ClassifiedImage(
         class_id=1, class_name="cat", class_probs={"cat": 0.9}
     ),
-    api_client.SEARCH_IMAGE: lambda _: api_client.SimilarImages(gallery="drinks", rec_results=(MATCH,)),
-    api_client.BUILD_GALLERY: added,
-    api_client.APPEND_GALLERY: added,
-    api_client.REMOVE_GALLERY: lambda request: api_client.RemovedVectors(
+    paddlewheel.SEARCH_IMAGE: lambda _: paddlewheel.SimilarImages(gallery="drinks", rec_results=(MATCH,)),
+    paddlewheel.BUILD_GALLERY: added,
+    paddlewheel.APPEND_GALLERY: added,
+    paddlewheel.REMOVE_GALLERY: lambda request: paddlewheel.RemovedVectors(
         gallery="staff",
         operation_id=request.operation_id,
         ids=(1,),
@@ -86,7 +90,7 @@ SEEING: Handlers = {
         purge_by=NOW,
         purged_at=None,
     ),
-    api_client.DESCRIBE_GALLERY: lambda request: api_client.GalleryDescription(
+    paddlewheel.DESCRIBE_GALLERY: lambda request: paddlewheel.GalleryDescription(
         gallery=request.gallery,
         kind="faces",
         model="m",
@@ -121,8 +125,8 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("page.png", "line.png", "lines/1.png", "lines/2.png", "photo.jpg", "portraits/ann.jpg"):
         Path(name).write_bytes(picture)
     Path("portraits/gallery.txt").write_text("ann.jpg Ann Lee\n")
-    monkeypatch.setattr(api_client, "Client", lambda *_, **__: InMemoryClient(HANDLERS))
-    monkeypatch.setattr(api_client, "AsyncClient", lambda *_, **__: AsyncInMemoryClient(HANDLERS))
+    monkeypatch.setattr(paddlewheel, "Client", lambda *_, **__: InMemoryClient(HANDLERS))
+    monkeypatch.setattr(paddlewheel, "AsyncClient", lambda *_, **__: AsyncInMemoryClient(HANDLERS))
     yield
 
 

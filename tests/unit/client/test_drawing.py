@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from api_client.errors import (
+from paddlewheel.contracts.text import Page, ReadDocument, RecognizedText
+from paddlewheel.errors import (
     ImageCorrupt,
     ImageUnsupported,
     MissingExtra,
@@ -17,15 +18,14 @@ from api_client.errors import (
     PdfPageNotFound,
     UnsupportedSource,
 )
-from api_client.pictures import open_picture
-from api_client.results import Page, ReadDocument, RecognizedText
+from paddlewheel.pictures.opening import open_picture
 from tests.data.pdfs import LOCKED, PdfPage, pdf, rectangle
 
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("pypdfium2")
 pytest.importorskip("manimgx_fonts_cjk")
 
-fonts = pytest.importorskip("api_client.fonts")
+fonts = pytest.importorskip("paddlewheel.pictures.fonts")
 
 GUTTER = 12
 LINE_A = ((20, 20), (200, 20), (200, 50), (20, 50))

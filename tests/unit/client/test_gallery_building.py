@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api_client import (
+from paddlewheel import (
     APPEND_GALLERY,
     BUILD_GALLERY,
     AddedImages,
@@ -18,7 +18,7 @@ from api_client import (
     build_gallery_async,
     labelled_images,
 )
-from api_client.errors import (
+from paddlewheel.errors import (
     DatabaseUnavailable,
     GalleryExists,
     ImageCorrupt,
@@ -26,7 +26,7 @@ from api_client.errors import (
     LabelListInvalid,
     UnsupportedSource,
 )
-from api_client.testing import AsyncInMemoryClient, InMemoryClient
+from paddlewheel.in_memory import AsyncInMemoryClient, InMemoryClient
 
 
 class Server:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from api_client.errors import LabelListInvalid
-from api_client.label_list import read_gallery_list, read_remove_ids
+from paddlewheel.errors import LabelListInvalid
+from paddlewheel.sources.label_list import read_gallery_list, read_remove_ids
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api_client.object_stores import Refusal, explained, has_folders, refusal_of
+from paddlewheel.blobs.object_stores import Refusal, explained, has_folders, refusal_of
 
 
 class ResponseError(Exception):

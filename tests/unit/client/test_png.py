@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_client.png import encode_png
+from paddlewheel.sources.png import encode_png
 from tests.data.png_pixels import png_pixels
 
 

@@ -10,16 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from api_client.addresses import Addresses
-from api_client.contracts import (
-    READ_PAGES,
-    RECOGNIZE_TEXT,
-    ImageRef,
-    ReadPages,
-    RecognizeText,
-    RecognizeTexts,
-)
-from api_client.errors import (
+from paddlewheel.contracts.base import ImageRef
+from paddlewheel.contracts.known_tasks import TASKS
+from paddlewheel.contracts.text import READ_PAGES, RECOGNIZE_TEXT, ReadPages, RecognizeText, RecognizeTexts
+from paddlewheel.errors import (
     ERRORS,
     ConfigurationError,
     InternalError,
@@ -29,10 +23,10 @@ from api_client.errors import (
     TaskCancelled,
     error_from,
 )
-from api_client.known_tasks import TASKS
-from api_client.messages import describe
-from api_client.requests import build_request, make_id, make_message
-from api_client.result_store import TaskRecord, queued_record
+from paddlewheel.wire.addresses import Addresses
+from paddlewheel.wire.messages import describe
+from paddlewheel.wire.requests import build_request, make_id, make_message
+from paddlewheel.wire.result_store import TaskRecord, queued_record
 
 REF = ImageRef(blob="sha256:" + "0" * 64)
 names = st.text(min_size=1, max_size=512)
@@ -141,7 +135,7 @@ def test_every_error_has_a_code_of_its_own() -> None:
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:
-    import api_client.errors as module
+    import paddlewheel.errors as module
 
     drawn = set((module.__doc__ or "").split())
     assert {kind.__name__ for kind in ERRORS.values()} <= drawn
@@ -169,7 +163,7 @@ def test_a_record_says_where_its_task_stands() -> None:
     assert queued.enqueued_at == datetime.fromtimestamp(1_700_000_000, UTC)
     started = TaskRecord.parse('{"task_id": "t", "status": "STARTED", "result": {"pid": 1}}')
     assert (started.status().state, started.finished, started.error()) == ("running", False, None)
-    failure = {"exc_type": "ModelUnknown", "exc_message": ["no"], "exc_module": "api_client.errors"}
+    failure = {"exc_type": "ModelUnknown", "exc_message": ["no"], "exc_module": "paddlewheel.errors"}
     failed = TaskRecord.parse(json.dumps({"task_id": "t", "status": "FAILURE", "result": failure}))
     assert isinstance(failed.error(), ModelUnknown)
     assert failed.status().error is not None

@@ -9,19 +9,21 @@ from pathlib import Path
 
 import pytest
 
-import api_client
+import paddlewheel
 
 MODULES = sorted(
-    module.name for module in pkgutil.walk_packages(api_client.__path__, prefix=f"{api_client.__name__}.")
+    module.name for module in pkgutil.walk_packages(paddlewheel.__path__, prefix=f"{paddlewheel.__name__}.")
 )
 HEAVY = ("numpy", "PIL", "paddle", "cv2", "celery", "kombu", "pypdfium2", "fsspec")
 
 
 def test_the_package_has_its_modules() -> None:
-    assert {"api_client.cli", "api_client.client", "api_client.errors", "api_client.testing"} <= set(MODULES)
+    assert {"paddlewheel.cli", "paddlewheel.client", "paddlewheel.errors", "paddlewheel.in_memory"} <= set(
+        MODULES
+    )
 
 
-@pytest.mark.parametrize("name", ["api_client", *MODULES])
+@pytest.mark.parametrize("name", ["paddlewheel", *MODULES])
 def test_what_a_module_offers_is_sorted_and_exists(name: str) -> None:
     module = importlib.import_module(name)
     offered = getattr(module, "__all__", [])
@@ -33,14 +35,14 @@ def test_what_a_module_offers_is_sorted_and_exists(name: str) -> None:
 
 
 def test_what_the_package_imports_it_offers() -> None:
-    tree = ast.parse(Path(api_client.__file__ or "").read_text("utf-8"))
+    tree = ast.parse(Path(paddlewheel.__file__ or "").read_text("utf-8"))
     imported = [
         alias.asname or alias.name
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     ]
-    assert set(imported) <= set(api_client.__all__)
+    assert set(imported) <= set(paddlewheel.__all__)
 
 
 def imported_by(code: str) -> set[str]:
@@ -52,12 +54,13 @@ def imported_by(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["api_client", "api_client.testing", "api_client.drawing", "api_client.fonts"]
+    "name",
+    ["paddlewheel", "paddlewheel.in_memory", "paddlewheel.pictures.drawing", "paddlewheel.pictures.fonts"],
 )
 def test_importing_takes_nothing_that_is_not_needed_yet(name: str) -> None:
     assert imported_by(f"import {name}") & {*HEAVY, "redis", "rich", "click"} == set()
 
 
 def test_the_command_line_loads_rich_and_redis_only_when_they_are_used() -> None:
-    code = "from api_client.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"
+    code = "from paddlewheel.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"
     assert imported_by(code) & {*HEAVY, "redis", "rich"} == set()

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from api_client.errors import BlobExpired, BlobStoreUnavailable, UnsupportedSource
-from api_client.results import Page, ReadDocument, RecognizedText, Result, Served
+from paddlewheel.contracts.results import Result, Served
+from paddlewheel.contracts.text import Page, ReadDocument, RecognizedText
+from paddlewheel.errors import BlobExpired, BlobStoreUnavailable, UnsupportedSource
 
 SERVED = Served(model="m1", engine="paddle", device="cpu", batch_size=3)
 LINE = RecognizedText(input_path="rec_001.png", rec_text="绿洲仕格维花园公寓", rec_score=0.9823867082595825)
@@ -219,5 +220,5 @@ def test_the_methods_have_the_manuals_parameters_and_defaults() -> None:
 
 
 def test_paddlex_names_give_no_warning() -> None:
-    code = "import api_client.results as r; assert r.RecognizedText(rec_text='a', rec_score=1).json"
+    code = "import paddlewheel.contracts.text as r; assert r.RecognizedText(rec_text='a', rec_score=1).json"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)

@@ -6,7 +6,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from api_client import (
+from paddlewheel import (
     BuildGallery,
     ClassifiedImage,
     DetectedFaces,
@@ -21,11 +21,11 @@ from api_client import (
     SearchGallery,
     SimilarImages,
 )
-from api_client.contracts import Outcome
-from api_client.errors import UnsupportedSource
-from api_client.faces import DetectedFace, IdentifiedFace, IdentifiedFacesMany
-from api_client.galleries import MAX_ITEMS
-from api_client.messages import describe
+from paddlewheel.contracts.base import Outcome
+from paddlewheel.contracts.faces import DetectedFace, IdentifiedFace, IdentifiedFacesMany
+from paddlewheel.contracts.galleries import MAX_ITEMS
+from paddlewheel.errors import UnsupportedSource
+from paddlewheel.wire.messages import describe
 
 REF = ImageRef(blob="sha256:" + "0" * 64)
 ANN = Match(label="安妮 Ann", score=0.97, id=7)

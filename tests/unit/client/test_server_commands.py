@@ -3,8 +3,8 @@
 import pytest
 from click.testing import CliRunner
 
-from api_client.cli import main
-from api_client.cli.server_commands import server_command
+from paddlewheel.cli import main
+from paddlewheel.cli.server_commands import server_command
 
 
 @pytest.mark.parametrize("name", ["dead", "keys", "models"])

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from api_client.errors import ImageEmpty, UnsupportedSource
-from api_client.sources import encode, expand
+from paddlewheel.errors import ImageEmpty, UnsupportedSource
+from paddlewheel.sources.images import encode, expand
 from tests.data.png_pixels import png_pixels
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from api_client import READ_PAGES, RECOGNIZE_TEXT, AsyncClient, Client, Pending, Priority, RecognizedText
-from api_client.contracts import RecognizeText
-from api_client.errors import (
+from paddlewheel import READ_PAGES, RECOGNIZE_TEXT, AsyncClient, Client, Pending, Priority, RecognizedText
+from paddlewheel.contracts.text import RecognizeText
+from paddlewheel.errors import (
     BlobExpired,
     BlobTooLarge,
     ConfigurationError,
@@ -21,7 +21,7 @@ from api_client.errors import (
     TaskCancelled,
     TaskNotFound,
 )
-from api_client.testing import AsyncInMemoryClient, InMemoryClient
+from paddlewheel.in_memory import AsyncInMemoryClient, InMemoryClient
 from tests.client_contract import HANDLERS, UNKNOWN_MODEL, ClientContract, recognize
 
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_client.errors import UrlRefused, UrlUnavailable
-from api_client.url_images import UrlFetcher, UrlPolicy
+from paddlewheel.errors import UrlRefused, UrlUnavailable
+from paddlewheel.sources.urls import UrlFetcher, UrlPolicy
 
 LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 TLS = Path(__file__).parents[2] / "data" / "tls"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as LostConnection
 
-from api_client.errors import BrokerUnavailable, InternalError
-from api_client.result_store import RESULT_KEY
-from api_client.waiting import ResultReader
+from paddlewheel.errors import BrokerUnavailable, InternalError
+from paddlewheel.wire.result_store import RESULT_KEY
+from paddlewheel.wire.waiting import ResultReader
 
 KEY = RESULT_KEY.format("t").encode()
 
@@ -99,7 +99,7 @@ def reader_of(redis: FakeRedis) -> ResultReader:
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api_client.waiting.RECONNECT_PAUSE", 0.0)
+    monkeypatch.setattr("paddlewheel.wire.waiting.RECONNECT_PAUSE", 0.0)
 
 
 @pytest.mark.parametrize("command", ["connect", "subscribe", "get_message"])
@@ -145,7 +145,7 @@ async def test_what_nobody_waits_for_any_more_is_given_up_when_the_connection_is
 
 
 async def test_a_connection_that_stays_lost_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api_client.waiting.CONNECT_PATIENCE", 0.05)
+    monkeypatch.setattr("paddlewheel.wire.waiting.CONNECT_PATIENCE", 0.05)
     reader = reader_of(FakeRedis(connect=10**9))
     with pytest.raises(BrokerUnavailable, match=r"no connection within 0\.05 s\. .*Connection reset by peer"):
         await reader.wait("t")

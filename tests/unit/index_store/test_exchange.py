@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from api_client.errors import GalleryFolderInvalid
 from index_store.exchange import read_folder
+from paddlewheel.errors import GalleryFolderInvalid
 from tests.embeddings import random_embeddings
 
 ROWS = random_embeddings(400, 16)

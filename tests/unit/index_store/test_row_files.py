@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_client.errors import DimensionMismatch, InvalidRequest, LabelListInvalid
 from index_store.row_files import Rows, read_embeddings, read_rows
+from paddlewheel.errors import DimensionMismatch, InvalidRequest, LabelListInvalid
 
 
 @pytest.fixture

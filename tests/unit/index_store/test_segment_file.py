@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api_client.errors import SegmentCorrupt, SegmentStoreUnavailable
 from index_store.gallery import GallerySpec
 from index_store.indexes import exact_index, search_index
 from index_store.segment_file import Labels, SegmentFile, check_file, write_segment
 from index_store.selftest import build_tested
 from index_store.vectors import encode
+from paddlewheel.errors import SegmentCorrupt, SegmentStoreUnavailable
 from tests.embeddings import random_embeddings
 
 ROWS = random_embeddings(50, 16)

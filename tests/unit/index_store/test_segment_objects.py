@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from api_client.errors import SegmentCorrupt, SegmentStoreUnavailable
 from index_store.segment_folder import SegmentFiles, SegmentFolder
 from index_store.segment_objects import SegmentObjects
+from paddlewheel.errors import SegmentCorrupt, SegmentStoreUnavailable
 
 NAME = "00000000-0000-4000-8000-000000000000.segment"
 CONTENT = b"bytes of a segment" * 100

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from api_client.errors import DimensionMismatch, InvalidRequest, ModelMismatch, VectorInvalid
 from index_store.gallery import MAX_DIMENSION, GallerySpec, Metric, check_key
 from index_store.indexes import exact_index, search_index
 from index_store.vectors import check_model, checked_embeddings, decode, encode, new_vectors
+from paddlewheel.errors import DimensionMismatch, InvalidRequest, ModelMismatch, VectorInvalid
 
 SPEC = GallerySpec(dimension=4)
 FINE = np.ones((2, 4), np.float32)

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from api_client.errors import OperatorError
 from local import child as children
 from local.child import Child, tail
 from local.processes import ProcessId, wait_until
 from local.service import Launch
+from paddlewheel.errors import OperatorError
 
 
 def start(folder: Path, program: str, *arguments: str) -> Child:

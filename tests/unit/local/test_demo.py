@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from api_client.cli import main
 from local.demo import NEXT, show_next
 from local.demo_people import _side_by_side
+from paddlewheel.cli import main
 
 
 @pytest.mark.parametrize("command", [command for command, _ in NEXT])

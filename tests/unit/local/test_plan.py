@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from api_client.errors import ConfigurationError
 from local.plan import SERVICES, Plan, Wanted, plan
 from local.servers import Servers
 from local.state import State
+from paddlewheel.errors import ConfigurationError
 
 OWN = Servers(broker_url="redis://:secret@broker.example:6379/3", database_url="postgresql://db.example/one")
 

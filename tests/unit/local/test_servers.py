@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_client.errors import ConfigurationError
 from local.ports import LOOPBACK, free_port
 from local.servers import Servers, shown
+from paddlewheel.errors import ConfigurationError
 
 passwords = st.text(string.ascii_letters + string.digits, min_size=8, max_size=20)
 

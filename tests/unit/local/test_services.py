@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from api_client.errors import ConfigurationError
 from local.checkout import CHECKOUT
 from local.flower import Flower
 from local.gateway import Gateway
@@ -14,6 +13,7 @@ from local.servers import Servers
 from local.service import Service
 from local.valkey import Valkey
 from local.worker import Worker
+from paddlewheel.errors import ConfigurationError
 
 PASSWORD = "hidden-word"
 BROKER = f"redis://:{PASSWORD}@127.0.0.1:1/0"

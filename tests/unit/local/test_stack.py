@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from api_client.errors import ConfigurationError, OperatorError
 from local.processes import ProcessId
 from local.servers import Servers
 from local.stack import LocalStack
 from local.state import ServiceStatus, State, StateFolder
+from paddlewheel.errors import ConfigurationError, OperatorError
 from tests.unit.local.stand_ins import OBEDIENT, SHORT_LIVED, STUBBORN, StandIn, drawing
 
 

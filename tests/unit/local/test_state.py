@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_client.errors import ConfigurationError
 from local.ports import LOOPBACK, free_port
 from local.processes import ProcessId
 from local.state import ServiceStatus, State, StateFolder, write_private
+from paddlewheel.errors import ConfigurationError
 
 processes = st.none() | st.builds(ProcessId, pid=st.integers(1, 2**22), born=st.text(min_size=1))
 statuses = st.builds(

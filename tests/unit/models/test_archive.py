@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_client.errors import ModelFilesRefused, PaddlewheelError
+from paddlewheel.errors import ModelFilesRefused, PaddlewheelError
 from tests.model_archives import member, model_tar, tar
 from tests.unit.models.conftest import RECOGNITION
-from workers.models.archive import ArchiveLimits, unpack
-from workers.models.directory import ModelDirectory
+from workers.models.home.archive import ArchiveLimits, unpack
+from workers.models.home.directory import ModelDirectory
 
 LIMITS = ArchiveLimits(max_members=10, max_bytes=100_000)
 CONFIG = (member("inference.yml"), b"x")

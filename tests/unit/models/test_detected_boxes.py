@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from workers.models.detected_boxes import NO_CLASS, boxes_by_item
+from workers.models.families.detected_boxes import NO_CLASS, boxes_by_item
 
 
 @given(counts=st.lists(st.integers(0, 7), min_size=1, max_size=9), spare=st.integers(0, 3))

@@ -5,11 +5,11 @@ import cv2
 import numpy as np
 import pytest
 
-from api_client.errors import ImageTooLarge, ImageTooNarrow, ModelUnavailable
+from paddlewheel.errors import ImageTooLarge, ImageTooNarrow, ModelUnavailable
 from tests.sample_pictures import waves
 from tests.unit.models.conftest import OBJECTS, MakeDirectory
-from workers.models.detection_transforms import DetectionTransforms
-from workers.models.directory import ModelDirectory
+from workers.models.families.detection_transforms import DetectionTransforms
+from workers.models.home.directory import ModelDirectory
 
 PERMUTE = {"type": "Permute"}
 NORMALIZE = {"type": "NormalizeImage", "mean": [10, 20, 30], "std": [2, 4, 8], "is_scale": False}

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from api_client.errors import ModelUnavailable, ModelUnknown
+from paddlewheel.errors import ModelUnavailable, ModelUnknown
 from tests.unit.models.conftest import (
     CLASSIFICATION,
     DETECTION,
@@ -13,8 +13,8 @@ from tests.unit.models.conftest import (
     RECOGNITION,
     MakeDirectory,
 )
-from workers.models.directory import ModelDirectory
-from workers.models.home import ModelHome
+from workers.models.home.directory import ModelDirectory
+from workers.models.home.home import ModelHome
 
 PADDLE = ("inference.pdmodel", "inference.pdiparams")
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api_client.errors import ConfigurationError, ModelDownloadFailed, ModelFilesRefused
+from paddlewheel.errors import ConfigurationError, ModelDownloadFailed, ModelFilesRefused
 from tests.model_site import Fault, ModelSite, serving
-from workers.models.download import DownloadLimits, NotPublished, download
+from workers.models.home.download import DownloadLimits, NotPublished, download
 
 CONTENT = bytes(range(256)) * 4000
 HASTY = DownloadLimits(timeout=10, attempts=3, pause=0)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from workers.models.engine_agreement import TOLERANCE, difference
-from workers.models.engine_samples import picture, samples
-from workers.models.text_recognition import TextRecognition
+from workers.models.engines.agreement import TOLERANCE, difference
+from workers.models.engines.samples import picture, samples
+from workers.models.families.text_recognition import TextRecognition
 
 BOXES = np.array([[0, 0.9, 10, 10, 50, 50], [0, 0.8, 60, 60, 90, 90], [1, 0.31, 5, 5, 9, 9]], np.float32)
 COUNT = np.array([3], np.int32)

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from api_client.errors import ModelUnavailable
+from paddlewheel.errors import ModelUnavailable
 from tests.unit.models.conftest import RECOGNITION, MakeDirectory
-from workers.models.directory import ModelDirectory
-from workers.models.engine_choice import FOLDER, read_choice
-from workers.models.engine_selection import EngineSelection
-from workers.models.engine_trial_process import TrialFailedError
-from workers.models.session import ENGINES, EngineName, SessionOptions
-from workers.models.text_recognition import TextRecognition
+from workers.models.engines.choice import FOLDER, read_choice
+from workers.models.engines.selection import EngineSelection
+from workers.models.engines.session import ENGINES, EngineName, SessionOptions
+from workers.models.engines.trial_process import TrialFailedError
+from workers.models.families.text_recognition import TextRecognition
+from workers.models.home.directory import ModelDirectory
 
 RIGHT = np.linspace(0, 1, 8, dtype=np.float32).reshape(1, 2, 4)
 THREE = ("inference.pdmodel", "inference.pdiparams", "inference.onnx")
@@ -90,7 +90,7 @@ class Machine:
 
 @pytest.fixture(autouse=True)
 def every_engine_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.models.session.find_spec", lambda name: name)
+    monkeypatch.setattr("workers.models.engines.session.find_spec", lambda name: name)
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_what_a_choice_depends_on_is_measured_again(
         case "threads":
             threads = 2
         case "engine":
-            monkeypatch.setattr("workers.models.engine_choice.version", lambda _: "9.9")
+            monkeypatch.setattr("workers.models.engines.choice.version", lambda _: "9.9")
     assert machine.select(directory, threads=threads) == "openvino"
 
 
@@ -276,7 +276,7 @@ def test_a_worker_waits_for_another_s_measurement_and_uses_it(
             go_on.set()
             chosen.result(30)
 
-        monkeypatch.setattr("workers.models.engine_selection.time.sleep", until_the_first_is_done)
+        monkeypatch.setattr("workers.models.engines.selection.time.sleep", until_the_first_is_done)
         try:
             assert second.select(directory) == chosen.result(30) == "onnxruntime"
         finally:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_client.errors import ModelFailed
-from workers.models.face_alignment import ARCFACE, DLIB, align, crop_box, similarity, template_of
+from paddlewheel.errors import ModelFailed
+from workers.models.families.face_alignment import ARCFACE, DLIB, align, crop_box, similarity, template_of
 
 
 @given(

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from api_client.errors import ImageTooNarrow, ModelFailed, ModelUnavailable
+from paddlewheel.errors import ImageTooNarrow, ModelFailed, ModelUnavailable
 from tests.unit.models.conftest import MakeDirectory
-from workers.models.catalog import CATALOG
-from workers.models.directory import ModelDirectory
-from workers.models.face_detection import CenterFace, FaceResize
+from workers.models.families.face_detection import CenterFace, FaceResize
+from workers.models.home.catalog import CATALOG
+from workers.models.home.directory import ModelDirectory
 
 SIZES = st.integers(1, 5000)
 CONFIG = CATALOG["CenterFace"].config

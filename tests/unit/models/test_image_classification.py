@@ -3,11 +3,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from api_client.errors import ModelUnavailable
+from paddlewheel.errors import ModelUnavailable
 from tests.sample_pictures import waves
 from tests.unit.models.conftest import CLASSIFICATION, MakeDirectory
-from workers.models.directory import ModelDirectory
-from workers.models.image_classification import ImageClassification
+from workers.models.families.image_classification import ImageClassification
+from workers.models.home.directory import ModelDirectory
 
 PROBABILITIES = (np.array([0.2000049, 0.1, 0.6999951], dtype=np.float32),)
 

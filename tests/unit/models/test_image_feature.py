@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from api_client.errors import ModelFailed
+from paddlewheel.errors import ModelFailed
 from tests.sample_pictures import waves
 from tests.unit.models.conftest import FEATURE, NORMALIZE, MakeDirectory
-from workers.models.directory import ModelDirectory
-from workers.models.image_feature import ImageFeature
+from workers.models.families.image_feature import ImageFeature
+from workers.models.home.directory import ModelDirectory
 
 
 @pytest.fixture

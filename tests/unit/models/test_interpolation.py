@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from api_client.errors import ImageTooNarrow
+from paddlewheel.errors import ImageTooNarrow
 from tests.sample_pictures import waves
-from workers.models.interpolation import LINEAR, Interpolation
+from workers.models.families.interpolation import LINEAR, Interpolation
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from api_client.cli import main
+from paddlewheel.cli import main
 from tests.model_archives import model_tar
 from tests.model_site import ModelSite, serving
 from tests.unit.models.conftest import RECOGNITION, MakeDirectory
-from workers.models.engine_choice import Conditions, EngineChoice, EngineFigures, KeptChoices
-from workers.models.official import official_catalog
+from workers.models.engines.choice import Conditions, EngineChoice, EngineFigures, KeptChoices
+from workers.models.home.official import official_catalog
 
 NAME = "PP-OCRv5_server_rec"
 
@@ -180,7 +180,7 @@ def test_directories_that_cannot_be_read_are_refused(text: str) -> None:
 
 
 def test_where_only_the_client_is_a_sentence_says_where_to_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "workers.models.cli", None)
+    monkeypatch.setitem(sys.modules, "admin.models", None)
     refused = models("list")
     assert refused.exit_code == 2
     assert "where the server is" in refused.output
@@ -190,7 +190,7 @@ def test_it_runs_as_a_module_where_no_script_is_installed(home: Path) -> None:
     line = [
         sys.executable,
         "-m",
-        "api_client",
+        "paddlewheel",
         "models",
         "list",
         "--installed",
@@ -203,7 +203,7 @@ def test_it_runs_as_a_module_where_no_script_is_installed(home: Path) -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from api_client.cli import main; main(['--help'], standalone_mode=False); "
+        "import sys; from paddlewheel.cli import main; main(['--help'], standalone_mode=False); "
         "print(sorted({'numpy', 'cv2', 'yaml', 'workers', 'paddle', 'onnxruntime'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

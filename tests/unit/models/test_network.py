@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from api_client.errors import ModelFailed
+from paddlewheel.errors import ModelFailed
 from tests.unit.models.conftest import DETECTION, FEATURE, OBJECTS, RECOGNITION, MakeDirectory
-from workers.models import network
-from workers.models.directory import ModelDirectory
-from workers.models.network import Network
-from workers.models.session import SessionOptions
+from workers.models.engines.session import SessionOptions
+from workers.models.families import network
+from workers.models.families.network import Network
+from workers.models.home.directory import ModelDirectory
 
 PADDLE = ("inference.pdmodel", "inference.pdiparams")
 

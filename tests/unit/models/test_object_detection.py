@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from api_client.errors import ModelFailed, ModelUnavailable
+from paddlewheel.errors import ModelFailed, ModelUnavailable
 from tests.sample_pictures import waves
 from tests.unit.models.conftest import OBJECTS, MakeDirectory
-from workers.models.detection_transforms import DetectionTransforms
-from workers.models.directory import ModelDirectory
-from workers.models.object_detection import DetectedObject, ObjectDetection
+from workers.models.families.detection_transforms import DetectionTransforms
+from workers.models.families.object_detection import DetectedObject, ObjectDetection
+from workers.models.home.directory import ModelDirectory
 
 NO_TRANSFORMS = DetectionTransforms(resize=None, rest=(), takes_size=False)
 

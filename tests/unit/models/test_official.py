@@ -6,11 +6,11 @@ from typing import get_args
 
 import pytest
 
-from workers.models.cards import ModelCard, model_cards
-from workers.models.catalog import CATALOG
-from workers.models.directory import ModelFamily
-from workers.models.official import OfficialCatalog, OfficialModel, official_catalog
-from workers.thresholds import default_thresholds
+from workers.models.home.cards import ModelCard, model_cards
+from workers.models.home.catalog import CATALOG
+from workers.models.home.directory import ModelFamily
+from workers.models.home.official import OfficialCatalog, OfficialModel, official_catalog
+from workers.services.thresholds import default_thresholds
 
 MODELS = {model.name: model for model in official_catalog().models}
 GUIDE = Path(__file__).parents[3] / "docs" / "models.md"

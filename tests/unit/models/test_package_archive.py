@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from api_client.errors import ConfigurationError, ModelDownloadFailed, ModelFilesRefused, ModelUnavailable
 from local import photographs
-from workers.models import package_archive
-from workers.models.package_archive import Package, PackageArchives, PackageFile
-from workers.models.package_files import main
+from paddlewheel.errors import ConfigurationError, ModelDownloadFailed, ModelFilesRefused, ModelUnavailable
+from workers.models.home import package_archive
+from workers.models.home.package_archive import Package, PackageArchives, PackageFile
+from workers.models.home.package_files import main
 
 CONTENT = b"weights"
 FILE = PackageFile(member="some-1.0/models/w.dat", sha256=sha256(CONTENT).hexdigest())

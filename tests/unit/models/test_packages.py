@@ -10,15 +10,15 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from api_client.errors import ModelUnavailable, ModelUnknown
+from paddlewheel.errors import ModelUnavailable, ModelUnknown
 from tests.unit.models.conftest import DETECTION, RECOGNITION
-from workers.models import package_archive, packages
-from workers.models.catalog import CATALOG, CatalogEntry, PackageConversion, PackageLabels
-from workers.models.directory import ModelDirectory
-from workers.models.install import main
-from workers.models.onnx_metadata import onnx_metadata
-from workers.models.package_archive import Package, PackageFile
-from workers.models.packages import altered_files, install
+from workers.models.engines.onnx_metadata import onnx_metadata
+from workers.models.home import package_archive, packages
+from workers.models.home.catalog import CATALOG, CatalogEntry, PackageConversion, PackageLabels
+from workers.models.home.directory import ModelDirectory
+from workers.models.home.install import main
+from workers.models.home.package_archive import Package, PackageFile
+from workers.models.home.packages import altered_files, install
 
 
 def varint(value: int) -> bytes:

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_client.errors import ImageTooSmall, ModelUnavailable
+from paddlewheel.errors import ImageTooSmall, ModelUnavailable
 from tests.sample_pictures import waves
 from tests.unit.models.conftest import CLASSIFICATION, NORMALIZE, MakeDirectory
-from workers.models.directory import ModelDirectory
-from workers.models.interpolation import LINEAR
-from workers.models.normalization import Normalization
-from workers.models.picture_transforms import PictureTransforms
+from workers.models.families.interpolation import LINEAR
+from workers.models.families.normalization import Normalization
+from workers.models.families.picture_transforms import PictureTransforms
+from workers.models.home.directory import ModelDirectory
 
 NORMALIZATION = Normalization.scaled(1 / 255, NORMALIZE["mean"], NORMALIZE["std"])
 Read = Callable[..., PictureTransforms]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from api_client.errors import (
+from paddlewheel.errors import (
     ConfigurationError,
     ModelDownloadFailed,
     ModelFilesRefused,
@@ -20,14 +20,14 @@ from api_client.errors import (
 from tests.model_archives import member, model_tar, tar
 from tests.model_site import ModelSite, serving
 from tests.unit.models.conftest import DETECTION, RECOGNITION
-from workers.models import pulling
-from workers.models.digests import SeenDigests, locked
-from workers.models.download import DownloadLimits
-from workers.models.home import ModelHome
-from workers.models.installation import installation
-from workers.models.packages import install
-from workers.models.pulling import DIGESTS, Puller
-from workers.models.sources import ModelSource
+from workers.models.home import pulling
+from workers.models.home.digests import SeenDigests, locked
+from workers.models.home.download import DownloadLimits
+from workers.models.home.home import ModelHome
+from workers.models.home.installation import installation
+from workers.models.home.packages import install
+from workers.models.home.pulling import DIGESTS, Puller
+from workers.models.home.sources import ModelSource
 
 NAME = "PP-OCRv5_server_rec"
 OLDER = "PP-ShiTuV2_rec"

@@ -2,10 +2,11 @@ from typing import Any
 
 import pytest
 
-from api_client.errors import ConfigurationError, ModelUnavailable
+from paddlewheel.errors import ConfigurationError, ModelUnavailable
 from tests.unit.models.conftest import RECOGNITION, MakeDirectory
-from workers.models.directory import ModelDirectory
-from workers.models.session import SessionOptions, choose_engine, loadable_engines
+from workers.models.engines.opening import choose_engine, loadable_engines
+from workers.models.engines.session import SessionOptions
+from workers.models.home.directory import ModelDirectory
 
 
 @pytest.mark.parametrize(

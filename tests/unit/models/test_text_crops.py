@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.models.text_crops import crop_line, reading_order
-from workers.models.text_detection import Polygon
+from workers.models.families.text_crops import crop_line, reading_order
+from workers.models.families.text_detection import Polygon
 
 
 def box(left: float, top: float, width: float, height: float) -> Polygon:

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from api_client.errors import ConfigurationError, ModelUnavailable
+from paddlewheel.errors import ConfigurationError, ModelUnavailable
 from tests.unit.models.conftest import DETECTION, MakeDirectory
-from workers.models.directory import ModelDirectory
-from workers.models.text_detection import PageResize, TextDetection, grow, smallest_rectangle
+from workers.models.families.text_detection import PageResize, TextDetection, grow, smallest_rectangle
+from workers.models.home.directory import ModelDirectory
 
 PADDLE = ("inference.pdmodel", "inference.pdiparams")
 SIDES = st.integers(1, 12000)

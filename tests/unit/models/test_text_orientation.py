@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from api_client.errors import ModelUnavailable
+from paddlewheel.errors import ModelUnavailable
 from tests.unit.models.conftest import ORIENTATION, MakeDirectory
-from workers.models.directory import ModelDirectory
-from workers.models.text_orientation import TextOrientation
+from workers.models.families.text_orientation import TextOrientation
+from workers.models.home.directory import ModelDirectory
 
 PADDLE = ("inference.pdmodel", "inference.pdiparams")
 

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from api_client.errors import ConfigurationError, ModelUnavailable
+from paddlewheel.errors import ConfigurationError, ModelUnavailable
 from tests.unit.models.conftest import RECOGNITION, MakeDirectory
-from workers.models.directory import ModelDirectory
-from workers.models.network import best_classes
-from workers.models.text_recognition import MAX_WIDTH, TextRecognition
+from workers.models.families.network import best_classes
+from workers.models.families.text_recognition import MAX_WIDTH, TextRecognition
+from workers.models.home.directory import ModelDirectory
 
 PADDLE = ("inference.pdmodel", "inference.pdiparams")
 

@@ -10,8 +10,9 @@ import pytest
 from celery import Celery
 from celery.exceptions import Reject
 
-from api_client.contracts import RECOGNIZE_TEXT, RECOGNIZE_TEXTS, RecognizedTexts
-from api_client.errors import (
+from paddlewheel.contracts.known_tasks import SERVICE_TASKS, TASKS
+from paddlewheel.contracts.text import RECOGNIZE_TEXT, RECOGNIZE_TEXTS, RecognizedText, RecognizedTexts
+from paddlewheel.errors import (
     BlobStoreUnavailable,
     DeadlineExceeded,
     InternalError,
@@ -23,8 +24,6 @@ from api_client.errors import (
     TaskCancelled,
     WorkerLost,
 )
-from api_client.known_tasks import SERVICE_TASKS, TASKS
-from api_client.results import RecognizedText
 from tasks import MODULES
 from tasks import resources as installed
 from tasks.context import TaskContext

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from api_client.errors import (
+from paddlewheel.errors import (
     DeadlineExceeded,
     ModelCrashed,
     ModelFailed,
@@ -22,8 +22,8 @@ from api_client.errors import (
     TaskCancelled,
 )
 from tasks.context import TaskContext
-from workers.batching import Answer, BatchingOptions, DynamicBatcher
-from workers.model_host import BatchOutput, HostLostError
+from workers.inference.batching import Answer, BatchingOptions, DynamicBatcher
+from workers.inference.host import BatchOutput, HostLostError
 
 TASK = TaskContext(task_id="t")
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from workers.decimals import shortest
+from workers.services.decimals import shortest
 
 FLOATS = st.floats(width=32)
 

@@ -5,11 +5,11 @@ from typing import Any, cast
 
 import pytest
 
-from api_client.errors import FamilyNotServed, ModelMismatch, ModelUnknown
-from workers.embedders import Bound, Embedder, bound_to, files_digest, model_for
-from workers.model_choice import chosen
-from workers.models.directory import ModelDirectory
-from workers.thresholds import default_thresholds
+from paddlewheel.errors import FamilyNotServed, ModelMismatch, ModelUnknown
+from workers.models.home.directory import ModelDirectory
+from workers.services.embedders import Bound, Embedder, bound_to, files_digest, model_for
+from workers.services.model_choice import chosen
+from workers.services.thresholds import default_thresholds
 
 
 class Named:

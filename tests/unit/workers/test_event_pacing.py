@@ -5,7 +5,7 @@ from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from workers.event_pacing import EventPacing
+from workers.consumer.event_pacing import EventPacing
 
 
 class FakeDispatcher:

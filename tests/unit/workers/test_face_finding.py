@@ -6,11 +6,11 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from api_client.errors import ConfigurationError
-from workers.face_finding import BoxDetector, FoundFace, LandmarkDetector, cut_out, open_detector
-from workers.models.directory import ModelDirectory
-from workers.models.face_detection import CenterFace, LandmarkedFace
-from workers.models.object_detection import DetectedObject, ObjectDetection
+from paddlewheel.errors import ConfigurationError
+from workers.models.families.face_detection import CenterFace, LandmarkedFace
+from workers.models.families.object_detection import DetectedObject, ObjectDetection
+from workers.models.home.directory import ModelDirectory
+from workers.services.face_finding import BoxDetector, FoundFace, LandmarkDetector, cut_out, open_detector
 
 IMAGE = np.arange(100 * 200 * 3, dtype=np.uint32).astype(np.uint8).reshape(100, 200, 3)
 POINTS = np.array([[60, 40], [100, 40], [80, 60], [65, 80], [95, 80]], np.float32)

@@ -8,22 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_client.contracts import ImageRef
-from api_client.errors import (
+from paddlewheel.contracts.base import ImageRef
+from paddlewheel.contracts.galleries import AppendGallery, LabelledImage
+from paddlewheel.errors import (
     BlobStoreUnavailable,
     ImageCorrupt,
     ModelCrashed,
     PaddlewheelError,
     TaskCancelled,
 )
-from api_client.galleries import AppendGallery, LabelledImage
 from tasks.context import TaskContext
-from workers.embedders import Embedder
-from workers.face_finding import FoundFace
-from workers.faces import BatchedFaces, FoundFaces
-from workers.gallery_images import EmbeddedImages, GalleryImages, ImageEmbedder
-from workers.pictures import BatchedPictures
-from workers.steps import Steps
+from workers.services.embedders import Embedder
+from workers.services.face_finding import FoundFace
+from workers.services.faces import BatchedFaces, FoundFaces
+from workers.services.gallery_images import EmbeddedImages, GalleryImages, ImageEmbedder
+from workers.services.pictures import BatchedPictures
+from workers.services.steps import Steps
 
 TASK = TaskContext(task_id="t")
 EMBEDDER = cast(Embedder, None)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from api_client.errors import ConfigurationError
+from paddlewheel.errors import ConfigurationError
+from workers.consumer.readiness import HealthFiles
+from workers.consumer.shutdown import Shutdown
 from workers.health import live_fault, ready_fault
-from workers.readiness import HealthFiles
-from workers.shutdown import Shutdown
 
 
 def test_a_worker_is_ready_while_its_file_is_there(tmp_path: Path) -> None:

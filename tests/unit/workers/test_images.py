@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from api_client.errors import (
+from paddlewheel.errors import (
     ImageAnimated,
     ImageCorrupt,
     ImageEmpty,
@@ -25,7 +25,7 @@ from api_client.errors import (
     WorkerOverloaded,
 )
 from tests.data.pictures import Pixels, encoded, picture, png_of_zeros, saved
-from workers.images import LINE_LIMITS, PAGE_LIMITS, ImageLimits, decode
+from workers.images.loading import LINE_LIMITS, PAGE_LIMITS, ImageLimits, decode
 
 PHOTOGRAPHS = sorted((Path(__file__).parents[4] / "shared" / "data").rglob("*.jp*g"))
 
@@ -221,8 +221,8 @@ def test_a_decoder_without_memory_is_the_operators_matter(monkeypatch: pytest.Mo
 def test_a_png_that_decodes_to_gigabytes_costs_no_memory() -> None:
     script = """
         import resource, sys
-        from api_client.errors import ImageTooLarge
-        from workers.images import PAGE_LIMITS, decode
+        from paddlewheel.errors import ImageTooLarge
+        from workers.images.loading import PAGE_LIMITS, decode
 
         data = sys.stdin.buffer.read()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

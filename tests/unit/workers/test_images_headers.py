@@ -13,12 +13,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from api_client.errors import ImageCorrupt, ImageError, ImageUnsupported
+from paddlewheel.errors import ImageCorrupt, ImageError, ImageUnsupported
 from tests.data.pictures import chunk, encoded, picture, saved
-from workers.image_exif import read_orientation
-from workers.image_formats import read_header
-from workers.image_header import ImageHeader
-from workers.images import PAGE_LIMITS, decode
+from workers.images.exif import read_orientation
+from workers.images.formats import read_header
+from workers.images.header import ImageHeader
+from workers.images.loading import PAGE_LIMITS, decode
 
 SMALL = Image.fromarray(picture(24, 16))
 FILES: dict[str, bytes] = {

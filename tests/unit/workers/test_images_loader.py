@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from api_client.blob_memory import MemoryBlobStore
-from api_client.contracts import ImageRef
-from api_client.errors import (
+from paddlewheel.blobs.memory import MemoryBlobStore
+from paddlewheel.contracts.base import ImageRef
+from paddlewheel.errors import (
     BlobNotFound,
     ImageCorrupt,
     ImageEmpty,
@@ -20,8 +20,8 @@ from api_client.errors import (
 )
 from tests.data.pdfs import LOCKED, PdfPage, pdf, rectangle
 from tests.data.pictures import chunk, encoded, picture, png_of_zeros
-from workers.images import LINE_LIMITS, PAGE_LIMITS, ImageLimits, ImageLoader, PageImage
-from workers.pdf import PdfLimits
+from workers.images.loading import LINE_LIMITS, PAGE_LIMITS, ImageLimits, ImageLoader, PageImage
+from workers.images.pdf import PdfLimits
 
 THREE_PAGES = pdf(*[PdfPage(drawing=rectangle(0, 0, 200, 100, rgb)) for rgb in ("1 0 0", "0 1 0", "0 0 1")])
 BLUE, GREEN, RED = [255, 0, 0], [0, 255, 0], [0, 0, 255]

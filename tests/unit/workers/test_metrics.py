@@ -10,11 +10,11 @@ import pytest
 from celery import Celery
 from prometheus_client.parser import text_string_to_metric_families
 
-from api_client.errors import ConfigurationError, ImageCorrupt, InternalError
+from paddlewheel.errors import ConfigurationError, ImageCorrupt, InternalError
 from tasks.context import TaskContext
 from tests.unit.workers.test_batching import DoublingHost
-from workers.batching import BatchingOptions, DynamicBatcher
-from workers.metrics import MetricsDoor, WorkerMetrics
+from workers.consumer.metrics import MetricsDoor, WorkerMetrics
+from workers.inference.batching import BatchingOptions, DynamicBatcher
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.model_memory import MemoryBounds
+from workers.inference.memory import MemoryBounds
 
 SIZES = st.integers(1, 1 << 40)
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api_client.errors import (
+from paddlewheel.errors import (
     ImageError,
     ImageTooNarrow,
     PdfCorrupt,
@@ -25,8 +25,8 @@ from api_client.errors import (
     PdfTooManyPages,
 )
 from tests.data.pdfs import LOCKED, RESTRICTED, PdfPage, pdf, rectangle, stream, text
-from workers.image_limits import PAGE_LIMITS, Image
-from workers.pdf import PdfLimits, PdfReader
+from workers.images.limits import PAGE_LIMITS, Image
+from workers.images.pdf import PdfLimits, PdfReader
 
 ONE_PIXEL_A_POINT = PdfLimits(dpi=72, processes=1)
 COLOURS = ["1 0 0", "0 1 0", "0 0 1", "1 1 0", "0 1 1", "1 0 1", "0 0 0", "0.5 0.5 0.5"]
@@ -223,8 +223,8 @@ def test_the_process_that_draws_ends_with_a_worker_that_is_killed() -> None:
         import sys, time
         import psutil
         from tests.data.pdfs import PdfPage, pdf
-        from workers.image_limits import PAGE_LIMITS
-        from workers.pdf import PdfReader
+        from workers.images.limits import PAGE_LIMITS
+        from workers.images.pdf import PdfReader
 
         document = PdfReader().open(pdf(PdfPage()), PAGE_LIMITS)
         print(psutil.Process().children()[0].pid, flush=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api_client.errors import ConfigurationError
+from paddlewheel.errors import ConfigurationError
 from workers.settings import Settings
 
 BROKER = {"PADDLEWHEEL_BROKER_URL": "redis://:secret@host:6379/0"}

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.arena import Arena, aligned
-from workers.batch_layout import read_ids, write_batch, write_outputs
-from workers.frames import MAX_FRAME, BrokenFrameError, receive_frame, send_frame
+from workers.inference.layout import read_ids, write_batch, write_outputs
+from workers.processes.arena import Arena, aligned
+from workers.processes.frames import MAX_FRAME, BrokenFrameError, receive_frame, send_frame
 
 
 @settings(deadline=None, max_examples=50)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_client.contracts import ItemError
-from api_client.errors import ImageCorrupt, InternalError, PaddlewheelError
-from workers.steps import AT_ONCE, Steps, outcomes, run, run_each
+from paddlewheel.contracts.base import ItemError
+from paddlewheel.errors import ImageCorrupt, InternalError, PaddlewheelError
+from workers.services.steps import AT_ONCE, Steps, outcomes, run, run_each
 
 
 def work(

@@ -4,7 +4,7 @@ import threading
 import time
 from contextlib import ExitStack
 
-from workers.turns import Turns
+from workers.consumer.fair_slots import Turns
 
 SECONDS = 20
 

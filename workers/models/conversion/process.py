@@ -7,9 +7,9 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from api_client.errors import ModelFilesRefused, ModelUnavailable
-from workers.models.catalog import PackageConversion
+from paddlewheel.errors import ModelFilesRefused, ModelUnavailable
 from workers.models.conversion.__main__ import SOURCE
+from workers.models.home.catalog import PackageConversion
 
 _MODULE = __name__.rpartition(".")[0]
 

@@ -1,6 +1,0 @@
-"""The `paddlewheel` command line: read, recognize, look at pictures, keep galleries, look after tasks."""
-
-from api_client.cli import galleries, pictures  # noqa: F401  they add their commands
-from api_client.cli.commands import main
-
-__all__ = ["main"]

@@ -1,0 +1,109 @@
+"""A task that has been accepted and not yet answered.
+
+Several items may travel in one message; their pendings share one `Reply`, which reads the record once.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from paddlewheel.contracts.base import ImageRef, TaskSpec
+from paddlewheel.errors import InternalError, ResultTimeout, error_from
+from paddlewheel.wire.result_store import TaskRecord, TaskStatus
+
+if TYPE_CHECKING:
+    from paddlewheel.async_client import AsyncClient
+
+ResultT = TypeVar("ResultT", bound=BaseModel)
+
+
+class Reply:
+    """The outcome of one message."""
+
+    def __init__(self, client: "AsyncClient", task_id: str) -> None:
+        self.client = client
+        self.task_id = task_id
+        self._record: TaskRecord | None = None
+
+    async def record(self) -> TaskRecord:
+        """The finished record."""
+        if self._record is None:
+            self._record = await self.client.reader.wait(self.task_id)
+        return self._record
+
+    def settle(self, record: TaskRecord) -> None:
+        """Remember a record that somebody else has waited for."""
+        self._record = record
+
+    @property
+    def settled(self) -> bool:
+        """Whether the outcome is here."""
+        return self._record is not None
+
+
+class AsyncPending(Generic[ResultT]):
+    """Wait for the typed result, or for the typed error."""
+
+    def __init__(
+        self,
+        spec: TaskSpec[Any, ResultT],
+        reply: Reply,
+        *,
+        image: ImageRef | None = None,
+        index: int | None = None,
+    ) -> None:
+        self._spec = spec
+        self.reply = reply
+        self.image = image
+        self._index = index
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._spec.name} {self.task_id}>"
+
+    @property
+    def task_id(self) -> str:
+        """The task's id; items that travel in one message share it."""
+        return self.reply.task_id
+
+    async def result(self, timeout: float | None = None) -> ResultT:
+        """The typed result. Raises the task's typed error, or ResultTimeout after `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                record = await self.reply.record()
+        except TimeoutError as err:
+            raise ResultTimeout(f"No result of task {self.task_id} came within {timeout:g} s.") from err
+        return self.open(record)
+
+    async def done(self) -> bool:
+        """Whether `result` would answer at once."""
+        return self.reply.settled or (await self.status()).state in ("succeeded", "failed", "cancelled")
+
+    async def status(self) -> TaskStatus:
+        """Where the task stands."""
+        return await self.reply.client.status(self.task_id)
+
+    async def cancel(self) -> None:
+        """Ask the workers to drop the task, with every item that travels with it."""
+        await self.reply.client.cancel(self.task_id)
+
+    def open(self, record: TaskRecord) -> ResultT:
+        """The result that a finished record holds for this item."""
+        err = record.error()
+        if err is not None:
+            raise err
+        payload = record.payload
+        if self._index is not None:
+            item = payload["items"][self._index]
+            if item.get("error"):
+                raise error_from(item["error"]["code"], item["error"]["message"])
+            payload = item["result"]
+        try:
+            result = self._spec.result.model_validate(payload)
+        except ValidationError as err:
+            raise InternalError(
+                f"The result of task {self.task_id} does not fit {self._spec.name}: "
+                "is the client as new as the worker?"
+            ) from err
+        self.reply.client.bind_picture(result, self.image)
+        return result

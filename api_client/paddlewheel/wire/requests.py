@@ -1,0 +1,59 @@
+"""From a task's spec and a caller's words to a checked message."""
+
+import time
+import uuid
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel
+
+from paddlewheel.contracts.base import ImageRef, Priority, Request, TaskSpec
+from paddlewheel.contracts.checking import checked
+from paddlewheel.errors import InvalidRequest
+from paddlewheel.wire.messages import TaskMessage
+
+RequestT = TypeVar("RequestT", bound=Request)
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+_NAMESPACE: Final = uuid.UUID("b7a6c1e2-3f0d-5a63-9a55-0d6e3f6f2c11")
+
+
+def build_request(
+    spec: TaskSpec[RequestT, Any], image: "ImageRef | Request", options: dict[str, Any]
+) -> RequestT:
+    """The checked request: either given whole, or made of an image and options."""
+    if isinstance(image, spec.request):
+        if options:
+            raise InvalidRequest("Give either a whole request or an image with options, not both.")
+        return image
+    if isinstance(image, Request):
+        raise InvalidRequest(f"{spec.name} takes a {spec.request.__name__}, not a {type(image).__name__}.")
+    return checked(spec.request, {"image": image, **options})
+
+
+def make_id(spec: TaskSpec[Any, Any], idempotency_key: str | None) -> str:
+    """A new id, or the one that belongs to the key."""
+    if idempotency_key is None:
+        return str(uuid.uuid4())
+    return str(uuid.uuid5(_NAMESPACE, f"{spec.name}\n{idempotency_key}"))
+
+
+def make_message(
+    spec: TaskSpec[Any, Any],
+    task_id: str,
+    request: Request,
+    priority: Priority,
+    deadline: float | timedelta | None,
+) -> TaskMessage:
+    """The message that carries one request."""
+    seconds = deadline.total_seconds() if isinstance(deadline, timedelta) else deadline
+    now = time.time()
+    return TaskMessage(
+        id=task_id,
+        name=spec.name,
+        queue=spec.queue,
+        request=request.model_dump(mode="json", exclude_defaults=True),
+        priority=priority,
+        enqueued_at=now,
+        deadline=None if seconds is None else now + seconds,
+    )

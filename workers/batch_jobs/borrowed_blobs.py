@@ -1,0 +1,112 @@
+"""Images that a shard fetches itself, lent to the worker's services as if the blob store had them.
+
+Services load images by the reference of a blob. A reference that is lent here is answered from where the
+image is, when it is wanted and without a stored copy; every other one by the blob store.
+"""
+
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Final, TypeAlias
+
+from paddlewheel.blobs.store import BlobRef, BlobStore, StoredBlob
+from paddlewheel.contracts.base import ImageRef
+from paddlewheel.errors import BlobError, PaddlewheelError
+
+Source: TypeAlias = Callable[[], bytes]
+"""Fetches one image. Raises a typed error."""
+
+FETCHED_AHEAD: Final = 8
+"""Images of a shard that are fetched while one is decoded; so many may be held."""
+
+FETCHERS: Final = 16
+"""Images that a worker fetches at a time."""
+
+
+class _Loan:
+    """The images of one portion, fetched in their order, a few ahead of the one that is wanted."""
+
+    def __init__(self, sources: Sequence[Source], pool: ThreadPoolExecutor) -> None:
+        self._sources = sources
+        self._pool = pool
+        self._fetching: dict[int, Future[bytes]] = {}
+        self._next = 0
+        self._lock = threading.Lock()
+
+    def get(self, place: int) -> bytes:
+        with self._lock:
+            while self._next < min(place + FETCHED_AHEAD, len(self._sources)):
+                self._fetching[self._next] = self._pool.submit(self._sources[self._next])
+                self._next += 1
+            waiting = self._fetching.pop(place, None)
+        # One that is asked for again is fetched again.
+        return waiting.result() if waiting else self._sources[place]()
+
+    def close(self) -> None:
+        with self._lock:
+            for each in self._fetching.values():
+                each.cancel()
+            self._fetching.clear()
+
+
+class LentBlobs(BlobStore):
+    """A blob store with loans on top."""
+
+    def __init__(self, store: BlobStore) -> None:
+        self._store = store
+        self._lent: dict[str, tuple[_Loan, int]] = {}
+        self._pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="batch-fetch")
+
+    @contextmanager
+    def lent(self, sources: Sequence[Source]) -> Iterator[list[ImageRef]]:
+        """A reference to each image, good within the block and in this process only."""
+        loan = _Loan(sources, self._pool)
+        # Nobody can name a loan of somebody else's: its reference is drawn by lot.
+        names = [f"sha256:{secrets.token_hex(32)}" for _ in sources]
+        self._lent.update({name: (loan, place) for place, name in enumerate(names)})
+        try:
+            yield [ImageRef(blob=name) for name in names]
+        finally:
+            for name in names:
+                del self._lent[name]
+            loan.close()
+
+    def get(self, ref: BlobRef) -> bytes:
+        """The bytes of a blob, lent or stored. Raises as the source or the store does."""
+        found = self._lent.get(ref.blob)
+        if found is None:
+            return self._store.get(ref)
+        loan, place = found
+        return loan.get(place)
+
+    def get_many(self, refs: Sequence[BlobRef]) -> list[bytes | BlobError]:
+        """The bytes of many, in order; one that fails is its own error."""
+        if not any(ref.blob in self._lent for ref in refs):
+            return self._store.get_many(refs)
+        return [self._got(ref) for ref in refs]
+
+    def _got(self, ref: BlobRef) -> bytes | BlobError:
+        try:
+            return self.get(ref)
+        except PaddlewheelError as err:
+            # An address that leads nowhere is to its caller what a missing blob is.
+            return err  # type: ignore[return-value]
+
+    def put(self, data: bytes) -> StoredBlob:
+        """Store one blob."""
+        return self._store.put(data)
+
+    def put_many(self, data: Sequence[bytes]) -> list[StoredBlob]:
+        """Store many, in order."""
+        return self._store.put_many(data)
+
+    def sweep(self, limit: int = 1_000) -> int:
+        """Delete expired blobs."""
+        return self._store.sweep(limit)
+
+    def close(self) -> None:
+        """End the fetching; the store is closed with it."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._store.close()

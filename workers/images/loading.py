@@ -1,0 +1,190 @@
+"""From a stored blob to pixels: nothing is decoded before the header has passed every guard.
+
+Pixels are those of `cv2.imread(path)`, which the models were trained with: BGR with 8 bits; alpha is dropped
+and 16 bits are scaled down. EXIF orientation is applied once, here, for every format.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import cv2
+import numpy as np
+from cv2.typing import MatLike
+
+from paddlewheel.blobs.store import BlobStore
+from paddlewheel.contracts.base import ImageRef
+from paddlewheel.errors import ImageCorrupt, PaddlewheelError, PdfPageNotFound, WorkerOverloaded
+from workers.images.formats import is_pdf, read_header
+from workers.images.header import ImageHeader
+from workers.images.limits import LINE_LIMITS, PAGE_LIMITS, Image, ImageLimits
+from workers.images.pdf import PDF_LIMITS, PdfDocument, PdfLimits, PdfReader
+
+__all__ = [
+    "LINE_LIMITS",
+    "PAGE_LIMITS",
+    "Document",
+    "Image",
+    "ImageLimits",
+    "ImageLoader",
+    "PageImage",
+    "decode",
+]
+
+AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+FETCHED_AT_ONCE = 32
+"""How many blobs `load_each` holds; the next are fetched when these have been used."""
+
+TURNS: dict[int, Callable[[Image], MatLike]] = {
+    2: lambda image: cv2.flip(image, 1),
+    3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
+    4: lambda image: cv2.flip(image, 0),
+    5: cv2.transpose,
+    6: lambda image: cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE),
+    7: lambda image: cv2.flip(cv2.transpose(image), -1),
+    8: lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
+}
+"""What makes an image of that EXIF orientation upright; 1 is upright already."""
+
+# OpenCV writes a line to the worker's output for every damaged image that a caller sends.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+def decode(data: bytes, limits: ImageLimits) -> Image:
+    """The pixels of a JPEG, PNG, WebP or BMP image.
+
+    Raises ImageEmpty, ImageUnsupported, ImageCorrupt, ImageAnimated, ImageTooLarge, ImageTooSmall,
+    ImageTooNarrow.
+    """
+    limits.check_bytes(data)
+    header = read_header(data)
+    limits.check_size(header.width, header.height)
+    return _upright(_pixels(data, header), header.orientation)
+
+
+def _pixels(data: bytes, header: ImageHeader) -> Image:
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), AS_STORED)
+    except cv2.error as err:
+        if err.code == cv2.Error.StsNoMem:
+            raise WorkerOverloaded("The worker has no memory left to decode the image.") from err
+        image = None
+    if image is None or image.shape != (header.height, header.width, 3):
+        raise ImageCorrupt(f"The {header.format} image is damaged: its pixels cannot be decoded.")
+    return np.asarray(image, np.uint8)
+
+
+def _upright(image: Image, orientation: int) -> Image:
+    turn = TURNS.get(orientation)
+    return image if turn is None else np.asarray(turn(image), np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PageImage:
+    """One page; `page_index` is None for an image."""
+
+    page_index: int | None
+    image: Image
+
+
+class Document:
+    """The pages of one input in the order asked for, each drawn when it is reached. Use it with `with`."""
+
+    def __init__(self, page_count: int, pages: Iterator[PageImage], pdf: PdfDocument | None = None) -> None:
+        self.page_count = page_count
+        self._pages = pages
+        self._pdf = pdf
+
+    def __iter__(self) -> Iterator[PageImage]:
+        return self._pages
+
+    def close(self) -> None:
+        """Free the PDF; a second call does nothing."""
+        if self._pdf is not None:
+            self._pdf.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class ImageLoader:
+    """Fetches stored images and decodes them within the limits of one use. Many threads may share it."""
+
+    def __init__(
+        self, blobs: BlobStore, limits: ImageLimits = PAGE_LIMITS, pdf_limits: PdfLimits = PDF_LIMITS
+    ) -> None:
+        self._blobs = blobs
+        self._limits = limits
+        self._pdfs = PdfReader(pdf_limits)
+
+    def load(self, ref: ImageRef, page_index: int = 0) -> PageImage:
+        """One image, or one page of a PDF. Raises BlobError, ImageError, PdfError."""
+        return self._decoded(self._blobs.get(ref), page_index)
+
+    def load_many(
+        self, refs: Sequence[ImageRef], page_indices: Sequence[int] | None = None
+    ) -> list[PageImage | PaddlewheelError]:
+        """Many at once, in order; one that fails is its own error. All of them are held: see `load_each`."""
+        return list(self.load_each(refs, page_indices))
+
+    def load_each(
+        self, refs: Sequence[ImageRef], page_indices: Sequence[int] | None = None
+    ) -> Iterator[PageImage | PaddlewheelError]:
+        """As `load_many`, but decoded one by one, for a caller that shrinks each before it takes the next."""
+        indices = [0] * len(refs) if page_indices is None else page_indices
+        for start in range(0, len(refs), FETCHED_AT_ONCE):
+            fetched = self._blobs.get_many(refs[start : start + FETCHED_AT_ONCE])
+            for data, index in zip(fetched, indices[start : start + FETCHED_AT_ONCE], strict=True):
+                yield self._decoded_or_error(data, index)
+
+    def load_pages(self, ref: ImageRef, pages: tuple[int, ...] | None = None) -> Document:
+        """All pages, or those of the indices `pages`; an image is a document of one page.
+
+        Raises BlobError, ImageError, PdfError; drawing a page of a PDF raises PdfCorrupt or an ImageError.
+        """
+        data = self._blobs.get(ref)
+        if not is_pdf(data):
+            chosen = (0,) if pages is None else pages
+            _check_only_page(chosen)
+            return Document(1, iter([self._decoded(data, 0)] * len(chosen)))
+        pdf = self._opened(data)
+        try:
+            drawn = (PageImage(page_index=i, image=pdf.render(i)) for i in pdf.chosen(pages))
+        except PaddlewheelError:
+            pdf.close()
+            raise
+        return Document(pdf.page_count, drawn, pdf)
+
+    def _decoded_or_error(
+        self, data: bytes | PaddlewheelError, page_index: int
+    ) -> PageImage | PaddlewheelError:
+        if isinstance(data, PaddlewheelError):
+            return data
+        try:
+            return self._decoded(data, page_index)
+        except PaddlewheelError as err:
+            return err
+
+    def _decoded(self, data: bytes, page_index: int) -> PageImage:
+        if is_pdf(data):
+            with self._opened(data) as pdf:
+                return PageImage(page_index=page_index, image=pdf.render(page_index))
+        _check_only_page((page_index,))
+        return PageImage(page_index=None, image=decode(data, self._limits))
+
+    def _opened(self, data: bytes) -> PdfDocument:
+        self._limits.check_bytes(data)
+        return self._pdfs.open(data, self._limits)
+
+    def close(self) -> None:
+        """End the processes that draw PDFs, if any were needed."""
+        self._pdfs.close()
+
+
+def _check_only_page(pages: Sequence[int]) -> None:
+    for index in pages:
+        if index != 0:
+            raise PdfPageNotFound(f"Page {index} is asked for; an image has one page, of index 0.")

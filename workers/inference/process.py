@@ -1,0 +1,190 @@
+"""The model process: loads the networks, then answers batches until the worker hangs up.
+
+Run by `workers.inference.host` as a child of its own, never forked, so that CUDA, FAISS and thread pools
+start clean, and so that a native crash or a hang costs this process and not the worker.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import importlib
+import logging
+import os
+import selectors
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paddlewheel.errors import ModelFailed, PaddlewheelError
+from workers.inference.layout import read_ids, write_outputs
+from workers.inference.memory import bound_own_data
+from workers.models.engines.session import ItemShapes, SessionOptions
+from workers.models.families.network import Network
+from workers.models.home.directory import ModelDirectory
+from workers.processes.arena import Arena
+from workers.processes.frames import receive_frame, send_frame
+
+PR_SET_PDEATHSIG: Final = 1
+OOM_SCORE: Final = "500"
+log = logging.getLogger(__name__)
+
+
+class Loaded(Protocol):
+    """What a loader returns."""
+
+    engine: str
+    device: str
+
+    def forward(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Answer one batch, an array (N, ...) for each input."""
+
+    def warm_up(self, items: Iterable[ItemShapes]) -> None:
+        """Run once for each item's shapes."""
+
+
+class Slot:
+    """One of the worker's lanes: its socket and its two blocks of memory."""
+
+    def __init__(self, index: int, link: int, inputs: int, outputs: int) -> None:
+        self.index = index
+        self.link = socket.socket(fileno=link)
+        self.inputs = Arena(inputs)
+        self.outputs = Arena(outputs)
+
+
+def open_network(path: Path, options: SessionOptions) -> Loaded:
+    """Load the directory's network: the loader of every real model."""
+    return Network(ModelDirectory.open(path), options)  # type: ignore[return-value]
+
+
+def load(models: Iterable[dict[str, Any]]) -> dict[str, Loaded]:
+    """Load and warm up every model, in the order given."""
+    networks = {}
+    for model in models:
+        module, _, function = model["loader"].partition(":")
+        loader: Callable[[Path, SessionOptions], Loaded] = getattr(importlib.import_module(module), function)
+        networks[model["name"]] = network = loader(Path(model["path"]), SessionOptions(**model["options"]))
+        network.warm_up(tuple(tuple(shape) for shape in item) for item in model["warm_up"])
+    return networks
+
+
+def answer(network: Loaded, slot: Slot, request: dict[str, Any]) -> dict[str, Any]:
+    """Run one batch that lies in the slot's memory; its outputs are left there."""
+    slot.inputs.attach(request["arena"])
+    number = request["number"]
+    ids = read_ids(slot.inputs, number, request["count"])
+    if ids is None:
+        raise ModelFailed("The shared memory holds another batch than the one announced.")
+    inputs = [
+        slot.inputs.view(place["offset"], place["shape"], place["dtype"]) for place in request["places"]
+    ]
+    began = time.perf_counter()
+    outputs = network.forward(*inputs)
+    model_ms = (time.perf_counter() - began) * 1000
+    places = write_outputs(slot.outputs, number, ids, outputs)
+    return {
+        "number": number,
+        "places": [asdict(each) for each in places],
+        "arena": slot.outputs.size,
+        "model_ms": model_ms,
+    }
+
+
+def serve(networks: dict[str, Loaded], slots: list[Slot], running: NDArray[np.uint8]) -> None:
+    """Answer one batch after the other, whichever slot asks first; return when the worker hangs up."""
+    with selectors.DefaultSelector() as waiting:
+        for slot in slots:
+            waiting.register(slot.link, selectors.EVENT_READ, slot)
+        while True:
+            for key, _ in waiting.select():
+                slot = key.data
+                try:
+                    request = receive_frame(slot.link)
+                except (EOFError, ConnectionError):
+                    return
+                # The worker reads this byte when the process has died: it names the batch that did it.
+                running[0] = slot.index + 1
+                try:
+                    reply = answer(networks[request["model"]], slot, request)
+                except Exception as err:
+                    reply = _failure(err, request)
+                running[0] = 0
+                send_frame(slot.link, reply)
+
+
+def _failure(err: Exception, request: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(err, PaddlewheelError):
+        code, message = err.code, err.message
+    else:
+        log.exception("model %s raised an error on a batch", request.get("model"))
+        code, message = ModelFailed.code, f"The model {request.get('model')} raised {type(err).__name__}."
+    return {"number": request["number"], "error": {"code": code, "message": message}}
+
+
+def _die_with_the_worker() -> None:
+    """A worker that is killed with -9 must not leave a model process behind, not even a hanging one."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _die_first() -> None:
+    """When memory runs out, the system is to take this process, and not the worker or a neighbour."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+
+
+def _watch(lifeline: int) -> None:
+    """Leave when the worker's end of the pipe closes: for systems without a death signal."""
+
+    def wait() -> None:
+        os.read(lifeline, 1)
+        os._exit(0)
+
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+
+
+def main() -> int:
+    """Start up, say ready, serve."""
+    parser = argparse.ArgumentParser(prog="python -m workers.inference.process", description=__doc__)
+    parser.add_argument("--control", type=int, required=True, help="descriptor of the control memory")
+    parser.add_argument("--lifeline", type=int, required=True, help="descriptor that closes with the worker")
+    parser.add_argument("--slot", action="append", required=True, help="link,inputs,outputs descriptors")
+    arguments = parser.parse_args()
+    # The worker decides when to stop: a Ctrl-C or a SIGTERM for the whole group must not cut a batch short.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _die_with_the_worker()
+    _die_first()
+    _watch(arguments.lifeline)
+    slots = [Slot(i, *(int(fd) for fd in each.split(","))) for i, each in enumerate(arguments.slot)]
+    running: NDArray[np.uint8] = Arena(arguments.control).view(0, (1,), np.uint8)
+    first = slots[0].link
+    config = receive_frame(first)
+    logging.basicConfig(level=config["log_level"], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        networks = load(config["models"])
+    except PaddlewheelError as err:
+        send_frame(first, {"error": err.message})
+        return 1
+    except Exception as err:
+        log.exception("the models could not be loaded")
+        send_frame(first, {"error": f"The models could not be loaded: {type(err).__name__}: {err}."})
+        return 1
+    bound_own_data(config["ceiling"])
+    report = {name: {"engine": each.engine, "device": each.device} for name, each in networks.items()}
+    send_frame(first, {"ready": report})
+    serve(networks, slots, running)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""Whole pictures: features, similar pictures, classes. Every model run goes through the batcher."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paddlewheel.contracts.base import ImageRef, Outcome
+from paddlewheel.contracts.images import (
+    ClassifiedImage,
+    ClassifyImage,
+    ExtractedFeature,
+    ExtractFeature,
+    SearchImage,
+    SimilarImages,
+)
+from tasks.context import TaskContext
+from workers.images.loading import Image, ImageLoader
+from workers.inference.batching import Answer, DynamicBatcher
+from workers.models.families.image_classification import ImageClassification
+from workers.services.decimals import shortest
+from workers.services.embedders import Embedder
+from workers.services.gallery_search import GallerySearch
+from workers.services.model_choice import chosen
+from workers.services.serving import ServingNotes
+from workers.services.steps import Steps, outcomes, run
+
+
+class BatchedPictures:
+    """Answers for whole pictures."""
+
+    def __init__(
+        self,
+        *,
+        embedders: Mapping[str, Embedder],
+        classifiers: Mapping[str, ImageClassification],
+        serving: ServingNotes,
+        batcher: DynamicBatcher,
+        images: ImageLoader,
+        search: GallerySearch,
+    ) -> None:
+        """The first embedder and the first classifier are the defaults; none turns the family off."""
+        self._embedders = embedders
+        self._classifiers = classifiers
+        self._serving = serving
+        self._batcher = batcher
+        self._images = images
+        self._search = search
+
+    def extract(self, request: ExtractFeature, task: TaskContext) -> ExtractedFeature:
+        """The feature of a picture."""
+        return run(self._extract(request, task))
+
+    def extract_many(
+        self, requests: Sequence[ExtractFeature], task: TaskContext
+    ) -> tuple[Outcome[ExtractedFeature], ...]:
+        """The features of many pictures."""
+        return outcomes(self._extract(request, task) for request in requests)
+
+    def search(self, request: SearchImage, task: TaskContext) -> SimilarImages:
+        """What of a gallery is most like a picture."""
+        return run(self._similar(request, task))
+
+    def search_many(
+        self, requests: Sequence[SearchImage], task: TaskContext
+    ) -> tuple[Outcome[SimilarImages], ...]:
+        """What of a gallery is most like each of many pictures."""
+        return outcomes(self._similar(request, task) for request in requests)
+
+    def classify(self, request: ClassifyImage, task: TaskContext) -> ClassifiedImage:
+        """What a picture shows."""
+        return run(self._classify(request, task))
+
+    def classify_many(
+        self, requests: Sequence[ClassifyImage], task: TaskContext
+    ) -> tuple[Outcome[ClassifiedImage], ...]:
+        """What many pictures show."""
+        return outcomes(self._classify(request, task) for request in requests)
+
+    def embedder(self, name: str | None) -> Embedder:
+        """The model of that name, or the default. Raises FamilyNotServed, ModelUnknown."""
+        return chosen(self._embedders, name, "image features")
+
+    def embedded(
+        self, image: ImageRef, page_index: int, embedder: Embedder, task: TaskContext
+    ) -> Steps[tuple[int | None, NDArray[np.float32], Answer]]:
+        """A picture's page index, its embedding of length 1, and the answer that it came with."""
+        page = self._images.load(image, page_index)
+        embedding, answer = yield from self.embedded_pixels(page.image, embedder, task)
+        return page.page_index, embedding, answer
+
+    def embedded_pixels(
+        self, image: Image, embedder: Embedder, task: TaskContext
+    ) -> Steps[tuple[NDArray[np.float32], Answer]]:
+        """The embedding of length 1 of decoded pixels, and the answer that it came with."""
+        waiting = self._batcher.submit(embedder.name, embedder.model.preprocess(image), task)
+        yield
+        answer = waiting.result()
+        return embedder.model.postprocess(answer.outputs), answer
+
+    def _extract(self, request: ExtractFeature, task: TaskContext) -> Steps[ExtractedFeature]:
+        began = time.perf_counter()
+        embedder = self.embedder(request.model)
+        page_index, feature, answer = yield from self.embedded(
+            request.image, request.page_index, embedder, task
+        )
+        return ExtractedFeature(
+            input_path=request.image.input_path,
+            page_index=page_index,
+            feature=shortest(feature),
+            dimension=len(feature),
+            model=embedder.name,
+            served=self._serving.note(embedder.name, [answer], task, began),
+        )
+
+    def _similar(self, request: SearchImage, task: TaskContext) -> Steps[SimilarImages]:
+        began = time.perf_counter()
+        gallery, model = self._search.find(request, "images")
+        embedder = self.embedder(model)
+        fingerprint = embedder.fingerprint("images")
+        self._search.check(gallery, fingerprint)
+        page_index, feature, answer = yield from self.embedded(
+            request.image, request.page_index, embedder, task
+        )
+        (matches,) = self._search.matches(request, gallery, [feature], fingerprint)
+        return SimilarImages(
+            input_path=request.image.input_path,
+            page_index=page_index,
+            gallery=request.gallery,
+            rec_results=matches,
+            served=self._serving.note(embedder.name, [answer], task, began),
+        )
+
+    def _classify(self, request: ClassifyImage, task: TaskContext) -> Steps[ClassifiedImage]:
+        began = time.perf_counter()
+        classifier = chosen(self._classifiers, request.model, "image classification")
+        page = self._images.load(request.image, request.page_index)
+        waiting = self._batcher.submit(classifier.name, classifier.preprocess(page.image), task)
+        yield
+        answer = waiting.result()
+        found = classifier.postprocess(answer.outputs, request.top_k)
+        return ClassifiedImage(
+            input_path=request.image.input_path,
+            page_index=page.page_index,
+            class_id=found.class_ids[0],
+            class_name=found.label_names[0],
+            class_probs=_named(found.class_ids, found.label_names, answer.outputs[0]),
+            served=self._serving.note(classifier.name, [answer], task, began),
+        )
+
+
+def _named(ids: Sequence[int], names: Sequence[str], outputs: NDArray[np.float32]) -> dict[str, float]:
+    """Probabilities by name; classes of one name are told apart by their number."""
+    shared = {name for name in names if names.count(name) > 1}
+    probabilities = outputs.reshape(-1)
+    return {
+        f"{name} ({index})" if name in shared else name: float(f"{float(probabilities[index]):.9g}")
+        for index, name in zip(ids, names, strict=True)
+    }
