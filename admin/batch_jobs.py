@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from admin.batch_printing import described, print_jobs, watched
 from admin.job_console import database_option, open_database, told
-from job_store.batch_jobs import BatchJobs
+from job_store.batch_jobs import BatchJobStore
 from paddlewheel.contracts.batch_jobs import BATCH_TASKS, BatchStatus, NewBatchJob
 from paddlewheel.contracts.checking import explain
 from paddlewheel.errors import InvalidRequest
@@ -21,7 +21,7 @@ LOOKS: Final = 0.5
 
 INTERRUPTED: Final = 130
 
-Opened: TypeAlias = Callable[[], BatchJobs]
+Opened: TypeAlias = Callable[[], BatchJobStore]
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, one object a job.")
 _JOB = click.argument("job_id", metavar="JOB")
@@ -43,8 +43,8 @@ def batch(context: click.Context, database_url: str | None) -> None:
       paddlewheel batch retry 3f2a9c81d0e4b75a      only the lines that failed
     """
 
-    def opened() -> BatchJobs:
-        return BatchJobs(open_database(context, database_url))
+    def opened() -> BatchJobStore:
+        return BatchJobStore(open_database(context, database_url))
 
     context.obj = opened
 
@@ -183,7 +183,7 @@ def list_command(opened: Opened, state: str | None, limit: int, as_json: bool) -
             print_jobs(found)
 
 
-def _watch(jobs: BatchJobs, job_id: str, as_json: bool) -> None:
+def _watch(jobs: BatchJobStore, job_id: str, as_json: bool) -> None:
     def looks() -> Iterator[BatchStatus]:
         while not (found := jobs.status(job_id)).ended:
             yield found

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from job_store.dead_letter import DeadLetter, FiledLetter
+from job_store.dead_letter import DeadLetter, DeadLetterRecord
 
 _WIDEST: Final = 10_000
 _COLUMNS: Final = ("number", "last (UTC)", "task", "error", "times", "state", "task id")
 
 
-def print_table(letters: Sequence[FiledLetter] | Sequence[DeadLetter]) -> None:
+def print_table(letters: Sequence[DeadLetterRecord] | Sequence[DeadLetter]) -> None:
     """One line each."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -27,7 +27,7 @@ def print_table(letters: Sequence[FiledLetter] | Sequence[DeadLetter]) -> None:
     Console(width=None if sys.stdout.isatty() else _WIDEST).print(table)
 
 
-def described(letter: FiledLetter) -> str:
+def described(letter: DeadLetterRecord) -> str:
     """All that is known of one."""
     lines = [
         f"dead letter {letter.number}  {letter.state}",
@@ -46,7 +46,7 @@ def described(letter: FiledLetter) -> str:
     return "\n".join(lines)
 
 
-def _cells(letter: FiledLetter | DeadLetter) -> tuple[str, ...]:
+def _cells(letter: DeadLetterRecord | DeadLetter) -> tuple[str, ...]:
     task = (letter.name, letter.error_code)
     if isinstance(letter, DeadLetter):
         return "-", _time(letter.created_at), *task, "1", "waiting", letter.task_id

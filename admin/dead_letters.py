@@ -12,9 +12,9 @@ from admin.dead_letter_printing import described, print_table
 from admin.job_console import database_option, find_database, told
 from job_store.batch_shards import BatchShards
 from job_store.database import Database
-from job_store.dead_letter import FiledLetter
-from job_store.dead_letter_store import LetterBox
-from job_store.dead_letters import DeadLetters
+from job_store.dead_letter import DeadLetterRecord
+from job_store.dead_letter_outbox import DeadLetterOutbox
+from job_store.dead_letter_store import DeadLetterStore
 from job_store.replay import Replayer
 from paddlewheel.async_client import DEFAULT_BLOB_TTL, DEFAULT_MAX_BLOB_BYTES
 from paddlewheel.blobs.opening import open_blob_store
@@ -28,14 +28,14 @@ _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _STATES: Final = ("dead", "replayed", "discarded", "all")
 
 
-class Desk:
+class DeadLetterService:
     """What a command works with: the box in the result store, and the letters in Postgres, where it is."""
 
     def __init__(self, database_url: str | None, addresses: Addresses, stack: ExitStack) -> None:
         self.addresses = addresses
         redis = Redis.from_url(addresses.results, socket_connect_timeout=5)
         stack.callback(redis.close)
-        self.box = LetterBox(redis)
+        self.box = DeadLetterOutbox(redis)
         self._database: Database | None = None
         if database_url:
             self._database = Database(database_url)
@@ -62,9 +62,9 @@ class Desk:
         return self._database
 
     @property
-    def letters(self) -> DeadLetters:
+    def letters(self) -> DeadLetterStore:
         """The table. Raises ConfigurationError where no database is known."""
-        return DeadLetters(self.database)
+        return DeadLetterStore(self.database)
 
     @contextmanager
     def replayer(self) -> Iterator[Replayer]:
@@ -101,9 +101,9 @@ def dead(
       paddlewheel dead purge --older-than 30d     delete the records of those that were closed
     """
 
-    def opened() -> Desk:
+    def opened() -> DeadLetterService:
         addresses = Addresses.find(broker_url, result_url, blob_url)
-        return Desk(find_database(database_url), addresses, context.with_resource(ExitStack()))
+        return DeadLetterService(find_database(database_url), addresses, context.with_resource(ExitStack()))
 
     context.obj = opened
 
@@ -116,7 +116,9 @@ def dead(
 @click.option("--before", type=click.IntRange(1), metavar="NUMBER", help="Go on below this letter.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
-def list_command(opened: Callable[[], Desk], /, state: Any, as_json: bool, **wanted: Any) -> None:
+def list_command(
+    opened: Callable[[], DeadLetterService], /, state: Any, as_json: bool, **wanted: Any
+) -> None:
     """List letters, the newest first."""
     with told():
         desk = opened()
@@ -137,7 +139,7 @@ def list_command(opened: Callable[[], Desk], /, state: Any, as_json: bool, **wan
 @click.argument("key", metavar="NUMBER|TASK_ID")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 @click.pass_obj
-def show(opened: Callable[[], Desk], key: str, as_json: bool) -> None:
+def show(opened: Callable[[], DeadLetterService], key: str, as_json: bool) -> None:
     """Show one letter: what was asked, what it came to, and what became of it."""
     with told():
         desk = opened()
@@ -154,7 +156,7 @@ def show(opened: Callable[[], Desk], key: str, as_json: bool) -> None:
 @click.argument("keys", metavar="NUMBER|TASK_ID...", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print each letter as a JSON object.")
 @click.pass_obj
-def replay(opened: Callable[[], Desk], keys: tuple[str, ...], as_json: bool) -> None:
+def replay(opened: Callable[[], DeadLetterService], keys: tuple[str, ...], as_json: bool) -> None:
     """Enqueue letters again, each as a new task that its letter names.
 
     Mend what killed the workers first: a letter that kills them again does so as often as the first time.
@@ -169,7 +171,7 @@ def replay(opened: Callable[[], Desk], keys: tuple[str, ...], as_json: bool) -> 
 @click.argument("keys", metavar="NUMBER|TASK_ID...", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print each letter as a JSON object.")
 @click.pass_obj
-def discard(opened: Callable[[], Desk], keys: tuple[str, ...], as_json: bool) -> None:
+def discard(opened: Callable[[], DeadLetterService], keys: tuple[str, ...], as_json: bool) -> None:
     """Close letters without an answer; their records stay."""
     with told():
         letters = opened().letters
@@ -187,7 +189,7 @@ def discard(opened: Callable[[], Desk], keys: tuple[str, ...], as_json: bool) ->
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def purge(opened: Callable[[], Desk], age: float, yes: bool) -> None:
+def purge(opened: Callable[[], DeadLetterService], age: float, yes: bool) -> None:
     """Delete letters that were replayed or discarded a while ago; open ones are kept whatever their age."""
     with told():
         letters = opened().letters
@@ -205,7 +207,7 @@ def seconds_of(age: str) -> float:
     return int(found[1]) * _SECONDS[found[2]]
 
 
-def _each(keys: Sequence[str], work: Callable[[str], FiledLetter], done: str, as_json: bool) -> None:
+def _each(keys: Sequence[str], work: Callable[[str], DeadLetterRecord], done: str, as_json: bool) -> None:
     """One that cannot be closed does not stop the others; the exit status is 1 then."""
     failed = False
     for key in dict.fromkeys(keys):
@@ -221,7 +223,7 @@ def _each(keys: Sequence[str], work: Callable[[str], FiledLetter], done: str, as
         click.get_current_context().exit(1)
 
 
-def _show_waiting(desk: Desk, as_json: bool) -> None:
+def _show_waiting(desk: DeadLetterService, as_json: bool) -> None:
     waiting = desk.box.waiting()
     if as_json:
         for letter in waiting:

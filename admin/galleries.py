@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from admin.gallery_console import Opening, told
+from admin.gallery_console import StoreOptions, told
 from admin.gallery_printing import (
     print_collected,
     print_galleries,
@@ -88,13 +88,13 @@ def gallery(
       3  another process is at the gallery: try again later
     """
     policy = SealingPolicy(purge_after=timedelta(hours=purge_hours), grace=timedelta(minutes=grace_minutes))
-    context.obj = Opening(database_url, segments, copies, policy)
+    context.obj = StoreOptions(database_url, segments, copies, policy)
 
 
 @gallery.command()
 @click.pass_obj
 @told
-def migrate(opening: Opening) -> None:
+def migrate(opening: StoreOptions) -> None:
     """Bring the tables up to date; safe to run anywhere at any time."""
     migrate_database(opening.url)
     click.echo("The tables are up to date.")
@@ -114,7 +114,7 @@ def migrate(opening: Opening) -> None:
 @click.option("--model-fingerprint", help="Refuse embeddings that name another model.")
 @click.pass_obj
 @told
-def create(opening: Opening, /, key: str, **spec: Any) -> None:
+def create(opening: StoreOptions, /, key: str, **spec: Any) -> None:
     """Make an empty gallery."""
     with opening.rows() as store:
         store.create(key, GallerySpec(**spec))
@@ -127,7 +127,7 @@ def create(opening: Opening, /, key: str, **spec: Any) -> None:
 @_JSON_LINES
 @click.pass_obj
 @told
-def list_command(opening: Opening, after: str, limit: int, as_json: bool) -> None:
+def list_command(opening: StoreOptions, after: str, limit: int, as_json: bool) -> None:
     """List the galleries in pages."""
     with opening.rows() as store:
         page = store.list_galleries(after=after, limit=limit)
@@ -141,7 +141,7 @@ def list_command(opening: Opening, after: str, limit: int, as_json: bool) -> Non
 @click.argument("key")
 @click.pass_obj
 @told
-def describe(opening: Opening, key: str) -> None:
+def describe(opening: StoreOptions, key: str) -> None:
     """Show what a gallery is made of, as JSON."""
     with opening.rows() as store:
         print_json(asdict(store.describe(key)), indent=2)
@@ -155,7 +155,9 @@ def describe(opening: Opening, key: str) -> None:
 @_JSON_LINES
 @click.pass_obj
 @told
-def vectors(opening: Opening, key: str, ids: tuple[int, ...], after: int, limit: int, as_json: bool) -> None:
+def vectors(
+    opening: StoreOptions, key: str, ids: tuple[int, ...], after: int, limit: int, as_json: bool
+) -> None:
     """List vectors in pages: their ids, as 'remove --id' takes them, labels, external ids and metadata."""
     with opening.rows() as store:
         page = store.get(key, ids) if ids else store.list_vectors(key, after=after, limit=limit)
@@ -177,7 +179,7 @@ def vectors(opening: Opening, key: str, ids: tuple[int, ...], after: int, limit:
 @click.pass_obj
 @told
 def append(
-    opening: Opening,
+    opening: StoreOptions,
     /,
     key: str,
     model_fingerprint: str | None,
@@ -217,7 +219,7 @@ def append(
 @click.pass_obj
 @told
 def remove(
-    opening: Opening,
+    opening: StoreOptions,
     key: str,
     ids: Sequence[int],
     labels: Sequence[str],
@@ -246,7 +248,7 @@ def remove(
 @click.argument("operation_id")
 @click.pass_obj
 @told
-def receipt(opening: Opening, key: str, operation_id: str) -> None:
+def receipt(opening: StoreOptions, key: str, operation_id: str) -> None:
     """Print the erasure receipt of a removal as it stands now, as JSON."""
     with opening.rows() as store:
         found = Eraser(store=store, policy=opening.policy).receipt(key, operation_id)
@@ -262,7 +264,7 @@ def receipt(opening: Opening, key: str, operation_id: str) -> None:
 @click.option("--model-fingerprint", help="The model that made the queries; another is refused.")
 @click.pass_obj
 @told
-def search(opening: Opening, /, key: str, queries: Path, **options: Any) -> None:
+def search(opening: StoreOptions, /, key: str, queries: Path, **options: Any) -> None:
     """Search for QUERIES (.npy of shape n, dimension); one line of JSON each."""
     with opening.store() as store:
         for hits in store.search(key, read_embeddings(queries), details=True, **options):
@@ -274,7 +276,7 @@ def search(opening: Opening, /, key: str, queries: Path, **options: Any) -> None
 @_JSON
 @click.pass_obj
 @told
-def verify(opening: Opening, key: str, as_json: bool) -> None:
+def verify(opening: StoreOptions, key: str, as_json: bool) -> None:
     """Compare every file with Postgres; damaged ones are written anew by `seal` or maintenance."""
     with opening.store() as store, rows_done(key) as progress:
         found = store.verify(key, progress=progress)
@@ -293,7 +295,7 @@ def verify(opening: Opening, key: str, as_json: bool) -> None:
 @_JSON
 @click.pass_obj
 @told
-def seal(opening: Opening, key: str, as_json: bool) -> None:
+def seal(opening: StoreOptions, key: str, as_json: bool) -> None:
     """Do now what maintenance would do with this gallery."""
     _seal(opening, key, lambda store, on_step: opening.sealer(store, on_step).run(key), as_json)
 
@@ -303,7 +305,7 @@ def seal(opening: Opening, key: str, as_json: bool) -> None:
 @_JSON
 @click.pass_obj
 @told
-def compact(opening: Opening, key: str, as_json: bool) -> None:
+def compact(opening: StoreOptions, key: str, as_json: bool) -> None:
     """Write the whole gallery anew, as few segments as may be, without any removed vector."""
     policy = opening.policy
     _seal(opening, key, lambda store, on_step: store.compact(key, policy=policy, on_step=on_step), as_json)
@@ -314,7 +316,7 @@ def compact(opening: Opening, key: str, as_json: bool) -> None:
 @_JSON
 @click.pass_obj
 @told
-def collect(opening: Opening, sweep_unknown: bool, as_json: bool) -> None:
+def collect(opening: StoreOptions, sweep_unknown: bool, as_json: bool) -> None:
     """Delete the files that nobody needs any more."""
     with opening.store() as store:
         collector = opening.collector(store)
@@ -338,7 +340,7 @@ def collect(opening: Opening, sweep_unknown: bool, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="With --once: print a JSON object a round.")
 @click.pass_obj
 @told
-def maintain(opening: Opening, interval: float, once: bool, as_json: bool) -> None:
+def maintain(opening: StoreOptions, interval: float, once: bool, as_json: bool) -> None:
     """Seal, compact, purge and collect for all galleries, until interrupted."""
     if as_json and not once:
         raise click.UsageError("--json goes with --once: rounds without an end have no result.")
@@ -370,7 +372,7 @@ def maintain(opening: Opening, interval: float, once: bool, as_json: bool) -> No
 @_JSON
 @click.pass_obj
 @told
-def export_command(opening: Opening, key: str, folder: str, index_type: Any, as_json: bool) -> None:
+def export_command(opening: StoreOptions, key: str, folder: str, index_type: Any, as_json: bool) -> None:
     """Write the gallery as PaddleX's folder, vector.index and id_map.yaml, or to its URL."""
     with opening.rows() as store, rows_done(key) as progress:
         count = store.export_to(key, folder, index_type=index_type, progress=progress)
@@ -391,7 +393,7 @@ def export_command(opening: Opening, key: str, folder: str, index_type: Any, as_
 @click.pass_obj
 @told
 def import_command(
-    opening: Opening, /, key: str, folder: str, operation_id: str | None, as_json: bool, **options: Any
+    opening: StoreOptions, /, key: str, folder: str, operation_id: str | None, as_json: bool, **options: Any
 ) -> None:
     """Make a gallery of PaddleX's folder or its URL. Only from where you trust: FAISS reads the file."""
     operation = _operation(operation_id)
@@ -414,7 +416,7 @@ def import_command(
 @_JSON
 @click.pass_obj
 @told
-def delete(opening: Opening, key: str, as_json: bool) -> None:
+def delete(opening: StoreOptions, key: str, as_json: bool) -> None:
     """Delete a gallery, with the receipts of its erasures: keep elsewhere those that are still needed."""
     with opening.rows() as store:
         deleted = store.delete(key)
@@ -434,7 +436,7 @@ def _operation(given: str | None) -> str:
 
 
 def _seal(
-    opening: Opening,
+    opening: StoreOptions,
     key: str,
     work: Callable[[GalleryStore, Callable[[Step], None]], tuple[Sealed, ...] | None],
     as_json: bool,

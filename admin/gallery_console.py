@@ -9,7 +9,7 @@ from typing import Never, ParamSpec, TypeVar, cast
 
 import click
 
-from index_store.database import Database
+from database.pool import Database
 from index_store.garbage import GarbageCollector
 from index_store.planning import SealingPolicy
 from index_store.sealing import Sealer, Step
@@ -26,7 +26,7 @@ LOCAL_SEGMENTS = Path(".paddlewheel") / "segments"
 """In a checkout, where its workers have the files."""
 
 
-class Opening:
+class StoreOptions:
     """How a command opens its store, as the options of the group say."""
 
     def __init__(

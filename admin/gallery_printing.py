@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from index_store.gallery import Gallery, VectorRecord
-from index_store.garbage import Collected
+from index_store.garbage import CollectedFiles
 from index_store.sealing import Sealed, Step
 
 _STEPS: tuple[Step, ...] = ("announce", "read", "build", "write", "publish", "commit", "done")
@@ -56,7 +56,7 @@ def print_sealed(sealed: Sequence[Sealed]) -> None:
         click.echo(f"{segment.reason}: {segment.rows} rows, {segment.kind}, {segment.bytes} bytes{recall}")
 
 
-def print_collected(found: Collected) -> None:
+def print_collected(found: CollectedFiles) -> None:
     """A line on the files that were deleted."""
     click.echo(
         f"Deleted {len(found.dropped)} dropped, {len(found.abandoned)} abandoned "

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar, get_args
 
 import click
 
-from admin.models_printing import Known, as_json, description, download_progress, engine_object, table
+from admin.models_printing import ModelSummary, as_json, description, download_progress, engine_object, table
 from paddlewheel.cli.connection import FAILED, USAGE, show_error
 from paddlewheel.errors import CallerError, ConfigurationError, ModelUnknown, PaddlewheelError
 from workers.models.home.cards import model_card, model_cards, similar
@@ -211,8 +211,10 @@ def _refuse_mapped(names: tuple[str, ...], directories: dict[str, Path]) -> None
             )
 
 
-def _known(home: ModelHome, name: str, *, verify: bool) -> Known:
-    return Known(name=name, card=model_cards().get(name), installed=installation(home, name, verify=verify))
+def _known(home: ModelHome, name: str, *, verify: bool) -> ModelSummary:
+    return ModelSummary(
+        name=name, card=model_cards().get(name), installed=installation(home, name, verify=verify)
+    )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from workers.models.home.cards import ModelCard
 from workers.models.home.installation import Installation
-from workers.models.home.official import Figures, ModelFacts, official_catalog
+from workers.models.home.official import ModelFacts, PublishedFigures, official_catalog
 from workers.models.home.pulling import OpenProgress
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class ModelSummary:
     """What is known of one name: its card in the catalog, what is installed of it, or both."""
 
     name: str
@@ -49,7 +49,7 @@ class Known:
         }
 
 
-def table(rows: Sequence[Known]) -> Iterator[str]:
+def table(rows: Sequence[ModelSummary]) -> Iterator[str]:
     """The lines of `models list`."""
     cells = [("MODEL", "FAMILY", "FROM", "MB", "PUBLISHED", "HERE"), *map(_row, rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -57,7 +57,7 @@ def table(rows: Sequence[Known]) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def description(known: Known, home: Path) -> Iterator[str]:
+def description(known: ModelSummary, home: Path) -> Iterator[str]:
     """The lines of `models show`."""
     yield known.name
     for what, value in _facts(known, home):
@@ -70,7 +70,7 @@ def engine_object(home: Path, name: str) -> dict[str, Any] | None:
     return choice.model_dump(mode="json") if choice else None
 
 
-def _row(known: Known) -> tuple[str, ...]:
+def _row(known: ModelSummary) -> tuple[str, ...]:
     figures = known.card.official.figures if known.card and known.card.official else ()
     size = f"{figures[0].size_mb:g}" if figures else "-"
     published = " ".join(f"{value:g}" for value in figures[0].accuracy.values()) if figures else "-"
@@ -78,7 +78,7 @@ def _row(known: Known) -> tuple[str, ...]:
     return known.name, known.family, known.source, size, published, here
 
 
-def _facts(known: Known, home: Path) -> Iterator[tuple[str, str]]:
+def _facts(known: ModelSummary, home: Path) -> Iterator[tuple[str, str]]:
     yield "family", known.family
     if known.card:
         yield "licence", known.card.licence
@@ -113,7 +113,7 @@ def _catalog_facts(card: ModelCard) -> Iterator[tuple[str, str]]:
         yield from (("archive", url) for url in card.official.archive_urls())
 
 
-def _published(figures: Figures) -> Iterator[tuple[str, str]]:
+def _published(figures: PublishedFigures) -> Iterator[tuple[str, str]]:
     catalog = official_catalog()
     environment = catalog.environments[figures.environment]
     yield "published", f"{environment.document}: {figures.size_mb:g} MB"

@@ -28,7 +28,7 @@ from PIL import Image
 from redis import Redis
 
 from admin.batch_printing import pace
-from job_store.batch_jobs import BatchJobs
+from job_store.batch_jobs import BatchJobStore
 from job_store.database import Database
 from local.checkout import CHECKOUT
 from local.rendering import png
@@ -154,7 +154,7 @@ def run(folder: Path, stack: LocalStack, lines: int, seed: int, pause: float) ->
     addresses = write_manifest(folder, lines)
     sink = folder / "result.txt"
     database = Database(stack.servers.database_url)
-    jobs = BatchJobs(database)
+    jobs = BatchJobStore(database)
     havoc = Havoc(stack, seed, pause)
     began = time.monotonic()
     new = NewBatchJob(manifest=str(folder / "filelist.txt"), sink=str(sink), options={"top_k": 5})

@@ -35,7 +35,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812 - psycopg2 names 
 
 from benchmarks.gallery_journal import DIMENSION, Findings, History, Journal, rows_of
 from database.migration import migrate
-from index_store.database import Database
+from database.pool import Database
 from index_store.gallery import GallerySpec
 from index_store.garbage import GarbageCollector
 from index_store.maintenance import Maintenance

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import psycopg2.extensions
 
 from database.migration import migrate
-from index_store.database import Database
+from database.pool import Database
 from index_store.gallery import Embeddings, GallerySpec, IndexType, Precision
 from index_store.indexes import exact_index, search_index
 from index_store.planning import SealingPolicy

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks import face_boxes
 from benchmarks.families import HOME, renamed
-from index_store.database import Database
+from database.pool import Database
 from index_store.gallery import GallerySpec
 from index_store.segment_folder import SegmentFolder
 from index_store.store import GalleryStore

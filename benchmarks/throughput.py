@@ -144,9 +144,9 @@ def memory() -> dict[str, float]:
 
 def bare_loop(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     """`benchmarks.bare_loop` with as many threads as a worker's model has."""
-    from workers.settings import Settings
+    from workers.settings import WorkerSettings
 
-    step = given.width_step or Settings.model_fields["width_step"].default
+    step = given.width_step or WorkerSettings.model_fields["width_step"].default
     command = [
         *(sys.executable, "-m", "benchmarks.bare_loop", str(folder), "--home", str(HOME)),
         *("--model", MODEL, "--engine", given.engine, "--threads", str(os.cpu_count() or 1)),

@@ -11,7 +11,7 @@ from psycopg2.errors import InsufficientPrivilege
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from index_store.database import CONNECTION_OPTIONS, sqlalchemy_url
+from database.pool import CONNECTION_OPTIONS, sqlalchemy_url
 from paddlewheel.errors import ConfigurationError, DatabaseUnavailable, InternalError
 
 _LOCK = 0x5061646477686C01  # any constant that nothing else in the database locks

@@ -38,7 +38,7 @@ class QueueLine:
     oldest: float
 
 
-class Admission:
+class AdmissionControl:
     """Asks the broker how old the oldest waiting task of a queue is."""
 
     def __init__(self, redis: "Redis", max_age: float) -> None:

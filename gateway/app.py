@@ -18,7 +18,7 @@ from gateway.page import add_page
 from gateway.problems import FAILED_ENVELOPES, handle_errors
 from gateway.recognition import recognition_router
 from gateway.request_ids import RequestIds, request_id
-from gateway.services import Gateway, gateway, open_gateway
+from gateway.services import TaskRunner, gateway, open_gateway
 from gateway.settings import GatewaySettings
 from gateway.tasks_api import tasks_router
 from gateway.vision import vision_router
@@ -64,7 +64,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         return Health(logId=request_id())
 
     @app.get("/ready", tags=["Operation"], responses=FAILED_ENVELOPES)
-    async def ready(service: Annotated[Gateway, Depends(gateway)]) -> Health:
+    async def ready(service: Annotated[TaskRunner, Depends(gateway)]) -> Health:
         """Whether requests can be answered: the broker and the database are asked."""
         await service.check()
         return Health(logId=request_id())

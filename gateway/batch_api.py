@@ -9,11 +9,11 @@ from pydantic import AwareDatetime, BaseModel
 from gateway.keys import Caller, allowed
 from gateway.plain_text import PlainText
 from gateway.problems import PROBLEMS
-from gateway.services import Gateway, gateway
+from gateway.services import TaskRunner, gateway
 from gateway.task_options import IdempotencyKey
 from paddlewheel.contracts.batch_jobs import BatchJobId, BatchState, BatchStatus, NewBatchJob
 
-Service = Annotated[Gateway, Depends(gateway)]
+Service = Annotated[TaskRunner, Depends(gateway)]
 Owner = Annotated[Caller, Depends(allowed("jobs"))]
 Id = Annotated[BatchJobId, Path()]
 Webhook = Annotated[

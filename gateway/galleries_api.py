@@ -10,7 +10,7 @@ from gateway.indexes import GallerySummary
 from gateway.keys import allowed
 from gateway.plain_text import PlainText
 from gateway.problems import PROBLEMS
-from gateway.services import Gateway, gateway
+from gateway.services import TaskRunner, gateway
 from paddlewheel.contracts.galleries import (
     APPEND_GALLERY,
     BUILD_GALLERY,
@@ -38,7 +38,7 @@ from paddlewheel.contracts.search import GalleryKey
 BuildOverHttp = over_http(BuildGallery)
 AppendOverHttp = over_http(AppendGallery)
 
-Service = Annotated[Gateway, Depends(gateway)]
+Service = Annotated[TaskRunner, Depends(gateway)]
 Key = Annotated[GalleryKey, Path()]
 READ = [Depends(allowed("galleries:read"))]
 WRITE = [Depends(allowed("galleries:write"))]

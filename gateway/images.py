@@ -39,7 +39,7 @@ class HttpImage(BaseModel):
         return self
 
 
-class ImageIntake:
+class ImageUploads:
     """Turns images of requests into references to stored ones. `fetcher` is None where URLs are off."""
 
     def __init__(self, client: AsyncClient, fetcher: UrlFetcher | None, max_bytes: int) -> None:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, File, UploadFile
 
 from gateway.keys import allowed
 from gateway.problems import PROBLEMS
-from gateway.services import Gateway, gateway
+from gateway.services import TaskRunner, gateway
 from paddlewheel.contracts.base import ImageRef
 
 
@@ -17,7 +17,7 @@ def images_router() -> APIRouter:
     @router.post("", status_code=201, dependencies=[Depends(allowed("tasks"))])
     async def put_image(
         image: Annotated[UploadFile, File(description="An image file or a PDF.")],
-        service: Annotated[Gateway, Depends(gateway)],
+        service: Annotated[TaskRunner, Depends(gateway)],
     ) -> ImageRef:
         """Store an image; tasks name it by its `blob` until `expires_at` (seconds since the epoch)."""
         return await service.intake.put(await image.read(), image.filename or None)

@@ -17,7 +17,7 @@ from typing import Annotated, Final
 from fastapi import BackgroundTasks, Depends, Request
 
 from gateway.background import running
-from gateway.indexes import IndexBook
+from gateway.indexes import IndexRegistry
 from gateway.keys import Caller, allowed
 from gateway.problems import Refusal
 from gateway.task_options import IdempotencyKey
@@ -38,7 +38,7 @@ KEPT_SECONDS: Final = 86_400.0
 log = logging.getLogger(__name__)
 
 
-class Asking:
+class ChangeRequest:
     """One request to change indexes: who asks, under which idempotency key, and whether they listen still."""
 
     def __init__(
@@ -64,23 +64,25 @@ class IndexOperations:
     """`timeout` is how many seconds a request waits for one task."""
 
     def __init__(
-        self, client: AsyncClient, table: HttpOperations, indexes: IndexBook, *, timeout: float
+        self, client: AsyncClient, table: HttpOperations, indexes: IndexRegistry, *, timeout: float
     ) -> None:
         self._client = client
         self._table = table
         self._indexes = indexes
         self._timeout = timeout
 
-    async def build(self, asking: Asking, kind: GalleryKind, images: Sequence[Sequence[str]]) -> Operation:
+    async def build(
+        self, asking: ChangeRequest, kind: GalleryKind, images: Sequence[Sequence[str]]
+    ) -> Operation:
         """Begin a new index of these images, or go on with one. Raises IdempotencyMismatch."""
         return await self._begin(asking, str(uuid.uuid4()), kind, ["build", kind], images)
 
-    async def add(self, asking: Asking, key: str, images: Sequence[Sequence[str]]) -> Operation:
+    async def add(self, asking: ChangeRequest, key: str, images: Sequence[Sequence[str]]) -> Operation:
         """Begin to add these images, or go on. Raises IdempotencyMismatch, GalleryNotFound."""
         return await self._begin(asking, key, None, ["add", key], images)
 
     @asynccontextmanager
-    async def attended(self, operation: Operation, asking: Asking) -> AsyncIterator[None]:
+    async def attended(self, operation: Operation, asking: ChangeRequest) -> AsyncIterator[None]:
         """It is worked on meanwhile. Should its caller hang up, whoever sends it again goes on with it."""
         if operation.kept:
             # Who sends its key again gets it in any case.
@@ -89,7 +91,7 @@ class IndexOperations:
         async with running(lambda: self._left(operation, asking), f"caller of {operation.id}"):
             yield
 
-    async def conclude(self, operation: Operation, asking: Asking) -> None:
+    async def conclude(self, operation: Operation, asking: ChangeRequest) -> None:
         """All of it is stored and is about to be answered. Raises Refusal if it is another's meanwhile."""
         if not operation.kept and await asking.gone():
             # Whoever asked may ask again; a build that nobody asks for again goes.
@@ -147,7 +149,7 @@ class IndexOperations:
 
     async def _begin(
         self,
-        asking: Asking,
+        asking: ChangeRequest,
         key: str,
         kind: GalleryKind | None,
         words: Sequence[str],
@@ -170,7 +172,7 @@ class IndexOperations:
         )
         return await asyncio.to_thread(self._table.begin, new)
 
-    async def _left(self, operation: Operation, asking: Asking) -> None:
+    async def _left(self, operation: Operation, asking: ChangeRequest) -> None:
         await asking.hung_up()
         await self.release(operation)
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from pydantic import BaseModel
 
-from index_store.database import Database as GalleryDatabase
+from database.pool import Database as GalleryDatabase
 from job_store.database import Database as JobDatabase
 from job_store.http_indexes import HttpIndexes
 
@@ -35,7 +35,7 @@ class GallerySummary(BaseModel):
     created_at: datetime
 
 
-class IndexBook:
+class IndexRegistry:
     """The indexes of PaddleX's recognition services."""
 
     def __init__(self, database_url: str, database: JobDatabase) -> None:

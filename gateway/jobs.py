@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from gateway.plain_text import require_plain
-from job_store.jobs import Job, Jobs, NewJob, Outcome
+from job_store.jobs import Job, JobOutcome, JobStore, NewJob
 from paddlewheel.async_client import AsyncClient
 from paddlewheel.contracts.base import Priority, TaskSpec
 from paddlewheel.contracts.known_tasks import TASKS
@@ -22,10 +22,10 @@ from paddlewheel.wire.result_store import TaskRecord
 SPECS: Final[Mapping[str, TaskSpec[Any, Any]]] = {spec.name: spec for spec in TASKS}
 
 
-class JobDesk:
+class JobService:
     """Submits jobs and tells how they stand."""
 
-    def __init__(self, client: AsyncClient, jobs: Jobs) -> None:
+    def __init__(self, client: AsyncClient, jobs: JobStore) -> None:
         self._client = client
         self._jobs = jobs
 
@@ -104,7 +104,7 @@ class JobDesk:
             await self._client.cancel(job_id)
         except TaskNotFound:
             message = f"The task {job_id} was cancelled."
-            outcome = Outcome(
+            outcome = JobOutcome(
                 id=job_id, state="cancelled", error_code="task_cancelled", error_message=message
             )
             await asyncio.to_thread(self._jobs.settle, [outcome])
@@ -140,9 +140,9 @@ def _message(job: Job) -> TaskMessage:
     )
 
 
-def _outcome(record: TaskRecord) -> Outcome:
+def _outcome(record: TaskRecord) -> JobOutcome:
     error = record.error()
     if error is None:
-        return Outcome(id=record.task_id, state="succeeded", result=record.payload)
+        return JobOutcome(id=record.task_id, state="succeeded", result=record.payload)
     state = "cancelled" if record.state == "cancelled" else "failed"
-    return Outcome(id=record.task_id, state=state, error_code=error.code, error_message=error.message)  # type: ignore[arg-type]
+    return JobOutcome(id=record.task_id, state=state, error_code=error.code, error_message=error.message)  # type: ignore[arg-type]

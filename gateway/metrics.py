@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.keys import allowed
 from gateway.problems import FAILED_ENVELOPES
-from gateway.service_stats import BatchFigures, Figures, Standing
-from gateway.services import Gateway, gateway
+from gateway.service_stats import BatchJobStats, DatabaseStats, ServerStats
+from gateway.services import TaskRunner, gateway
 
 REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -76,10 +76,10 @@ class RequestCounts:
             self._metrics.answered(scope, status, time.monotonic() - began)
 
 
-class ServerFigures(Collector):
+class ServerCollector(Collector):
     """Queues, dead letters, galleries and batch jobs."""
 
-    def __init__(self, figures: Figures) -> None:
+    def __init__(self, figures: ServerStats) -> None:
         self._figures = figures
 
     def collect(self) -> Iterable[Metric]:
@@ -111,17 +111,17 @@ def metrics_router(metrics: RequestMetrics) -> APIRouter:
         response_class=Response,
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
-    async def scrape(service: Annotated[Gateway, Depends(gateway)]) -> Response:
+    async def scrape(service: Annotated[TaskRunner, Depends(gateway)]) -> Response:
         """Prometheus' text format. Its scraper sends the API key as a bearer token."""
         registry = CollectorRegistry()
-        registry.register(ServerFigures(await service.figures.read()))
+        registry.register(ServerCollector(await service.figures.read()))
         text = generate_latest(metrics.registry) + generate_latest(registry)
         return Response(text, media_type=CONTENT_TYPE_PLAIN_1_0_0)
 
     return router
 
 
-def _stored(standing: Standing) -> Iterable[Metric]:
+def _stored(standing: DatabaseStats) -> Iterable[Metric]:
     yield _gauge("paddlewheel_dead_letters", "Tasks that were given up.", standing.dead_letters)
     yield _gauge("paddlewheel_http_tasks_waiting", "Tasks without an outcome.", standing.waiting_jobs)
     yield _gauge("paddlewheel_webhooks_waiting", "Webhooks to deliver.", standing.waiting_webhooks)
@@ -146,7 +146,7 @@ def _stored(standing: Standing) -> Iterable[Metric]:
     yield from _batches(standing.batches)
 
 
-def _batches(batches: BatchFigures) -> Iterable[Metric]:
+def _batches(batches: BatchJobStats) -> Iterable[Metric]:
     jobs = GaugeMetricFamily("paddlewheel_batch_jobs", "Batch jobs by their state.", labels=("state",))
     for state, count in batches.jobs.items():
         jobs.add_metric((state,), count)

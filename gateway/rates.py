@@ -26,7 +26,7 @@ return tostring(wait)
 """
 
 
-class Rates:
+class RateLimiter:
     """`rate` requests a second, `burst` at once; a rate of 0 is no limit."""
 
     def __init__(self, redis: "Redis", rate: float, burst: int) -> None:

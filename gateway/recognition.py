@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gateway.drawing import jpeg
 from gateway.envelope import Envelope, PaddleXRequest, enveloped
-from gateway.index_operations import Asking
+from gateway.index_operations import ChangeRequest
 from gateway.keys import allowed
 from gateway.plain_text import PlainText
 from gateway.problems import FAILED_ENVELOPES
-from gateway.services import Gateway, gateway
+from gateway.services import TaskRunner, gateway
 from job_store.http_operations import Operation
 from paddlewheel.contracts.base import ImageRef
 from paddlewheel.contracts.faces import DETECT_FACES, IDENTIFY_FACES
@@ -164,11 +164,11 @@ class ObjectsResult(BaseModel):
 class RecognitionIndex:
     """The index operations for one kind of gallery."""
 
-    def __init__(self, gateway: Gateway, kind: GalleryKind) -> None:
+    def __init__(self, gateway: TaskRunner, kind: GalleryKind) -> None:
         self._gateway = gateway
         self._kind = kind
 
-    async def build(self, pairs: Sequence[ImageLabelPair], asking: Asking) -> IndexResult:
+    async def build(self, pairs: Sequence[ImageLabelPair], asking: ChangeRequest) -> IndexResult:
         """A new index of these images; those that cannot be used are told, unless all cannot."""
         images = await self._stored(pairs)
         operation = await self._gateway.operations.build(asking, self._kind, _content(images, pairs))
@@ -191,7 +191,7 @@ class RecognitionIndex:
             raise
         return result
 
-    async def add(self, key: str, pairs: Sequence[ImageLabelPair], asking: Asking) -> IndexResult:
+    async def add(self, key: str, pairs: Sequence[ImageLabelPair], asking: ChangeRequest) -> IndexResult:
         """More images."""
         await self._known(key)
         images = await self._stored(pairs)
@@ -279,8 +279,8 @@ def _told(
 def recognition_router(kind: GalleryKind, prefix: Literal["face-recognition", "shitu"]) -> APIRouter:
     """The four operations under PaddleX's names."""
     router = APIRouter(tags=[f"PaddleX: {prefix}"], responses=FAILED_ENVELOPES)
-    Service = Annotated[Gateway, Depends(gateway)]  # noqa: N806 - a type
-    Asked = Annotated[Asking, Depends()]  # noqa: N806 - a type
+    Service = Annotated[TaskRunner, Depends(gateway)]  # noqa: N806 - a type
+    Asked = Annotated[ChangeRequest, Depends()]  # noqa: N806 - a type
 
     @router.post(f"/{prefix}-index-build")
     async def index_build(request: BuildRequest, service: Service, asking: Asked) -> Envelope[IndexResult]:
@@ -325,7 +325,7 @@ def recognition_router(kind: GalleryKind, prefix: Literal["face-recognition", "s
     return router
 
 
-async def _faces(request: InferRequest, image: ImageRef, service: Gateway) -> FacesResult:
+async def _faces(request: InferRequest, image: ImageRef, service: TaskRunner) -> FacesResult:
     options: dict[str, Any] = {"image": image, "min_score": request.detThreshold}
     if request.indexKey is None:
         found = await service.run(DETECT_FACES, DETECT_FACES.request(**options))
@@ -344,7 +344,7 @@ async def _faces(request: InferRequest, image: ImageRef, service: Gateway) -> Fa
     return FacesResult(faces=faces, image=await jpeg(named, request.visualize))
 
 
-async def _objects(request: InferRequest, image: ImageRef, service: Gateway) -> ObjectsResult:
+async def _objects(request: InferRequest, image: ImageRef, service: TaskRunner) -> ObjectsResult:
     if request.indexKey is None:
         raise InvalidRequest("indexKey is missing: there is no index to search.")
     found = await service.run(SEARCH_IMAGE, SEARCH_IMAGE.request(image=image, **_search(request)))

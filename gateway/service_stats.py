@@ -8,7 +8,7 @@ from typing import Final, get_args
 
 from sqlalchemy import Connection, text
 
-from gateway.admission import Admission, QueueLine
+from gateway.admission import AdmissionControl, QueueLine
 from job_store.batch_jobs import RATE_SECONDS
 from job_store.database import Database
 from paddlewheel.contracts.batch_jobs import BatchState
@@ -48,7 +48,7 @@ WHERE j.finished_at IS NULL
 
 
 @dataclass(frozen=True, kw_only=True)
-class BatchFigures:
+class BatchJobStats:
     """`jobs` by their state; the lines are those of jobs that have not ended."""
 
     jobs: Mapping[str, int]
@@ -59,7 +59,7 @@ class BatchFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GalleryFigures:
+class GalleryStats:
     """`unsealed` counts changes that are in no segment file yet."""
 
     key: str
@@ -68,7 +68,7 @@ class GalleryFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class DatabaseStats:
     """What is in the database."""
 
     dead_letters: int
@@ -77,33 +77,33 @@ class Standing:
     galleries: int
     vectors: int
     most_unsealed: int
-    largest: tuple[GalleryFigures, ...]
-    batches: BatchFigures
+    largest: tuple[GalleryStats, ...]
+    batches: BatchJobStats
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figures:
+class ServerStats:
     """One look at the servers; None for one that could not be asked."""
 
     lines: Sequence[QueueLine] | None
-    standing: Standing | None
+    standing: DatabaseStats | None
 
 
-class FigureBook:
+class ServiceStats:
     """Looks when somebody asks, and not more often than every MEMORY seconds."""
 
-    def __init__(self, admission: Admission, database: Database) -> None:
+    def __init__(self, admission: AdmissionControl, database: Database) -> None:
         self._admission = admission
         self._database = database
         self._lock = asyncio.Lock()
         self._at = float("-inf")
-        self._figures = Figures(lines=None, standing=None)
+        self._figures = ServerStats(lines=None, standing=None)
 
-    async def read(self) -> Figures:
+    async def read(self) -> ServerStats:
         """How the servers are; one that is away is told as such, not raised."""
         async with self._lock:
             if time.monotonic() - self._at > MEMORY:
-                self._figures = Figures(lines=await self._lines(), standing=await self._standing())
+                self._figures = ServerStats(lines=await self._lines(), standing=await self._standing())
                 self._at = time.monotonic()
             return self._figures
 
@@ -113,33 +113,33 @@ class FigureBook:
         except PaddlewheelError:
             return None
 
-    async def _standing(self) -> Standing | None:
+    async def _standing(self) -> DatabaseStats | None:
         try:
             return await asyncio.to_thread(self._ask)
         except PaddlewheelError:
             return None
 
-    def _ask(self) -> Standing:
+    def _ask(self) -> DatabaseStats:
         with self._database.transaction() as connection:
             dead, jobs, webhooks, galleries, vectors, unsealed = connection.execute(_STANDING).one()
             largest = connection.execute(_LARGEST, {"n": LARGEST}).all()
             batches = _batches(connection)
-        return Standing(
+        return DatabaseStats(
             dead_letters=dead,
             waiting_jobs=jobs,
             waiting_webhooks=webhooks,
             galleries=galleries,
             vectors=int(vectors),
             most_unsealed=unsealed,
-            largest=tuple(GalleryFigures(key=key, vectors=size, unsealed=lag) for key, size, lag in largest),
+            largest=tuple(GalleryStats(key=key, vectors=size, unsealed=lag) for key, size, lag in largest),
             batches=batches,
         )
 
 
-def _batches(connection: Connection) -> BatchFigures:
+def _batches(connection: Connection) -> BatchJobStats:
     jobs = {row.state: row.jobs for row in connection.execute(_BATCH_JOBS)}
     waiting, good, failed, late = connection.execute(_BATCH_LINES, {"seconds": RATE_SECONDS}).one()
-    return BatchFigures(
+    return BatchJobStats(
         jobs={state: jobs.get(state, 0) for state in get_args(BatchState)},
         waiting_lines=int(waiting),
         good_lines=int(good),

@@ -11,22 +11,22 @@ from fastapi import Request
 from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel
 
-from gateway.admission import Admission
-from gateway.images import ImageIntake
+from gateway.admission import AdmissionControl
+from gateway.images import ImageUploads
 from gateway.index_operations import PATIENCE, IndexOperations
-from gateway.indexes import IndexBook
-from gateway.jobs import JobDesk
+from gateway.indexes import IndexRegistry
+from gateway.jobs import JobService
 from gateway.keys import Caller
-from gateway.rates import Rates
-from gateway.service_stats import FigureBook
+from gateway.rates import RateLimiter
+from gateway.service_stats import ServiceStats
 from gateway.settings import GatewaySettings
 from gateway.sweeper import Sweeper
 from gateway.webhooks import WebhookSender
 from job_store.api_keys import ApiKeys
-from job_store.batch_jobs import BatchJobs
+from job_store.batch_jobs import BatchJobStore
 from job_store.database import Database as JobDatabase
 from job_store.http_operations import HttpOperations
-from job_store.jobs import Job, Jobs
+from job_store.jobs import Job, JobStore
 from job_store.locks import Lock
 from job_store.webhooks import Webhooks
 from paddlewheel.async_client import AsyncClient
@@ -44,7 +44,7 @@ SWEEPER_LOCK: Final = 0x5061646477686C03  # any constant that nothing else in th
 log = logging.getLogger(__name__)
 
 
-class Gateway:
+class TaskRunner:
     """Enqueues tasks for requests and waits for them."""
 
     def __init__(
@@ -52,15 +52,15 @@ class Gateway:
         settings: GatewaySettings,
         client: AsyncClient,
         *,
-        admission: Admission,
-        rates: Rates,
+        admission: AdmissionControl,
+        rates: RateLimiter,
         keys: ApiKeys,
-        indexes: IndexBook,
+        indexes: IndexRegistry,
         operations: IndexOperations,
-        jobs: Jobs,
-        batches: BatchJobs,
+        jobs: JobStore,
+        batches: BatchJobStore,
         hooks: WebhookSender,
-        figures: FigureBook,
+        figures: ServiceStats,
     ) -> None:
         self.settings = settings
         self.client = client
@@ -70,12 +70,12 @@ class Gateway:
         self.operations = operations
         self.figures = figures
         self.batches = batches
-        self.desk = JobDesk(client, jobs)
+        self.desk = JobService(client, jobs)
         self._jobs = jobs
         self._hooks = hooks
         self._keys = keys
         policy = settings.url_policy
-        self.intake = ImageIntake(
+        self.intake = ImageUploads(
             client, UrlFetcher(policy) if policy else None, settings.gateway_max_image_bytes
         )
 
@@ -124,7 +124,7 @@ class Gateway:
 
 
 @asynccontextmanager
-async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
+async def open_gateway(settings: GatewaySettings) -> AsyncIterator[TaskRunner]:
     """Connect to the servers; closes what it opened."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(
@@ -140,30 +140,30 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
         stack.push_async_callback(redis.aclose)
         database = JobDatabase(settings.database_url, max_connections=10)
         stack.callback(database.close)
-        indexes = IndexBook(settings.database_url, database)
+        indexes = IndexRegistry(settings.database_url, database)
         stack.callback(indexes.close)
         timeout = settings.gateway_timeout
         operations = IndexOperations(
             client, HttpOperations(database, patience=PATIENCE * timeout), indexes, timeout=timeout
         )
         await stack.enter_async_context(operations.living())
-        jobs = Jobs(database)
+        jobs = JobStore(database)
         hooks = WebhookSender(
             Webhooks(database),
             UrlFetcher(settings.webhook_policy),
             settings.webhook_secret,
             interval=settings.gateway_sweep_interval,
         )
-        admission = Admission(redis, settings.gateway_max_queue_age)
-        made = Gateway(
+        admission = AdmissionControl(redis, settings.gateway_max_queue_age)
+        made = TaskRunner(
             settings,
             client,
             jobs=jobs,
-            batches=BatchJobs(database),
+            batches=BatchJobStore(database),
             hooks=hooks,
             admission=admission,
-            figures=FigureBook(admission, database),
-            rates=Rates(redis, settings.gateway_rate, settings.gateway_burst),
+            figures=ServiceStats(admission, database),
+            rates=RateLimiter(redis, settings.gateway_rate, settings.gateway_burst),
             keys=ApiKeys(database),
             indexes=indexes,
             operations=operations,
@@ -183,8 +183,8 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
         yield made
 
 
-def gateway(request: Request) -> Gateway:
+def gateway(request: Request) -> TaskRunner:
     """The process's gateway, for endpoints."""
     services: Any = request.app.state.services
-    found: Gateway = services
+    found: TaskRunner = services
     return found

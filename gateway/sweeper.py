@@ -12,8 +12,8 @@ from typing import Final
 
 from gateway.background import running
 from gateway.index_operations import IndexOperations
-from gateway.jobs import JobDesk
-from job_store.jobs import Jobs
+from gateway.jobs import JobService
+from job_store.jobs import JobStore
 from job_store.locks import Lock
 from paddlewheel.async_client import AsyncClient
 from paddlewheel.errors import PaddlewheelError
@@ -30,8 +30,8 @@ class Sweeper:
     def __init__(
         self,
         client: AsyncClient,
-        desk: JobDesk,
-        jobs: Jobs,
+        desk: JobService,
+        jobs: JobStore,
         operations: IndexOperations,
         lock: Lock,
         *,

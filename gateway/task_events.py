@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from starlette.responses import StreamingResponse
 
-from gateway.jobs import JobDesk
+from gateway.jobs import JobService
 from gateway.task_views import UNFINISHED, TaskView
 from paddlewheel.errors import PaddlewheelError
 
@@ -26,12 +26,12 @@ STREAM: Final[dict[str, Any]] = {
 class TaskEvents(StreamingResponse):
     """The events of one task until it has ended."""
 
-    def __init__(self, desk: JobDesk, key_id: str, task_id: str) -> None:
+    def __init__(self, desk: JobService, key_id: str, task_id: str) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(_events(desk, key_id, task_id), media_type="text/event-stream", headers=headers)
 
 
-async def _events(desk: JobDesk, key_id: str, task_id: str) -> AsyncIterator[str]:
+async def _events(desk: JobService, key_id: str, task_id: str) -> AsyncIterator[str]:
     told: TaskView | None = None
     quiet = 0
     while True:

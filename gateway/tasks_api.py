@@ -13,7 +13,7 @@ from gateway.keys import Caller, allowed
 from gateway.plain_text import PlainText
 from gateway.problems import PROBLEMS, Refusal
 from gateway.request_ids import request_id
-from gateway.services import Gateway, gateway
+from gateway.services import TaskRunner, gateway
 from gateway.settings import Scope
 from gateway.task_events import STREAM, TaskEvents
 from gateway.task_options import IdempotencyKey, Options, SubmitOptions
@@ -25,7 +25,7 @@ from paddlewheel.errors import InvalidRequest
 MANY: Final = 256
 """Tasks in one request."""
 
-Service = Annotated[Gateway, Depends(gateway)]
+Service = Annotated[TaskRunner, Depends(gateway)]
 TaskId = Annotated[PlainText, Path(max_length=64)]
 
 _READS: Final = frozenset({"faces.identify", "gallery.describe", "gallery.search", "images.search"})
@@ -138,7 +138,7 @@ def _status(views: Sequence[TaskView]) -> int:
 
 
 async def _submit_all(
-    service: Gateway,
+    service: TaskRunner,
     spec: TaskSpec[Any, Any],
     items: Sequence[BaseModel],
     caller: Caller,
@@ -158,7 +158,7 @@ async def _submit_all(
 
 
 async def _submit(
-    service: Gateway,
+    service: TaskRunner,
     spec: TaskSpec[Any, Any],
     body: BaseModel,
     caller: Caller,

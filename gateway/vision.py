@@ -10,11 +10,11 @@ from gateway.drawing import jpeg
 from gateway.envelope import Envelope, PaddleXRequest, enveloped
 from gateway.keys import allowed
 from gateway.problems import FAILED_ENVELOPES
-from gateway.services import Gateway, gateway
+from gateway.services import TaskRunner, gateway
 from paddlewheel.contracts.images import CLASSIFY_IMAGE, EXTRACT_FEATURE, ClassifyImage, ExtractFeature
 from paddlewheel.contracts.text import READ_PAGES, RECOGNIZE_TEXT, ReadPages, RecognizeText
 
-Service = Annotated[Gateway, Depends(gateway)]
+Service = Annotated[TaskRunner, Depends(gateway)]
 
 
 class OcrRequest(PaddleXRequest):

@@ -15,7 +15,7 @@ from typing import Any, Literal, cast, get_args
 
 import yaml
 
-from index_store.database import Database
+from database.pool import Database
 from index_store.gallery import Appended, Embeddings, Gallery, GallerySpec, Ids, IndexType, Metric
 from index_store.indexes import Index, foreign_index, read_foreign_index, write_index
 from index_store.progress import Progress, silent
@@ -43,7 +43,7 @@ class GalleryFolder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Imported:
+class ImportedVectors:
     """The new vectors; `repaired` says that a damaged IVF index was put right."""
 
     appended: Appended

@@ -75,7 +75,7 @@ class Appended:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Removed:
+class Removal:
     """The ids that were live and now are not, ascending. `repeated`: the operation had been done before."""
 
     operation_id: str
@@ -84,7 +84,7 @@ class Removed:
     repeated: bool = False
 
 
-class Hit(NamedTuple):
+class SearchHit(NamedTuple):
     """One found vector. `external_id` and `metadata` are filled in when the search asks for details.
 
     A named tuple, because a search makes many: a frozen dataclass takes four times as long.

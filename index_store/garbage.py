@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from index_store.database import Database, advisory_lock
+from database.pool import Database, advisory_lock
 from index_store.planning import SealingPolicy
 from index_store.sealing import LOCKS
 from index_store.segment_folder import SegmentFiles
@@ -42,7 +42,7 @@ _KNOWN = "SELECT id::text FROM gallery_segments WHERE state <> 'deleted'"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Collected:
+class CollectedFiles:
     """What was deleted: files of dropped segments, files of dead sealers, and stray local files.
 
     `failures` are the files that could not be deleted, a sentence each; the next round tries again.
@@ -62,7 +62,7 @@ class GarbageCollector:
     files: SegmentFiles
     policy: SealingPolicy = field(default_factory=SealingPolicy)
 
-    def run(self) -> Collected:
+    def run(self) -> CollectedFiles:
         """One round over all galleries, those that were deleted too. A file that stays keeps no other."""
         dropped: list[str] = []
         abandoned: list[str] = []
@@ -80,7 +80,7 @@ class GarbageCollector:
                 abandoned.append(segment)
         with _noting(failures, "Stray files are left"):
             stray = self.sweep()
-        return Collected(
+        return CollectedFiles(
             dropped=tuple(dropped),
             abandoned=tuple(abandoned),
             stray=stray,

@@ -14,8 +14,8 @@ from typing import Any
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from index_store.database import Database
-from index_store.gallery import Appended, Deleted, Gallery, GallerySpec, Removed, check_key
+from database.pool import Database
+from index_store.gallery import Appended, Deleted, Gallery, GallerySpec, Removal, check_key
 from index_store.progress import Progress, silent
 from index_store.rows import copy_in
 from index_store.vectors import NewVectors, is_storable
@@ -177,7 +177,7 @@ class OperationLog:
         generation, ids, note = stored
         return Appended(operation_id=operation_id, generation=generation, ids=ids, repeated=True, note=note)
 
-    def remove(self, gallery: Gallery, selection: Selection, operation_id: str) -> Removed:
+    def remove(self, gallery: Gallery, selection: Selection, operation_id: str) -> Removal:
         """Delete the rows with their embeddings and leave tombstones for files and other processes."""
         try:
             with self._database.transaction() as cursor:
@@ -186,7 +186,7 @@ class OperationLog:
             stored = self._stored(gallery, operation_id, "remove", selection.digest)
             if stored is None:
                 raise _deleted_meanwhile(gallery) from None
-            return Removed(operation_id=operation_id, generation=stored[0], ids=stored[1], repeated=True)
+            return Removal(operation_id=operation_id, generation=stored[0], ids=stored[1], repeated=True)
 
     def delete(self, key: str) -> Deleted:
         """Delete the gallery with all that it holds."""
@@ -314,7 +314,7 @@ def _append(
     return Appended(operation_id=operation_id, generation=generation, ids=tuple(ids), note=vectors.note)
 
 
-def _remove(cursor: Cursor, gallery: Gallery, selection: Selection, operation_id: str) -> Removed:
+def _remove(cursor: Cursor, gallery: Gallery, selection: Selection, operation_id: str) -> Removal:
     # The lock comes first: then every append of a lower generation is committed and seen.
     cursor.execute(_LOCK_GALLERY, (gallery.id,))
     query = _DELETE_VECTORS.format(column=selection.column)
@@ -338,7 +338,7 @@ def _remove(cursor: Cursor, gallery: Gallery, selection: Selection, operation_id
     )
     if ids:
         cursor.execute(_BURY, (gallery.id, generation, ids, appended))
-    return Removed(operation_id=operation_id, generation=generation, ids=tuple(ids))
+    return Removal(operation_id=operation_id, generation=generation, ids=tuple(ids))
 
 
 def _record(

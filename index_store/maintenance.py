@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from index_store.gallery import Gallery
-from index_store.garbage import Collected, GarbageCollector
+from index_store.garbage import CollectedFiles, GarbageCollector
 from index_store.sealing import Sealed, Sealer
 from index_store.store import GalleryStore
 from paddlewheel.errors import GalleryNotFound, PaddlewheelError
@@ -17,14 +17,14 @@ _REWRITES = 4  # of one gallery in one round, so that a busy one does not keep t
 
 
 @dataclass(frozen=True, kw_only=True)
-class Round:
+class MaintenanceReport:
     """What one round did, and a sentence for each gallery and each file that it could not do.
 
     `unfinished` says that some gallery may have more to do at once.
     """
 
     sealed: tuple[Sealed, ...]
-    collected: Collected
+    collected: CollectedFiles
     failures: tuple[str, ...]
     unfinished: bool
 
@@ -37,7 +37,7 @@ class Maintenance:
     sealer: Sealer
     collector: GarbageCollector
 
-    def run_once(self) -> Round:
+    def run_once(self) -> MaintenanceReport:
         """One round. A gallery that fails, for whatever reason, is logged and does not stop the others."""
         sealed: list[Sealed] = []
         failures: list[str] = []
@@ -55,7 +55,7 @@ class Maintenance:
         collected = self.collector.run()
         for failure in collected.failures:
             _LOGGER.error("%s", failure)
-        return Round(
+        return MaintenanceReport(
             sealed=tuple(sealed),
             collected=collected,
             failures=(*failures, *collected.failures),

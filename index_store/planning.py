@@ -44,7 +44,7 @@ class SealingPolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rewrite:
+class SegmentRewrite:
     """Write the generations above `low` up to `high` as one segment in place of those it covers."""
 
     low: int
@@ -70,7 +70,7 @@ class Unsealed:
 
 def plan(
     segments: Sequence[Segment], unsealed: Unsealed, policy: SealingPolicy, now: datetime
-) -> Rewrite | None:
+) -> SegmentRewrite | None:
     """The most urgent rewrite, or None. Asking again after each one ends: every rewrite leaves less to do."""
     wanted = chain(
         _damaged(segments),
@@ -90,39 +90,39 @@ def tier(rows: int, policy: SealingPolicy) -> int:
     return found
 
 
-def _damaged(segments: Sequence[Segment]) -> Iterator[Rewrite]:
+def _damaged(segments: Sequence[Segment]) -> Iterator[SegmentRewrite]:
     for segment in segments:
         if segment.damaged:
-            yield Rewrite(low=segment.low, high=segment.high, reason="damage")
+            yield SegmentRewrite(low=segment.low, high=segment.high, reason="damage")
 
 
-def _purges(segments: Sequence[Segment], policy: SealingPolicy, now: datetime) -> Iterator[Rewrite]:
+def _purges(segments: Sequence[Segment], policy: SealingPolicy, now: datetime) -> Iterator[SegmentRewrite]:
     for segment in segments:
         if segment.oldest_removal is not None and now - segment.oldest_removal >= policy.purge_begins:
-            yield Rewrite(low=segment.low, high=segment.high, reason="purge")
+            yield SegmentRewrite(low=segment.low, high=segment.high, reason="purge")
 
 
-def _seal(unsealed: Unsealed, policy: SealingPolicy, now: datetime) -> Iterator[Rewrite]:
+def _seal(unsealed: Unsealed, policy: SealingPolicy, now: datetime) -> Iterator[SegmentRewrite]:
     held = unsealed.rows + unsealed.dead
     idle = unsealed.oldest is not None and now - unsealed.oldest >= policy.idle
     if held >= policy.delta_rows or unsealed.full or (held and idle):
-        yield Rewrite(low=unsealed.low, high=unsealed.high, reason="seal")
+        yield SegmentRewrite(low=unsealed.low, high=unsealed.high, reason="seal")
 
 
-def _tombstones(segments: Sequence[Segment], policy: SealingPolicy) -> Iterator[Rewrite]:
+def _tombstones(segments: Sequence[Segment], policy: SealingPolicy) -> Iterator[SegmentRewrite]:
     for segment in segments:
         if segment.dead and segment.dead >= policy.dead_share * segment.rows:
-            yield Rewrite(low=segment.low, high=segment.high, reason="tombstones")
+            yield SegmentRewrite(low=segment.low, high=segment.high, reason="tombstones")
 
 
-def _merges(segments: Sequence[Segment], policy: SealingPolicy) -> Iterator[Rewrite]:
+def _merges(segments: Sequence[Segment], policy: SealingPolicy) -> Iterator[SegmentRewrite]:
     """Runs of adjacent segments of at most one tier, the lowest tier first."""
     tiers = [tier(segment.rows, policy) for segment in segments]
     for level in sorted(set(tiers)):
         for start in range(len(segments)):
             end = _run_end(segments, tiers, start, level, policy)
             if end is not None:
-                yield Rewrite(low=segments[start].low, high=segments[end - 1].high, reason="merge")
+                yield SegmentRewrite(low=segments[start].low, high=segments[end - 1].high, reason="merge")
 
 
 def _run_end(

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from index_store.database import Database
+from database.pool import Database
 from index_store.gallery import Gallery, Ids, Segment
 from index_store.log import FIND_GALLERY, find_gallery, gallery_from, possible_key
 from index_store.rows import StoredRows, copy_out
@@ -54,7 +54,7 @@ _TOMBSTONES = "SELECT id FROM gallery_tombstones WHERE gallery_id = %s AND gener
 _MARK_DAMAGED = "UPDATE gallery_segments SET damaged = true WHERE id = %s AND NOT damaged"
 
 
-class Readers:
+class GalleryReaders:
     """What a process holds of its galleries. Threads share it, and a child goes on with its parent's.
 
     With its searches it lets go of galleries that another process deleted or that nobody searches any more.

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from index_store.database import Database
-from index_store.gallery import Gallery, Hit, VectorRecord
+from database.pool import Database
+from index_store.gallery import Gallery, SearchHit, VectorRecord
 from index_store.log import possible_ids, possible_texts
 from index_store.vectors import decode
 
@@ -50,8 +50,8 @@ def find_external(
 
 
 def with_details(
-    database: Database, gallery: Gallery, hits: tuple[tuple[Hit, ...], ...]
-) -> tuple[tuple[Hit, ...], ...]:
+    database: Database, gallery: Gallery, hits: tuple[tuple[SearchHit, ...], ...]
+) -> tuple[tuple[SearchHit, ...], ...]:
     """The hits with external ids and metadata; those removed since the search have none and are left out."""
     wanted = sorted({hit.id for query in hits for hit in query})
     with database.cursor() as cursor:

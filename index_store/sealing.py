@@ -19,11 +19,11 @@ from typing import Literal
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from index_store.database import Database, advisory_lock, transaction_on
+from database.pool import Database, advisory_lock, transaction_on
 from index_store.gallery import Gallery, Segment
 from index_store.indexes import use_threads
 from index_store.log import FIND_GALLERY, find_gallery, gallery_from
-from index_store.planning import Reason, Rewrite, SealingPolicy, Unsealed, plan
+from index_store.planning import Reason, SealingPolicy, SegmentRewrite, Unsealed, plan
 from index_store.reader import find_segments
 from index_store.rows import StoredRows, copy_out
 from index_store.segment_file import write_segment
@@ -193,7 +193,7 @@ class Sealer:
         )
         return segments, unsealed, now
 
-    def _rewrite(self, gallery: Gallery, rewrite: Rewrite, lock: Connection) -> Sealed:
+    def _rewrite(self, gallery: Gallery, rewrite: SegmentRewrite, lock: Connection) -> Sealed:
         segment = str(uuid.uuid4())
         self.on_step("announce")
         with self.database.transaction() as cursor:
@@ -216,7 +216,7 @@ class Sealer:
             recall=file.recall,
         )
 
-    def _read(self, gallery: Gallery, rewrite: Rewrite) -> tuple[StoredRows, int]:
+    def _read(self, gallery: Gallery, rewrite: SegmentRewrite) -> tuple[StoredRows, int]:
         size = code_size(gallery.spec.dimension, gallery.spec.precision)
         with self.database.snapshot() as cursor:
             cursor.execute(_READ_GENERATION, (gallery.id,))
@@ -242,8 +242,8 @@ class Sealer:
         return _File(kind=built.kind, name=name, bytes=size, sha256=digest, recall=built.recall_at_1)
 
 
-def _asked(low: int, high: int) -> Rewrite:
-    return Rewrite(low=low, high=high, reason="asked")
+def _asked(low: int, high: int) -> SegmentRewrite:
+    return SegmentRewrite(low=low, high=high, reason="asked")
 
 
 def _deleted_meanwhile(gallery: Gallery) -> GalleryNotFound:
@@ -269,7 +269,7 @@ def _lost_lock(gallery: Gallery) -> DatabaseUnavailable:
 def _publish(
     cursor: Cursor,
     gallery: Gallery,
-    rewrite: Rewrite,
+    rewrite: SegmentRewrite,
     segment: str,
     rows: int,
     file: _File,

@@ -102,7 +102,7 @@ class SegmentFolder:
     def _scratch(self, name: str) -> Path:
         return self._folder / f"{name}{_SCRATCH}"
 
-    def _swept(self, older_than: float, unwanted: "Unwanted") -> tuple[str, ...]:
+    def _swept(self, older_than: float, unwanted: "RemovalCheck") -> tuple[str, ...]:
         swept = []
         with self._usable():
             for path, age in _aged(self._folder):
@@ -137,7 +137,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-class Unwanted(Protocol):
+class RemovalCheck(Protocol):
     """Whether the file of that name may go."""
 
     def __call__(self, name: str, /) -> bool: ...

@@ -9,8 +9,8 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from index_store.database import Database
-from index_store.exchange import ForeignType, Imported, export_folder, read_folder
+from database.pool import Database
+from index_store.exchange import ForeignType, ImportedVectors, export_folder, read_folder
 from index_store.gallery import (
     Appended,
     Deleted,
@@ -18,11 +18,11 @@ from index_store.gallery import (
     Embeddings,
     Gallery,
     GallerySpec,
-    Hit,
     IndexType,
     Level,
     Precision,
-    Removed,
+    Removal,
+    SearchHit,
     VectorRecord,
     check_key,
 )
@@ -39,7 +39,7 @@ from index_store.log import (
 )
 from index_store.planning import SealingPolicy
 from index_store.progress import Progress, silent
-from index_store.reader import Readers, find_segments
+from index_store.reader import GalleryReaders, find_segments
 from index_store.records import find_external, find_records, list_records, with_details
 from index_store.remote_folder import folder_to_read, folder_to_write
 from index_store.sealing import Sealed, Sealer, Step
@@ -73,7 +73,7 @@ class GalleryStore:
         self._files = files
         self._threads = threads
         self._log = OperationLog(database)
-        self._readers = Readers(database, files)
+        self._readers = GalleryReaders(database, files)
 
     @property
     def database(self) -> Database:
@@ -157,7 +157,7 @@ class GalleryStore:
         labels: Sequence[str] | None = None,
         external_ids: Sequence[str] | None = None,
         operation_id: str | None = None,
-    ) -> Removed:
+    ) -> Removal:
         """Delete the vectors that one of the three lists names; unknown ones are skipped.
 
         In every index type; when this returns no search answers with them. Repeatable like `append`.
@@ -176,7 +176,7 @@ class GalleryStore:
         level: Level = "vector",
         details: bool = False,
         model_fingerprint: str | None = None,
-    ) -> tuple[tuple[Hit, ...], ...]:
+    ) -> tuple[tuple[SearchHit, ...], ...]:
         """The nearest vectors of each query of shape (n, dimension), best first.
 
         Every append and remove that had returned anywhere when this was called is seen. `threshold` is the
@@ -190,7 +190,7 @@ class GalleryStore:
         if threshold is not None and math.isnan(threshold):
             raise InvalidRequest("The threshold is not a number.")
 
-        def work(view: View) -> tuple[Gallery, tuple[tuple[Hit, ...], ...]]:
+        def work(view: View) -> tuple[Gallery, tuple[tuple[SearchHit, ...], ...]]:
             check_model(view.gallery.spec, model_fingerprint)
             queries = np.ascontiguousarray(checked_embeddings(view.gallery.spec, embeddings))
             use_threads(self._threads)
@@ -199,7 +199,7 @@ class GalleryStore:
         gallery, hits = self._database.retrying(lambda: self._readers.current(key, work))
         return with_details(self._database, gallery, hits) if details else hits
 
-    def search_one(self, key: str, embedding: npt.ArrayLike, **options: Any) -> tuple[Hit, ...]:
+    def search_one(self, key: str, embedding: npt.ArrayLike, **options: Any) -> tuple[SearchHit, ...]:
         """`search` for a single query of shape (dimension,)."""
         query = np.asarray(embedding)
         if query.ndim != 1:
@@ -258,7 +258,7 @@ class GalleryStore:
     def verify(self, key: str, *, progress: Progress = silent) -> Verification:
         """Read every file and compare it with the rows; damaged ones are marked to be written anew."""
 
-        def search(queries: Embeddings) -> tuple[tuple[Hit, ...], ...]:
+        def search(queries: Embeddings) -> tuple[tuple[SearchHit, ...], ...]:
             return self.search(key, queries, top_k=100)  # an approximate index looks further for these
 
         return verify(self._database, self._files, key, search, progress)
@@ -311,7 +311,7 @@ class GalleryStore:
         model_fingerprint: str | None = None,
         operation_id: str | None = None,
         progress: Progress = silent,
-    ) -> Imported:
+    ) -> ImportedVectors:
         """A new gallery of the vectors in PaddleX's folder, which is at a path or an object store's URL.
 
         Its ids become external ids, so that `remove_ids.txt` still works. Repeatable like `build`. Raises
@@ -336,7 +336,7 @@ class GalleryStore:
             operation_id=operation_id,
             progress=progress,
         )
-        return Imported(appended=appended, spec=spec, repaired=found.repaired)
+        return ImportedVectors(appended=appended, spec=spec, repaired=found.repaired)
 
     def view(self, key: str) -> View:
         """The gallery as it is now, in memory and mapped files."""

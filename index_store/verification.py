@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from index_store.database import Database
-from index_store.gallery import Embeddings, Gallery, Hit, Segment
+from database.pool import Database
+from index_store.gallery import Embeddings, Gallery, SearchHit, Segment
 from index_store.log import FIND_GALLERY, gallery_from, possible_key
 from index_store.progress import Progress, silent
 from index_store.reader import find_segments
@@ -16,7 +16,7 @@ from index_store.segment_folder import SegmentFiles
 from index_store.vectors import code_size, decode
 from paddlewheel.errors import GalleryNotFound, SegmentCorrupt
 
-Search = Callable[[Embeddings], tuple[tuple[Hit, ...], ...]]
+Search = Callable[[Embeddings], tuple[tuple[SearchHit, ...], ...]]
 
 _SAMPLE = 100
 _LEAST_SAMPLE = 10

@@ -13,7 +13,7 @@ from operator import itemgetter
 import numpy as np
 import numpy.typing as npt
 
-from index_store.gallery import Embeddings, Gallery, GallerySpec, Hit, Ids, Level, Segment
+from index_store.gallery import Embeddings, Gallery, GallerySpec, Ids, Level, SearchHit, Segment
 from index_store.indexes import Found, Index, exact_index, search_exhaustively, search_index
 from index_store.rows import StoredRows
 from index_store.segment_file import Labels
@@ -186,7 +186,7 @@ class View:
 
     def search(
         self, queries: Embeddings, top_k: int, threshold: float | None, level: Level
-    ) -> tuple[tuple[Hit, ...], ...]:
+    ) -> tuple[tuple[SearchHit, ...], ...]:
         """The hits of each query, best first. At label level each label comes once, by its best vector."""
         if level == "label":
             limit = np.inf if threshold is None else self._sign * threshold
@@ -210,7 +210,7 @@ class View:
             return sum(len(source.ids) for source in self.sources)
         return len({label for source in self.sources for label in source.live_labels()})
 
-    def _best(self, queries: Embeddings, count: int) -> list[list[Hit]]:
+    def _best(self, queries: Embeddings, count: int) -> list[list[SearchHit]]:
         sign = self._sign
         merged: list[list[tuple[float, int, int, Labels]]] = [[] for _ in queries]
         for source in self.sources:
@@ -221,11 +221,14 @@ class View:
         for candidates in merged:
             candidates.sort(key=_order)
         return [
-            [Hit(vector_id, labels[row], sign * key) for key, vector_id, row, labels in candidates[:count]]
+            [
+                SearchHit(vector_id, labels[row], sign * key)
+                for key, vector_id, row, labels in candidates[:count]
+            ]
             for candidates in merged
         ]
 
-    def _best_labels(self, query: Embeddings, top_k: int, limit: float) -> tuple[Hit, ...]:
+    def _best_labels(self, query: Embeddings, top_k: int, limit: float) -> tuple[SearchHit, ...]:
         count = _WIDEN * top_k
         best, more = self._labels_of_few(query, count, limit)
         while more and len(best) < min(top_k, self._most_labels):
@@ -233,26 +236,30 @@ class View:
             best, more = self._labels_of_many(query, count, limit)
         return tuple(best.values())[:top_k]
 
-    def _labels_of_few(self, query: Embeddings, count: int, limit: float) -> tuple[dict[str, Hit], bool]:
+    def _labels_of_few(
+        self, query: Embeddings, count: int, limit: float
+    ) -> tuple[dict[str, SearchHit], bool]:
         """The best hit of each label among so many rows; whether there may be more within the limit."""
         sign = self._sign
         hits = self._best(query, count)[0]
-        best: dict[str, Hit] = {}
+        best: dict[str, SearchHit] = {}
         for hit in hits:
             if sign * hit.score > limit:
                 return best, False
             best.setdefault(hit.label, hit)
         return best, len(hits) == count
 
-    def _labels_of_many(self, query: Embeddings, count: int, limit: float) -> tuple[dict[str, Hit], bool]:
+    def _labels_of_many(
+        self, query: Embeddings, count: int, limit: float
+    ) -> tuple[dict[str, SearchHit], bool]:
         """The same with arrays, which take longer for a few rows and far less for thousands."""
         nearest = self._nearest(query, count)
         near = int(np.searchsorted(nearest.keys, limit, "right"))
-        best: dict[str, Hit] = {}
+        best: dict[str, SearchHit] = {}
         for place in nearest.first_of_labels(near):
             label = nearest.label(place)
             score = self._sign * float(nearest.keys[place])
-            best.setdefault(label, Hit(int(nearest.ids[place]), label, score))
+            best.setdefault(label, SearchHit(int(nearest.ids[place]), label, score))
         return best, near == count
 
     def _nearest(self, query: Embeddings, count: int) -> "_Nearest":

@@ -53,7 +53,7 @@ class BatchJob:
     sink_digest: str | None
 
 
-class BatchJobs:
+class BatchJobStore:
     """The table of jobs. Every method is one transaction; they raise DatabaseUnavailable, SchemaOutdated."""
 
     def __init__(self, database: Database) -> None:

@@ -39,7 +39,7 @@ class PlannedShard:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class ShardOutput:
     """The lines that a shard became: a file beside the sink, its size and its SHA-256."""
 
     name: str
@@ -57,7 +57,7 @@ class ClaimedShard:
     task_id: str
     losses: int
     failures: int
-    part: Part | None
+    part: ShardOutput | None
 
     @property
     def key(self) -> tuple[str, int, str]:
@@ -163,7 +163,7 @@ class BatchShards:
         with self._database.transaction() as connection:
             return connection.execute(query).first() is None
 
-    def parts(self, job_id: str, after: int = -1, limit: int = 1000) -> list[tuple[int, Part]]:
+    def parts(self, job_id: str, after: int = -1, limit: int = 1000) -> list[tuple[int, ShardOutput]]:
         """First lines and parts of finished shards, in the order of the manifest."""
         query = select(BATCH_SHARDS).where(_S.job_id == job_id, _S.first_line > after, _S.part.is_not(None))
         with self._database.transaction() as connection:
@@ -230,7 +230,7 @@ class BatchShards:
         with self._database.transaction() as connection:
             return {(row.job_id, row.first_line, row.task_id) for row in connection.execute(change)}
 
-    def complete(self, claimed: ClaimedShard, part: Part) -> bool:
+    def complete(self, claimed: ClaimedShard, part: ShardOutput) -> bool:
         """The shard's lines are in this part; False where another was first or has taken over."""
         values = {
             "state": "done",
@@ -290,5 +290,7 @@ def _count_redone(connection: Connection, job_id: str, lines: int) -> None:
     connection.execute(change.values(redone_lines=_J.redone_lines + lines))
 
 
-def _part_of(row: Row[Any]) -> Part:
-    return Part(name=row.part, bytes=row.part_bytes, digest=row.part_digest, failed_lines=row.failed_lines)
+def _part_of(row: Row[Any]) -> ShardOutput:
+    return ShardOutput(
+        name=row.part, bytes=row.part_bytes, digest=row.part_digest, failed_lines=row.failed_lines
+    )

@@ -13,7 +13,7 @@ _OF_NO_MATTER: Final = frozenset({"input_path", "expires_at"})
 """Fields of an image's reference that do not change what happens to it."""
 
 
-class Delivery(BaseModel):
+class DeliveryAttempt(BaseModel):
     """One time that a worker had the task, and how that ended."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -38,7 +38,7 @@ class DeadLetter(BaseModel):
     headers: dict[str, Any] = Field(default_factory=dict)
     error_code: str
     error_message: str
-    history: tuple[Delivery, ...] = Field(min_length=1)
+    history: tuple[DeliveryAttempt, ...] = Field(min_length=1)
     created_at: datetime
 
     @property
@@ -48,7 +48,7 @@ class DeadLetter(BaseModel):
         return hashlib.sha256(key.encode()).hexdigest()
 
 
-class FiledLetter(BaseModel):
+class DeadLetterRecord(BaseModel):
     """A row: a letter and what became of it. `task_id` is the latest of `occurrences` tasks."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -61,7 +61,7 @@ class FiledLetter(BaseModel):
     headers: dict[str, Any]
     error_code: str
     error_message: str
-    history: tuple[Delivery, ...]
+    history: tuple[DeliveryAttempt, ...]
     occurrences: int
     state: LetterState
     created_at: datetime

@@ -58,7 +58,7 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class JobOutcome:
     """How a job ended."""
 
     id: str
@@ -68,7 +68,7 @@ class Outcome:
     error_message: str | None = None
 
 
-class Jobs:
+class JobStore:
     """The table. Every method is one transaction; they raise DatabaseUnavailable and SchemaOutdated."""
 
     def __init__(self, database: Database) -> None:
@@ -123,7 +123,7 @@ class Jobs:
         with self._database.transaction() as connection:
             return [_job(row) for row in connection.execute(query.limit(limit))]
 
-    def settle(self, outcomes: Sequence[Outcome]) -> None:
+    def settle(self, outcomes: Sequence[JobOutcome]) -> None:
         """Keep outcomes, the first of each job, and announce those that somebody wants to hear of."""
         with self._database.transaction() as connection:
             for outcome in outcomes:

@@ -6,8 +6,8 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from job_store.batch_shards import BatchShards
-from job_store.dead_letter import FiledLetter
-from job_store.dead_letters import DeadLetters, require_open
+from job_store.dead_letter import DeadLetterRecord
+from job_store.dead_letter_store import DeadLetterStore, require_open
 from paddlewheel.blobs.store import BlobStore
 from paddlewheel.client import Client
 from paddlewheel.contracts.base import ImageRef, Priority
@@ -23,13 +23,15 @@ _SPECS: Final = {spec.name: spec for spec in (*TASKS, RUN_SHARD)}
 class Replayer:
     """Replays letters through a client, as tasks of their own."""
 
-    def __init__(self, letters: DeadLetters, shards: BatchShards, client: Client, blobs: BlobStore) -> None:
+    def __init__(
+        self, letters: DeadLetterStore, shards: BatchShards, client: Client, blobs: BlobStore
+    ) -> None:
         self._letters = letters
         self._shards = shards
         self._client = client
         self._blobs = blobs
 
-    def replay(self, key: str) -> FiledLetter:
+    def replay(self, key: str) -> DeadLetterRecord:
         """The letter, closed, with the new task's id. A command that was cut short can be repeated.
 
         Raises DeadLetterNotFound, DeadLetterClosed, BlobError for an image that the store no longer has,
@@ -57,7 +59,7 @@ class Replayer:
         )
         return self._letters.replayed(letter.number, pending.task_id)
 
-    def _require_wanted(self, letter: FiledLetter, request: RunShard) -> None:
+    def _require_wanted(self, letter: DeadLetterRecord, request: RunShard) -> None:
         """A delivery of a shard that nobody wants would do nothing, and look like an answer."""
         job, number = request.job, letter.number
         state, shard = self._shards.standing(job, request.shard)
@@ -76,7 +78,7 @@ class Replayer:
         if shard is None:
             raise BatchJobState(f"Batch job {job} has split this shard and does its pieces: {discard}.")
 
-    def _require_images(self, letter: FiledLetter) -> None:
+    def _require_images(self, letter: DeadLetterRecord) -> None:
         for blob in dict.fromkeys(_blobs_of(letter.request)):
             try:
                 self._blobs.get(ImageRef(blob=blob))
@@ -98,6 +100,6 @@ def _blobs_of(value: Any) -> Iterator[str]:
             yield from _blobs_of(each)
 
 
-def _priority(letter: FiledLetter) -> Priority:
+def _priority(letter: DeadLetterRecord) -> Priority:
     priority = letter.headers.get("priority")
     return "bulk" if isinstance(priority, int) and priority >= PRIORITIES["bulk"] else "interactive"

@@ -14,7 +14,7 @@ from rich.table import Table
 from local import control
 from local.checkout import CHECKOUT
 from local.child import tail
-from local.plan import SERVICES, Wanted
+from local.plan import SERVICES, StackRequest
 from local.servers import Servers
 from local.stack import LocalStack
 from local.state import ServiceStatus, State, StateFolder
@@ -27,7 +27,7 @@ Command = Callable[..., Any]
 SETTINGS = {"PADDLEWHEEL_RECOGNITION_MODELS": "PP-OCRv4_mobile_rec,PP-OCRv6_small_rec"}
 
 
-class SpokenErrors(click.Group):
+class ErrorReportingGroup(click.Group):
     """Shows Paddlewheel's errors as sentences, not as tracebacks."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -60,7 +60,7 @@ def with_choice(command: Command) -> Command:
     return command
 
 
-@click.group(cls=SpokenErrors)
+@click.group(cls=ErrorReportingGroup)
 def main() -> None:
     """The servers and workers of one machine.
 
@@ -77,7 +77,7 @@ def up(folder: StateFolder, workers: int, no_flower: bool, only: str | None, wai
     _up(folder, _wanted(workers, no_flower, only), Console(highlight=False), wait)
 
 
-def _up(folder: StateFolder, wanted: Wanted, console: Console, wait: bool = True) -> None:
+def _up(folder: StateFolder, wanted: StackRequest, console: Console, wait: bool = True) -> None:
     if folder.in_use():
         _join(folder, wanted, console)
         return
@@ -169,14 +169,14 @@ def demo(output: Path) -> None:
     run(console, output)
 
 
-def _wanted(workers: int, no_flower: bool, only: str | None) -> Wanted:
+def _wanted(workers: int, no_flower: bool, only: str | None) -> StackRequest:
     if only and no_flower:
         raise click.UsageError("--only already says what to run: leave --no-flower out.")
     services = frozenset(only.split(",") if only else SERVICES) - ({"flower"} if no_flower else set())
-    return Wanted(services=services, workers=workers, servers=Servers.named_in(os.environ))
+    return StackRequest(services=services, workers=workers, servers=Servers.named_in(os.environ))
 
 
-def _join(folder: StateFolder, wanted: Wanted, console: Console) -> None:
+def _join(folder: StateFolder, wanted: StackRequest, console: Console) -> None:
     state = control.wait_for_other(folder)
     missing = [name for name in wanted.names() if name not in state.services]
     if missing:

@@ -17,7 +17,9 @@ STOP_SECONDS = 90.0
 Announce = Callable[[str, ServiceStatus], None]
 
 
-def start(folder: StateFolder, arguments: Sequence[str], environment: Mapping[str, str]) -> "Starting":
+def start(
+    folder: StateFolder, arguments: Sequence[str], environment: Mapping[str, str]
+) -> "StartingSupervisor":
     """Starts `python -m local supervise` with these arguments, detached from this process."""
     folder.create()
     log = folder.log("supervisor")
@@ -32,10 +34,10 @@ def start(folder: StateFolder, arguments: Sequence[str], environment: Mapping[st
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return Starting(folder, supervisor, said_before)
+    return StartingSupervisor(folder, supervisor, said_before)
 
 
-class Starting:
+class StartingSupervisor:
     """A supervisor of ours on its way up."""
 
     def __init__(self, folder: StateFolder, supervisor: subprocess.Popen[bytes], said_before: int) -> None:

@@ -13,7 +13,7 @@ STEADY_SECONDS = 60.0
 FAILURES = 8
 
 
-class Restarts:
+class RestartPolicy:
     """Longer and longer waits between failures, and an end to them; a steady run starts the count anew."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Member:
         self.child: Child | None = None
         self.seconds: float | None = None
         self.due: float | None = None
-        self.restarts = Restarts()
+        self.restarts = RestartPolicy()
         self._launched = 0.0
 
     def launch(self) -> Child:

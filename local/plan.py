@@ -18,7 +18,7 @@ SERVICES = ("valkey", "postgres", "flower", "gateway", "worker")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class StackRequest:
     """What a stack is asked for: some of SERVICES, how many workers, and the operator's own servers."""
 
     services: frozenset[str]
@@ -70,7 +70,7 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def plan(folder: Path, state: State, wanted: Wanted, environment: Mapping[str, str]) -> Plan:
+def plan(folder: Path, state: State, wanted: StackRequest, environment: Mapping[str, str]) -> Plan:
     """A plan for what is wanted. Draws the ports and passwords that the state does not have yet.
 
     `environment` is what Flower and the workers start from.

@@ -38,7 +38,7 @@ class Service(Protocol):
 
 
 @runtime_checkable
-class Watched(Protocol):
+class WatchedService(Protocol):
     """A service that can be stuck while its process lives."""
 
     def live(self) -> bool:

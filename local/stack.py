@@ -15,7 +15,7 @@ from typing import Self
 
 from local.child import tail
 from local.member import Member
-from local.plan import Plan, Wanted, plan
+from local.plan import Plan, StackRequest, plan
 from local.ports import is_free
 from local.postgres import remove_home
 from local.processes import POLL_SECONDS, ProcessId
@@ -25,7 +25,7 @@ from local.watchdog import Watchdog, end_all
 from paddlewheel.errors import ConfigurationError, OperatorError
 
 ATTEMPTS = 3
-Draw = Callable[[Path, State, Wanted, Mapping[str, str]], Plan]
+Draw = Callable[[Path, State, StackRequest, Mapping[str, str]], Plan]
 LOG_LINES = 15
 
 
@@ -53,7 +53,7 @@ class LocalStack:
         self.folder = StateFolder(root)
         self.servers = servers or Servers()
         self.state = State()
-        self._wanted = Wanted(services=frozenset(services), workers=workers, servers=self.servers)
+        self._wanted = StackRequest(services=frozenset(services), workers=workers, servers=self.servers)
         self._environment = os.environ if environment is None else environment
         self._ephemeral = ephemeral
         self._draw = draw

@@ -6,7 +6,7 @@ import time
 from types import FrameType
 
 from local.member import Member
-from local.service import Watched
+from local.service import WatchedService
 from local.stack import LocalStack
 from paddlewheel.errors import OperatorError
 
@@ -45,7 +45,7 @@ class Supervisor:
             self._plan_restart(member, f"ended with {code}")
         elif member.phase != "ready":
             self._look_for_readiness(member)
-        elif isinstance(member.service, Watched) and not member.service.live():
+        elif isinstance(member.service, WatchedService) and not member.service.live():
             self._log.error("%s is stuck, and is ended", member.service.name)
             member.kill()
 

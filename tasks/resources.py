@@ -149,7 +149,7 @@ class Galleries(Protocol):
         """A new gallery out of PaddleX's folder."""
 
 
-class BatchJobs(Protocol):
+class ShardService(Protocol):
     """Does the shards of batch jobs."""
 
     def run(self, request: RunShard, task: TaskContext) -> RanShard:
@@ -199,7 +199,7 @@ class Resources(Protocol):
         """Galleries of faces and of pictures."""
 
     @property
-    def batch_jobs(self) -> BatchJobs:
+    def batch_jobs(self) -> ShardService:
         """Batch jobs."""
 
     @property

@@ -9,7 +9,7 @@ from workers.bootstrap import build, worker_name
 from workers.consumer.readiness import HealthFiles
 from workers.consumer.shutdown import Shutdown, end_process
 from workers.inference.host import OPEN_NETWORK
-from workers.settings import Settings
+from workers.settings import WorkerSettings
 
 log = logging.getLogger("workers")
 
@@ -17,7 +17,7 @@ log = logging.getLogger("workers")
 def main(loader: str = OPEN_NETWORK) -> int:
     """Exit with 2 when a setting is wrong, with 1 when a model cannot be loaded."""
     try:
-        settings = Settings.from_environment()
+        settings = WorkerSettings.from_environment()
     except PaddlewheelError as err:
         print(f"error[{err.code}]: {err.message}", file=sys.stderr)
         return 2

@@ -11,19 +11,19 @@ from redis import Redis
 from index_store.planning import SealingPolicy
 from index_store.store import GalleryStore
 from job_store.database import Database
-from job_store.dead_letter_store import LetterBox
-from job_store.dead_letters import DeadLetters
+from job_store.dead_letter_outbox import DeadLetterOutbox
+from job_store.dead_letter_store import DeadLetterStore
 from paddlewheel.blobs.opening import open_blob_store
 from paddlewheel.blobs.store import BlobStore
 from paddlewheel.contracts.results import Served
 from paddlewheel.wire.connection import socket_options
-from workers.batch_jobs.borrowed_blobs import LentBlobs
-from workers.batch_jobs.maintenance import BatchKeeper, NoBatchJobs
 from workers.batch_jobs.models import BatchModels
+from workers.batch_jobs.prefetch import PrefetchingBlobStore
+from workers.batch_jobs.runner import BatchJobRunner, DisabledBatchJobs
 from workers.consumer.cancellations import RedisCancellations
-from workers.consumer.dead_letters import LetterFiling
-from workers.consumer.deliveries import CountedDeliveries
-from workers.consumer.metrics import MetricsDoor, WorkerMetrics
+from workers.consumer.dead_letter_recorder import DeadLetterRecorder
+from workers.consumer.deliveries import DeliveryCounter
+from workers.consumer.metrics import MetricsServer, WorkerMetrics
 from workers.images.loading import LINE_LIMITS, PAGE_LIMITS, ImageLoader
 from workers.images.pdf import PdfLimits
 from workers.inference.batching import BatchingOptions, DynamicBatcher
@@ -33,16 +33,16 @@ from workers.models.engines.session import ItemShapes, SessionOptions
 from workers.models.home.directory import ModelDirectory
 from workers.services.engines import session_options, thread_environment
 from workers.services.faces import BatchedFaces
-from workers.services.galleries import StoredGalleries
+from workers.services.galleries import GalleryService
 from workers.services.gallery_images import GalleryImages
-from workers.services.gallery_maintenance import GalleryKeeper
+from workers.services.gallery_maintenance import GalleryMaintainer
 from workers.services.gallery_search import GallerySearch
 from workers.services.pictures import BatchedPictures
 from workers.services.served_models import ServedModels, open_models
 from workers.services.serving import ServingNotes
 from workers.services.text import BatchedTextReader, TextModels
 from workers.services.thresholds import default_thresholds
-from workers.settings import Settings
+from workers.settings import WorkerSettings
 
 
 class WorkerResources:
@@ -53,10 +53,10 @@ class WorkerResources:
         text: BatchedTextReader,
         faces: BatchedFaces,
         pictures: BatchedPictures,
-        galleries: StoredGalleries,
-        batch_jobs: BatchKeeper | NoBatchJobs,
+        galleries: GalleryService,
+        batch_jobs: BatchJobRunner | DisabledBatchJobs,
         cancellations: RedisCancellations,
-        deliveries: CountedDeliveries,
+        deliveries: DeliveryCounter,
         hosts: Sequence[ModelHost],
         stack: ExitStack,
     ) -> None:
@@ -79,7 +79,7 @@ class WorkerResources:
         self._stack.close()
 
 
-def build(settings: Settings, *, loader: str = OPEN_NETWORK) -> WorkerResources:
+def build(settings: WorkerSettings, *, loader: str = OPEN_NETWORK) -> WorkerResources:
     """Load and warm up every model. Raises ModelUnknown, ModelUnavailable, ConfigurationError."""
     stack = ExitStack()
     try:
@@ -89,7 +89,7 @@ def build(settings: Settings, *, loader: str = OPEN_NETWORK) -> WorkerResources:
         raise
 
 
-def _build(settings: Settings, loader: str, stack: ExitStack) -> WorkerResources:
+def _build(settings: WorkerSettings, loader: str, stack: ExitStack) -> WorkerResources:
     models = open_models(settings)
     halves = models.halves
     batching = batching_options(settings)
@@ -101,7 +101,7 @@ def _build(settings: Settings, loader: str, stack: ExitStack) -> WorkerResources
     ]
     batcher = DynamicBatcher(hosts, batching, observer=_metrics(settings, hosts, stack))
     stack.callback(batcher.close)
-    blobs = LentBlobs(
+    blobs = PrefetchingBlobStore(
         open_blob_store(settings.blob_url, ttl=settings.blob_ttl, max_bytes=settings.max_blob_bytes)
     )
     stack.callback(blobs.close)
@@ -130,13 +130,13 @@ def _build(settings: Settings, loader: str, stack: ExitStack) -> WorkerResources
 
 
 def _seeing(
-    settings: Settings,
+    settings: WorkerSettings,
     models: ServedModels,
     batcher: DynamicBatcher,
     images: ImageLoader,
     serving: ServingNotes,
     stack: ExitStack,
-) -> tuple[BatchedFaces, BatchedPictures, StoredGalleries]:
+) -> tuple[BatchedFaces, BatchedPictures, GalleryService]:
     """What sees faces and whole pictures, and the galleries that both look things up in."""
     policy = SealingPolicy()
     embedders = {**models.image_features, **models.face_features}
@@ -157,20 +157,20 @@ def _seeing(
         images=images,
         search=search,
     )
-    galleries = StoredGalleries(
+    galleries = GalleryService(
         search, GalleryImages(faces, pictures), policy=policy, exchange=settings.exchange_url
     )
     return faces, pictures, galleries
 
 
-def _galleries(settings: Settings, policy: SealingPolicy, stack: ExitStack) -> GalleryStore | None:
+def _galleries(settings: WorkerSettings, policy: SealingPolicy, stack: ExitStack) -> GalleryStore | None:
     """The galleries of the worker's database, if it has one; maintained where the queue `index` is served.
 
     Every worker deletes the copies of files that are no more: nobody else reaches its disk.
     """
     if not settings.database_url:
         return None
-    keeper = GalleryKeeper(
+    keeper = GalleryMaintainer(
         settings.database_url,
         settings.segment_url,
         settings.segment_copies,
@@ -183,30 +183,30 @@ def _galleries(settings: Settings, policy: SealingPolicy, stack: ExitStack) -> G
 
 
 def _batch_jobs(
-    settings: Settings, models: BatchModels, blobs: LentBlobs, stack: ExitStack
-) -> BatchKeeper | NoBatchJobs:
+    settings: WorkerSettings, models: BatchModels, blobs: PrefetchingBlobStore, stack: ExitStack
+) -> BatchJobRunner | DisabledBatchJobs:
     """The batch jobs of the worker's database, if it has one."""
     if not settings.database_url:
-        return NoBatchJobs()
-    keeper = BatchKeeper(settings, models, blobs)
+        return DisabledBatchJobs()
+    keeper = BatchJobRunner(settings, models, blobs)
     stack.callback(keeper.close)
     return keeper
 
 
-def _metrics(settings: Settings, hosts: Sequence[ModelHost], stack: ExitStack) -> WorkerMetrics | None:
+def _metrics(settings: WorkerSettings, hosts: Sequence[ModelHost], stack: ExitStack) -> WorkerMetrics | None:
     """What is measured, served where a port is set."""
     if not settings.metrics_port:
         return None
     metrics = WorkerMetrics()
     metrics.watch(hosts)
-    stack.callback(MetricsDoor(metrics, settings.metrics_host, settings.metrics_port).close)
+    stack.callback(MetricsServer(metrics, settings.metrics_host, settings.metrics_port).close)
     metrics.listen()
     stack.callback(metrics.close)
     return metrics
 
 
 def host_config(
-    settings: Settings,
+    settings: WorkerSettings,
     directories: Mapping[str, ModelDirectory],
     warm_up: Mapping[str, tuple[ItemShapes, ...]],
     options: Mapping[str, SessionOptions],
@@ -230,7 +230,7 @@ def host_config(
     )
 
 
-def batching_options(settings: Settings) -> BatchingOptions:
+def batching_options(settings: WorkerSettings) -> BatchingOptions:
     """How items are put together."""
     return BatchingOptions(
         max_batch_size=settings.max_batch_size,
@@ -242,7 +242,7 @@ def batching_options(settings: Settings) -> BatchingOptions:
     )
 
 
-def image_loaders(settings: Settings, blobs: BlobStore) -> tuple[ImageLoader, ImageLoader]:
+def image_loaders(settings: WorkerSettings, blobs: BlobStore) -> tuple[ImageLoader, ImageLoader]:
     """One that loads text lines, one that loads pages."""
     pdf = PdfLimits(dpi=settings.pdf_dpi, max_pages=settings.max_pages)
     lines, pages = (
@@ -252,21 +252,21 @@ def image_loaders(settings: Settings, blobs: BlobStore) -> tuple[ImageLoader, Im
     return ImageLoader(blobs, lines, pdf), ImageLoader(blobs, pages, pdf)
 
 
-def connect(settings: Settings) -> Redis:
+def connect(settings: WorkerSettings) -> Redis:
     """A connection to the result store that heals by itself."""
     return Redis.from_url(settings.result_url, **socket_options(settings.result_url, settings.broker_timeout))
 
 
-def _deliveries(settings: Settings, stack: ExitStack) -> CountedDeliveries:
+def _deliveries(settings: WorkerSettings, stack: ExitStack) -> DeliveryCounter:
     """The counter of deliveries, and what files dead letters where there is a database."""
     redis = connect(settings)
     stack.callback(redis.close)
-    box = LetterBox(redis)
+    box = DeadLetterOutbox(redis)
     if settings.database_url:
         database = Database(settings.database_url)
         stack.callback(database.close)
-        stack.callback(LetterFiling(box, DeadLetters(database)).close)
-    deliveries = CountedDeliveries(redis, box, worker=worker_name(), max_deliveries=settings.max_deliveries)
+        stack.callback(DeadLetterRecorder(box, DeadLetterStore(database)).close)
+    deliveries = DeliveryCounter(redis, box, worker=worker_name(), max_deliveries=settings.max_deliveries)
     stack.callback(deliveries.close)
     return deliveries
 

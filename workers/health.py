@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from paddlewheel.errors import ConfigurationError
-from workers.settings import Settings
+from workers.settings import WorkerSettings
 
 
 def ready_fault(ready_file: Path | None) -> str | None:
@@ -40,7 +40,7 @@ def main() -> int:
     given = parser.parse_args()
     faults = []
     try:
-        settings = Settings.from_environment()
+        settings = WorkerSettings.from_environment()
         if given.ready or not given.live:
             faults.append(ready_fault(settings.ready_file))
         if given.live or not given.ready:

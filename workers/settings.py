@@ -30,7 +30,7 @@ Shape = Annotated[
 _ROOT: Final = Path(__file__).parents[1]
 
 
-class Settings(BaseModel):
+class WorkerSettings(BaseModel):
     """One worker's settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 from redis import Redis
 
-from job_store.batch_jobs import BatchJobs
+from job_store.batch_jobs import BatchJobStore
 from job_store.database import Database
 from local.rendering import png
 from paddlewheel.contracts.batch_jobs import BatchStatus, NewBatchJob
@@ -35,7 +35,7 @@ def pictures(folder: Path) -> list[Path]:
     return [*paths, broken]
 
 
-def awaited(jobs: BatchJobs, job: str, enough: Callable[[BatchStatus], bool]) -> BatchStatus:
+def awaited(jobs: BatchJobStore, job: str, enough: Callable[[BatchStatus], bool]) -> BatchStatus:
     while not enough(status := jobs.status(job)):
         assert not status.ended or enough(status), status
         time.sleep(0.05)
@@ -55,7 +55,7 @@ def test_a_job_is_complete_in_order_and_each_line_once_whatever_is_killed(tmp_pa
         PADDLEWHEEL_VISIBILITY_TIMEOUT="3",
     ) as service:
         database = Database(service.database_url)
-        jobs = BatchJobs(database)
+        jobs = BatchJobStore(database)
         new = NewBatchJob(
             manifest=f"{tmp_path}/list.txt", sink=f"{tmp_path}/result.txt", options={"top_k": 3}
         )

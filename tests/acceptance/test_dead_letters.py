@@ -16,7 +16,7 @@ from PIL import Image
 from redis import Redis
 
 from database.migration import migrate
-from job_store.dead_letter_store import LetterBox
+from job_store.dead_letter_outbox import DeadLetterOutbox
 from local.rendering import png
 from local.stack import LocalStack
 from paddlewheel import RECOGNIZE_TEXT, Client
@@ -110,7 +110,7 @@ def test_a_task_that_kills_every_worker_is_given_up_kept_and_answered_once_the_f
 ) -> None:
     deadly.postgres.stop()
     with Client(deadly.url) as client, Redis.from_url(deadly.url) as redis:
-        box = LetterBox(redis)
+        box = DeadLetterOutbox(redis)
         began = time.monotonic()
         neighbours = [client.enqueue(RECOGNIZE_TEXT, good_line) for _ in range(6)]
         poison = client.enqueue(RECOGNIZE_TEXT, POISON)

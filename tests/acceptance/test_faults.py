@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from redis import Redis
 
-from job_store.dead_letter_store import LetterBox
+from job_store.dead_letter_outbox import DeadLetterOutbox
 from local.rendering import png
 from paddlewheel import READ_PAGES, RECOGNIZE_TEXT, Client, ImageRef
 from paddlewheel.errors import (
@@ -51,7 +51,7 @@ def test_a_line_that_breaks_the_model_is_the_only_one_to_fail(
     assert type(caught.value) is expected
     # What costs a model process is kept for an operator, without its neighbours.
     with Redis.from_url(faulty._async._addresses.results) as redis:
-        letters = [each for each in LetterBox(redis).waiting() if each.task_id == pendings[2].task_id]
+        letters = [each for each in DeadLetterOutbox(redis).waiting() if each.task_id == pendings[2].task_id]
     kept = [(each.error_code, len(each.request["items"])) for each in letters]
     assert kept == ([] if expected is ModelFailed else [(expected.code, 1)])
     for i in (0, 1, 3):

@@ -19,8 +19,8 @@ from gateway.services import SWEEPER_LOCK
 from gateway.settings import GatewaySettings
 from index_store.sealing import LOCKS as GALLERY_LOCKS
 from local.servers import Servers
-from workers.batch_jobs.maintenance import CONDUCTOR_LOCK
-from workers.settings import Settings
+from workers.batch_jobs.runner import CONDUCTOR_LOCK
+from workers.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -29,7 +29,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 SERVERS = ("valkey", "postgres")
 OURS = ("worker", "worker-index", "worker-gpu", "gateway", "flower")
-QUEUES = Settings.model_fields["queues"].default
+QUEUES = WorkerSettings.model_fields["queues"].default
 SECRETS = {"VALKEY_PASSWORD": "a1", "POSTGRES_PASSWORD": "b2", "FLOWER_PASSWORD": "c3"}
 KNOWN_KEYS = {
     "build", "cap_drop", "command", "depends_on", "deploy", "environment", "healthcheck", "image", "ports",
@@ -54,7 +54,7 @@ def last_stage() -> dict[str, list[str]]:
 
 def known_variables() -> set[str]:
     names = {
-        *Settings.model_fields,
+        *WorkerSettings.model_fields,
         *GatewaySettings.model_fields,
         *(each.name for each in fields(Servers)),
     }
@@ -98,7 +98,9 @@ def test_the_health_check_asks_for_the_files_that_the_worker_keeps() -> None:
 def test_the_image_holds_all_of_our_code_but_the_local_servers() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = set(project["tool"]["importlinter"]["root_packages"]) - {"local"}
-    assert {line.split()[0] for line in last_stage()["COPY"] if not line.startswith("--from")} == packages
+    copied = [line.split() for line in last_stage()["COPY"] if not line.startswith("--from")]
+    assert {target for _, target in copied} == packages
+    assert all(Path(source).name == target for source, target in copied)
 
 
 def test_what_is_copied_into_the_image_exists_and_is_not_ignored() -> None:
@@ -141,7 +143,8 @@ def test_every_queue_has_a_worker_on_the_cpu_and_models_may_have_a_gpu() -> None
     on_the_cpu = (*served["worker"], *served["worker-index"])
     assert sorted(on_the_cpu) == sorted(QUEUES)
     assert (
-        Settings.model_validate({"broker_url": "redis://valkey", "queues": on_the_cpu}).queues == on_the_cpu
+        WorkerSettings.model_validate({"broker_url": "redis://valkey", "queues": on_the_cpu}).queues
+        == on_the_cpu
     )
 
 
@@ -221,7 +224,7 @@ def test_what_a_service_and_its_health_check_run_exists(name: str) -> None:
 
 
 def test_what_has_to_be_one_has_a_lock_of_its_own() -> None:
-    """That one works at a time, the tests of the sweeper, the conductor and the sealer say."""
+    """That one works at a time, the tests of the sweeper, the scheduler and the sealer say."""
     locks = (SWEEPER_LOCK, CONDUCTOR_LOCK, *range(GALLERY_LOCKS, GALLERY_LOCKS + 3))
     assert len(set(locks)) == len(locks)
     assert not GALLERY_LOCKS <= SWEEPER_LOCK < GALLERY_LOCKS + (1 << 40)

@@ -9,8 +9,8 @@ from paddlewheel.blobs.store import BlobStore
 from paddlewheel.contracts.base import ImageRef
 from paddlewheel.errors import AddressRefused
 from paddlewheel.sources.urls import UrlFetcher
-from workers.batch_jobs.borrowed_blobs import Source
-from workers.batch_jobs.places import WEB, Place, Roots
+from workers.batch_jobs.places import WEB, AllowedRoots, BatchFile
+from workers.batch_jobs.prefetch import Source
 
 BLOB: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -18,17 +18,17 @@ BLOB: Final = re.compile(r"sha256:[0-9a-f]{64}")
 class Inputs:
     """`most` is how many bytes an image may have; without `urls` web addresses are refused."""
 
-    def __init__(self, roots: Roots, blobs: BlobStore, urls: UrlFetcher | None, most: int) -> None:
+    def __init__(self, roots: AllowedRoots, blobs: BlobStore, urls: UrlFetcher | None, most: int) -> None:
         self._roots = roots
         self._blobs = blobs
         self._urls = urls
         self._most = most
 
-    def source(self, address: bytes, manifest: Place) -> Source:
+    def source(self, address: bytes, manifest: BatchFile) -> Source:
         """What fetches the image of an address; it is looked at when it is fetched."""
         return partial(self._fetch, fsdecode(address), manifest)
 
-    def _fetch(self, address: str, manifest: Place) -> bytes:
+    def _fetch(self, address: str, manifest: BatchFile) -> bytes:
         if BLOB.fullmatch(address):
             return self._blobs.get(ImageRef(blob=address))
         if address.partition("://")[0].lower() in WEB:

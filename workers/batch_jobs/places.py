@@ -17,7 +17,7 @@ LOCAL: Final = frozenset({"file", "local"})
 WEB: Final = frozenset({"http", "https"})
 
 
-class Place(Protocol):
+class BatchFile(Protocol):
     """One file, wherever it is. They raise AddressNotFound, AddressRefused and PlaceUnavailable."""
 
     def read(self, most: int) -> bytes:
@@ -32,7 +32,7 @@ class Place(Protocol):
     def exists(self) -> bool:
         """Whether there is something."""
 
-    def beside(self, suffix: str) -> "Place":
+    def beside(self, suffix: str) -> "BatchFile":
         """The place whose address is this one with more at its end."""
 
     def write(self, data: bytes) -> None:
@@ -48,14 +48,14 @@ class Place(Protocol):
         """It, or all that is below it; nothing where there is nothing."""
 
 
-class Roots:
+class AllowedRoots:
     """The roots, as configured. Raises ConfigurationError for one that is neither a folder nor a URL."""
 
     def __init__(self, roots: Sequence[str]) -> None:
         self._folders = [_folder(root) for root in roots if "://" not in root]
         self._stores = {root.rstrip("/") + "/": open_file_system(root) for root in roots if "://" in root}
 
-    def place(self, address: str, base: Place | None = None) -> Place:
+    def place(self, address: str, base: BatchFile | None = None) -> BatchFile:
         """The place of an address: a path, one relative to the folder of `base`, or a URL.
 
         Raises AddressRefused for one that is under no root.

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Final
 
 from job_store.batch_jobs import BatchJob
-from job_store.batch_shards import BatchShards, ClaimedShard, Part
+from job_store.batch_shards import BatchShards, ClaimedShard, ShardOutput
 from paddlewheel.contracts.base import ItemError
 from paddlewheel.contracts.batch_jobs import RanShard, RunShard, build_item
 from paddlewheel.errors import (
@@ -22,13 +22,13 @@ from paddlewheel.errors import (
     WorkerLost,
 )
 from tasks.context import TaskContext
-from workers.batch_jobs.borrowed_blobs import LentBlobs
 from workers.batch_jobs.inputs import Inputs
 from workers.batch_jobs.leases import Leases
 from workers.batch_jobs.lines import error_line, is_error, result_line
 from workers.batch_jobs.manifest import ManifestLine, digest_of, read_lines, split_shard
 from workers.batch_jobs.models import BatchModels
-from workers.batch_jobs.places import Place, Roots
+from workers.batch_jobs.places import AllowedRoots, BatchFile
+from workers.batch_jobs.prefetch import PrefetchingBlobStore
 
 PORTION: Final = 32
 """Images that wait for the models together."""
@@ -50,7 +50,7 @@ PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
 log = logging.getLogger(__name__)
 
 
-def parts_folder(sink: Place, job: BatchJob) -> Place:
+def parts_folder(sink: BatchFile, job: BatchJob) -> BatchFile:
     """Where the parts of a job are until its sink is written: beside it."""
     return sink.beside(f".parts-{job.id}")
 
@@ -64,8 +64,8 @@ class ShardRunner:
         leases: Leases,
         models: BatchModels,
         inputs: Inputs,
-        roots: Roots,
-        blobs: LentBlobs,
+        roots: AllowedRoots,
+        blobs: PrefetchingBlobStore,
     ) -> None:
         self._shards = shards
         self._leases = leases
@@ -112,7 +112,7 @@ class ShardRunner:
         made = self._made(claimed, addresses, manifest, folder, task)
         return self._completed(claimed, folder, made)
 
-    def _lines(self, claimed: ClaimedShard, manifest: Place) -> list[ManifestLine]:
+    def _lines(self, claimed: ClaimedShard, manifest: BatchFile) -> list[ManifestLine]:
         plan = claimed.plan
         data = manifest.read_range(plan.begin_byte, plan.end_byte)
         lines = list(read_lines([data], plan.begin_byte))
@@ -124,8 +124,8 @@ class ShardRunner:
         self,
         claimed: ClaimedShard,
         addresses: Sequence[bytes],
-        manifest: Place,
-        folder: Place,
+        manifest: BatchFile,
+        folder: BatchFile,
         task: TaskContext,
     ) -> list[bytes]:
         """The result lines of all addresses; those that did not fail before are taken over."""
@@ -142,7 +142,7 @@ class ShardRunner:
                 made[place] = line
         return made
 
-    def _made_before(self, claimed: ClaimedShard, folder: Place) -> list[bytes] | None:
+    def _made_before(self, claimed: ClaimedShard, folder: BatchFile) -> list[bytes] | None:
         if claimed.part is None:
             return None
         data = folder.beside(f"/{claimed.part.name}").read(claimed.part.bytes)
@@ -153,7 +153,7 @@ class ShardRunner:
         return [b"" if is_error(line) else line for line in data.splitlines(keepends=True)]
 
     def _portion(
-        self, claimed: ClaimedShard, addresses: Sequence[bytes], manifest: Place, task: TaskContext
+        self, claimed: ClaimedShard, addresses: Sequence[bytes], manifest: BatchFile, task: TaskContext
     ) -> list[bytes]:
         job = claimed.job
         with self._blobs.lent([self._inputs.source(each, manifest) for each in addresses]) as images:
@@ -166,10 +166,10 @@ class ShardRunner:
             for address, answer in zip(addresses, answers, strict=True)
         ]
 
-    def _completed(self, claimed: ClaimedShard, folder: Place, made: Sequence[bytes]) -> RanShard:
+    def _completed(self, claimed: ClaimedShard, folder: BatchFile, made: Sequence[bytes]) -> RanShard:
         data = b"".join(made)
         failed = sum(map(is_error, made))
-        part = Part(
+        part = ShardOutput(
             # A name of its own: who comes second must not write over what the first has told of.
             name=f"{claimed.plan.first_line:012d}-{secrets.token_hex(4)}.part",
             bytes=len(data),
@@ -185,7 +185,7 @@ class ShardRunner:
             folder.beside(f"/{claimed.part.name}").remove()
         return RanShard(state="done", lines=len(made), failed_lines=failed)
 
-    def _noted(self, claimed: ClaimedShard, part: Part) -> bool:
+    def _noted(self, claimed: ClaimedShard, part: ShardOutput) -> bool:
         for pause in PAUSES:
             try:
                 return self._shards.complete(claimed, part)

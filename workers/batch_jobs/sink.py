@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Final
 
 from job_store.batch_jobs import BatchJob
-from job_store.batch_shards import BatchShards, Part
+from job_store.batch_shards import BatchShards, ShardOutput
 from paddlewheel.errors import AddressNotFound, PlaceUnavailable, SinkExists
-from workers.batch_jobs.places import Place
+from workers.batch_jobs.places import BatchFile
 from workers.batch_jobs.shards import parts_folder
 
 CHUNK: Final = 1 << 20
 
 
-def write_sink(job: BatchJob, sink: Place, shards: BatchShards) -> str:
+def write_sink(job: BatchJob, sink: BatchFile, shards: BatchShards) -> str:
     """Put the parts together; the result's SHA-256 (hex). A writing that was cut short can be repeated.
 
     Raises SinkExists, AddressNotFound for a part that is gone or damaged, PlaceUnavailable.
@@ -35,19 +35,19 @@ def write_sink(job: BatchJob, sink: Place, shards: BatchShards) -> str:
 
 
 def _tidy(place: Path | None, prefix: str) -> None:
-    """Remove what a conductor left that was killed while it wrote."""
+    """Remove what a scheduler left that was killed while it wrote."""
     for left in place.glob(f"{prefix}*") if place else ():
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _publish(job: BatchJob, sink: Place, whole: Path, digest: str) -> None:
+def _publish(job: BatchJob, sink: BatchFile, whole: Path, digest: str) -> None:
     # What the job itself wrote before its failed lines were done again may be replaced.
     own = job.sink_digest is not None and _digest(sink) == job.sink_digest
     if not sink.publish(whole, replace=job.overwrite or own) and _digest(sink) != digest:
         raise SinkExists(f"There is a file at {job.sink} already, which the job must not overwrite.")
 
 
-def _joined(whole: Path, folder: Place, parts: Iterable[Part]) -> str:
+def _joined(whole: Path, folder: BatchFile, parts: Iterable[ShardOutput]) -> str:
     digest = hashlib.sha256()
     with whole.open("xb") as file:
         for part in parts:
@@ -61,14 +61,14 @@ def _joined(whole: Path, folder: Place, parts: Iterable[Part]) -> str:
     return digest.hexdigest()
 
 
-def _parts(job: BatchJob, shards: BatchShards) -> Iterator[Part]:
+def _parts(job: BatchJob, shards: BatchShards) -> Iterator[ShardOutput]:
     after = -1
     while page := shards.parts(job.id, after):
         yield from (part for _, part in page)
         after = page[-1][0]
 
 
-def _digest(sink: Place) -> str | None:
+def _digest(sink: BatchFile) -> str | None:
     digest = hashlib.sha256()
     try:
         for chunk in sink.chunks(CHUNK):

@@ -13,7 +13,7 @@ from workers.consumer.readiness import Readiness
 from workers.consumer.shutdown import Drain
 from workers.consumer.transport import use_for_redis
 from workers.consumer.visibility import VisibilityHeartbeat
-from workers.settings import Settings
+from workers.settings import WorkerSettings
 
 QUEUES: Final = ("gpu", "index", "batch")
 """Model work, gallery maintenance, and the shards of batch jobs."""
@@ -22,7 +22,7 @@ SHOWN_RESULT: Final = 64
 """Characters of a result in an event: what a picture says is not the operator's business."""
 
 
-def make_app(settings: Settings) -> Celery:
+def make_app(settings: WorkerSettings) -> Celery:
     """Build the app. Results and arguments are JSON; nothing is ever unpickled."""
     use_for_redis()
     app = Celery("paddlewheel", broker=settings.broker_url, include=list(MODULES))
@@ -80,4 +80,4 @@ def quiet_celery(level: str) -> None:
         logging.getLogger(name).setLevel(level if level == "DEBUG" else "WARNING")
 
 
-app = make_app(Settings.from_environment())
+app = make_app(WorkerSettings.from_environment())

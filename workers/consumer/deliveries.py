@@ -20,12 +20,11 @@ from typing import Any, Final
 from redis import Redis
 from redis.exceptions import RedisError
 
-from job_store.dead_letter import DeadLetter
-from job_store.dead_letter import Delivery as LetterDelivery
-from job_store.dead_letter_store import LetterBox
+from job_store.dead_letter import DeadLetter, DeliveryAttempt
+from job_store.dead_letter_outbox import DeadLetterOutbox
 from paddlewheel.errors import BrokerUnavailable, PaddlewheelError, WorkerLost
 from tasks.delivery import Delivery
-from workers.consumer.fair_slots import Turns
+from workers.consumer.shared_lock import SharedExclusiveLock
 
 DELIVERIES_KEY: Final = "paddlewheel:deliveries:{}"
 
@@ -49,10 +48,10 @@ return lost
 log = logging.getLogger(__name__)
 
 
-class CountedDeliveries:
+class DeliveryCounter:
     """The counter of one worker. `max_deliveries` is how often a task is begun at most."""
 
-    def __init__(self, redis: Redis, box: LetterBox, *, worker: str, max_deliveries: int) -> None:
+    def __init__(self, redis: Redis, box: DeadLetterOutbox, *, worker: str, max_deliveries: int) -> None:
         self._redis = redis
         self._box = box
         self._worker = worker
@@ -60,7 +59,7 @@ class CountedDeliveries:
         self._mark = f"{worker}/{uuid.uuid4().hex[:8]}"
         self._most = max_deliveries
         self._suspect = min(LOSSES_IN_COMPANY, max_deliveries - 1)
-        self._turns = Turns()
+        self._turns = SharedExclusiveLock()
         self._lock = threading.Lock()
         self._running: set[str] = set()
         self._ended: list[str] = []
@@ -147,7 +146,7 @@ class CountedDeliveries:
     def _bury(self, delivery: Delivery, err: PaddlewheelError, workers: Mapping[str, float]) -> None:
         found = uuid.uuid4().hex
         history = [
-            LetterDelivery(
+            DeliveryAttempt(
                 letter=found,
                 task_id=delivery.task_id,
                 worker=worker,

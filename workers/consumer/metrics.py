@@ -143,7 +143,7 @@ def outcome_of(state: str, answer: Any) -> str:
     return answer.code if isinstance(answer, PaddlewheelError) else "internal_error"
 
 
-class MetricsDoor:
+class MetricsServer:
     """Serves a registry over HTTP, on /metrics, in a thread. Raises ConfigurationError for a port in use."""
 
     def __init__(self, metrics: WorkerMetrics, host: str, port: int) -> None:

@@ -28,7 +28,7 @@ _CGROUP: Final = Path("/sys/fs/cgroup")
 log = logging.getLogger(__name__)
 
 
-class Blocks(Protocol):
+class LaneBuffers(Protocol):
     """The two blocks of memory of a lane, which outlive the processes that use them."""
 
     inputs: Arena
@@ -42,7 +42,7 @@ class ModelChild:
     wait for it; `loaded_bytes` is its memory after it has loaded its models.
     """
 
-    def __init__(self, lanes: Sequence[Blocks], environment: Mapping[str, str]) -> None:
+    def __init__(self, lanes: Sequence[LaneBuffers], environment: Mapping[str, str]) -> None:
         self.links: list[socket.socket] = []
         self.users = 0
         self.culprit: int | None = None

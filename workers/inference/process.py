@@ -38,7 +38,7 @@ OOM_SCORE: Final = "500"
 log = logging.getLogger(__name__)
 
 
-class Loaded(Protocol):
+class LoadedNetworks(Protocol):
     """What a loader returns."""
 
     engine: str
@@ -61,23 +61,25 @@ class Slot:
         self.outputs = Arena(outputs)
 
 
-def open_network(path: Path, options: SessionOptions) -> Loaded:
+def open_network(path: Path, options: SessionOptions) -> LoadedNetworks:
     """Load the directory's network: the loader of every real model."""
     return Network(ModelDirectory.open(path), options)  # type: ignore[return-value]
 
 
-def load(models: Iterable[dict[str, Any]]) -> dict[str, Loaded]:
+def load(models: Iterable[dict[str, Any]]) -> dict[str, LoadedNetworks]:
     """Load and warm up every model, in the order given."""
     networks = {}
     for model in models:
         module, _, function = model["loader"].partition(":")
-        loader: Callable[[Path, SessionOptions], Loaded] = getattr(importlib.import_module(module), function)
+        loader: Callable[[Path, SessionOptions], LoadedNetworks] = getattr(
+            importlib.import_module(module), function
+        )
         networks[model["name"]] = network = loader(Path(model["path"]), SessionOptions(**model["options"]))
         network.warm_up(tuple(tuple(shape) for shape in item) for item in model["warm_up"])
     return networks
 
 
-def answer(network: Loaded, slot: Slot, request: dict[str, Any]) -> dict[str, Any]:
+def answer(network: LoadedNetworks, slot: Slot, request: dict[str, Any]) -> dict[str, Any]:
     """Run one batch that lies in the slot's memory; its outputs are left there."""
     slot.inputs.attach(request["arena"])
     number = request["number"]
@@ -99,7 +101,7 @@ def answer(network: Loaded, slot: Slot, request: dict[str, Any]) -> dict[str, An
     }
 
 
-def serve(networks: dict[str, Loaded], slots: list[Slot], running: NDArray[np.uint8]) -> None:
+def serve(networks: dict[str, LoadedNetworks], slots: list[Slot], running: NDArray[np.uint8]) -> None:
     """Answer one batch after the other, whichever slot asks first; return when the worker hangs up."""
     with selectors.DefaultSelector() as waiting:
         for slot in slots:

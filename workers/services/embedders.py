@@ -43,19 +43,19 @@ class Embedder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bound:
+class GalleryModel:
     """The kind and the model that a gallery's fingerprint names."""
 
     kind: GalleryKind
     model: str
 
 
-def bound_to(fingerprint: str | None) -> Bound | None:
+def bound_to(fingerprint: str | None) -> GalleryModel | None:
     """Who made a gallery's vectors; None where it is not known or not one of ours."""
     found = _FINGERPRINT.match(fingerprint or "")
     if found is None:
         return None
-    return Bound(kind="faces" if found[1] == "faces" else "images", model=found[2])
+    return GalleryModel(kind="faces" if found[1] == "faces" else "images", model=found[2])
 
 
 def model_for(fingerprint: str | None, kind: GalleryKind, asked: str | None) -> str | None:

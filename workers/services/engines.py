@@ -8,14 +8,14 @@ from workers.models.engines.samples import PreparesImages
 from workers.models.engines.selection import EngineSelection
 from workers.models.engines.session import SessionOptions
 from workers.models.home.directory import ModelDirectory
-from workers.settings import Settings
+from workers.settings import WorkerSettings
 
 MEASURING: Final = 0.5
 """The part of the start's time that measuring engines may take; loading the models has the rest."""
 
 
 def session_options(
-    settings: Settings,
+    settings: WorkerSettings,
     directories: Mapping[str, ModelDirectory],
     models: Mapping[str, PreparesImages],
     batching: BatchingOptions,
@@ -41,7 +41,7 @@ def session_options(
         }
 
 
-def thread_environment(settings: Settings) -> dict[str, str]:
+def thread_environment(settings: WorkerSettings) -> dict[str, str]:
     """For every process that runs models.
 
     Libraries size their pools when they are loaded; idle threads must not spin on a shared machine.
@@ -49,7 +49,7 @@ def thread_environment(settings: Settings) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(settings.threads), "OMP_WAIT_POLICY": "passive"}
 
 
-def _options(settings: Settings, device: str) -> SessionOptions:
+def _options(settings: WorkerSettings, device: str) -> SessionOptions:
     return SessionOptions(
         engine=settings.engine,
         device=device,

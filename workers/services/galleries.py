@@ -39,7 +39,7 @@ _NO_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]")
 _LONGEST_NAME: Final = 200
 
 
-class StoredGalleries:
+class GalleryService:
     """Galleries of one database. `exchange` is a folder, or its URL, that galleries go to and come from."""
 
     def __init__(

@@ -59,7 +59,7 @@ class ImageEmbedder:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Fate:
+class _EmbeddingOutcome:
     """What became of one image: its embeddings, or its error."""
 
     embeddings: tuple[NDArray[np.float32], ...] = ()
@@ -133,7 +133,9 @@ class GalleryImages:
         fresh = sorted(place for key, place in first.items() if key not in known)
         works = (self._fate(items[place], embedder, request, task) for place in fresh)
         fates = dict(zip(fresh, (_own(each) for each in run_each(works)), strict=True))
-        duplicate = _Fate(error=DuplicateImage("The image is in the gallery already, under the same label."))
+        duplicate = _EmbeddingOutcome(
+            error=DuplicateImage("The image is in the gallery already, under the same label.")
+        )
         told = []
         for place, item in enumerate(items):
             origin = fates.get(first[item.identity, item.label], duplicate)
@@ -147,14 +149,14 @@ class GalleryImages:
         embedder: ImageEmbedder,
         request: AppendGallery | BuildGallery,
         task: TaskContext,
-    ) -> Steps[_Fate]:
+    ) -> Steps[_EmbeddingOutcome]:
         if embedder.detector is None:
             _, embedding, _ = yield from self._pictures.embedded(item.image, 0, embedder.embedder, task)
-            return _Fate(embeddings=(embedding,))
+            return _EmbeddingOutcome(embeddings=(embedding,))
         found = yield from self._faces.found(item.image, 0, embedder.detector, request.min_score, task)
         faces = _wanted(found.faces, request.several_faces)
         embeddings, _ = yield from self._faces.embedded(found.page.image, faces, embedder.embedder, task)
-        return _Fate(embeddings=tuple(embeddings))
+        return _EmbeddingOutcome(embeddings=tuple(embeddings))
 
 
 def _wanted(faces: Sequence[Any], policy: Policy) -> Sequence[Any]:
@@ -167,17 +169,17 @@ def _wanted(faces: Sequence[Any], policy: Policy) -> Sequence[Any]:
     return faces if policy == "all" else faces[:1]
 
 
-def _own(fate: _Fate | PaddlewheelError) -> _Fate:
+def _own(fate: _EmbeddingOutcome | PaddlewheelError) -> _EmbeddingOutcome:
     """An error as the image's own fate; raises it where it is not the image's."""
-    if isinstance(fate, _Fate):
+    if isinstance(fate, _EmbeddingOutcome):
         return fate
     if isinstance(fate, (*_UNREADABLE, *_FAILED, FaceError)):
-        return _Fate(error=fate)
+        return _EmbeddingOutcome(error=fate)
     raise fate
 
 
 def _embedded(
-    items: Sequence[LabelledImage], told: Sequence[_Fate], fates: Mapping[int, _Fate]
+    items: Sequence[LabelledImage], told: Sequence[_EmbeddingOutcome], fates: Mapping[int, _EmbeddingOutcome]
 ) -> EmbeddedImages:
     rows = [
         (embedding, items[place].label, items[place].identity)
@@ -193,7 +195,7 @@ def _embedded(
     )
 
 
-def _note(fate: _Fate) -> tuple[Status, int, tuple[str, str] | None]:
+def _note(fate: _EmbeddingOutcome) -> tuple[Status, int, tuple[str, str] | None]:
     error = fate.error
     if error is None:
         return "indexed", len(fate.embeddings), None

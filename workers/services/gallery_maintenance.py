@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 from database.migration import migrate
-from index_store.database import Database
+from database.pool import Database
 from index_store.garbage import GarbageCollector
 from index_store.maintenance import Maintenance, repeat
 from index_store.planning import SealingPolicy
@@ -29,7 +29,7 @@ CLOSING_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 
-class GalleryKeeper:
+class GalleryMaintainer:
     """Opens the store. A database that is away does not keep the worker from starting; it is waited for.
 
     With `maintain` it seals, compacts, purges and collects. Without, it does only what no other machine can:

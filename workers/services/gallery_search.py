@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from index_store.gallery import Gallery, Hit
+from index_store.gallery import Gallery, SearchHit
 from index_store.store import GalleryStore
 from index_store.vectors import check_model
 from paddlewheel.contracts.galleries import GalleryKind
@@ -73,7 +73,7 @@ class GallerySearch:
         return self._thresholds.get(bound.model)
 
 
-def _told(hits: Sequence[Hit]) -> tuple[Match, ...]:
+def _told(hits: Sequence[SearchHit]) -> tuple[Match, ...]:
     return tuple(
         Match(label=hit.label, score=hit.score, id=hit.id, external_id=hit.external_id) for hit in hits
     )

@@ -14,7 +14,7 @@ from workers.models.home.directory import ModelDirectory, ModelFamily
 from workers.models.home.home import ModelHome
 from workers.services.embedders import Embedder, files_digest
 from workers.services.face_finding import FaceDetector, open_detector
-from workers.settings import Settings
+from workers.settings import WorkerSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class ServedModels:
         return found | {name: each.model for name, each in embedders.items()}
 
 
-def open_models(settings: Settings) -> ServedModels:
+def open_models(settings: WorkerSettings) -> ServedModels:
     """Open what the settings name. Raises ModelUnknown, ModelUnavailable, ConfigurationError."""
     orientation = (settings.orientation_model,) if settings.orientation_model else ()
     directories = open_directories(
@@ -76,7 +76,7 @@ def open_models(settings: Settings) -> ServedModels:
     )
 
 
-def open_directories(settings: Settings, *names: str) -> dict[str, ModelDirectory]:
+def open_directories(settings: WorkerSettings, *names: str) -> dict[str, ModelDirectory]:
     """The directory of every name, once. Raises ModelUnknown, ModelUnavailable."""
     home = ModelHome(settings.model_home, settings.model_directories)
     return {name: home.open(name) for name in names}

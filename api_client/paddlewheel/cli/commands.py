@@ -15,7 +15,7 @@ from paddlewheel.cli.inputs import Input, collect
 from paddlewheel.cli.page_ranges import page_indices, page_option
 from paddlewheel.cli.progress import progress_bar
 from paddlewheel.cli.report import Form, Report
-from paddlewheel.cli.run import Run, Settings
+from paddlewheel.cli.run import Run, RunSettings
 from paddlewheel.cli.server_commands import BATCH, DEAD, KEYS, MODELS
 from paddlewheel.client import Client
 from paddlewheel.contracts.base import ImageRef, Priority, TaskSpec
@@ -279,7 +279,7 @@ def run_images(
             picture_folder=save_img,
         )
         given = {name: value for name, value in options.items() if value is not None}
-        settings = Settings(priority=priority, deadline=deadline, timeout=timeout, options=given)
+        settings = RunSettings(priority=priority, deadline=deadline, timeout=timeout, options=given)
         _show(Run(client, spec, inputs, settings), report, len(inputs))
     click.get_current_context().exit(FAILED if report.failures else 0)
 

@@ -9,7 +9,7 @@ Hidden = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bar:
+class ProgressBar:
     """`arrived(n)` moves it to n; within `hidden()` the terminal is free for results."""
 
     arrived: Callable[[int], object]
@@ -17,10 +17,10 @@ class Bar:
 
 
 @contextmanager
-def progress_bar(total: int) -> Iterator[Bar]:
+def progress_bar(total: int) -> Iterator[ProgressBar]:
     """A bar for more than one image, where stderr is a terminal; else one that does nothing."""
     if total < 2 or not sys.stderr.isatty():
-        yield Bar(arrived=lambda _: None, hidden=nullcontext)
+        yield ProgressBar(arrived=lambda _: None, hidden=nullcontext)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -36,4 +36,4 @@ def progress_bar(total: int) -> Iterator[Bar]:
             yield
             bar.start()
 
-        yield Bar(arrived=lambda done: bar.update(task, completed=done), hidden=hidden)
+        yield ProgressBar(arrived=lambda done: bar.update(task, completed=done), hidden=hidden)

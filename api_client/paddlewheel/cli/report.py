@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import click
 
 from paddlewheel.cli.connection import show_error
-from paddlewheel.cli.run import Outcome
+from paddlewheel.cli.run import InputResult
 from paddlewheel.cli.words import nothing, told_lines, told_rows
 from paddlewheel.contracts.results import Result, Served
 from paddlewheel.contracts.text import ReadDocument
@@ -38,7 +38,7 @@ class Report:
     failures: int = 0
     _rows: list[Sequence[str]] = field(default_factory=list)
 
-    def show(self, outcome: Outcome[Answer]) -> None:
+    def show(self, outcome: InputResult[Answer]) -> None:
         """Print and save one image's answer, or its error."""
         name = outcome.input.name
         if outcome.error is not None:

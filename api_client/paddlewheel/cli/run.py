@@ -19,7 +19,7 @@ _PORTION: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome(Generic[ResultT]):
+class InputResult(Generic[ResultT]):
     """What became of one image: a result or an error."""
 
     input: Input
@@ -28,7 +28,7 @@ class Outcome(Generic[ResultT]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class RunSettings:
     """What holds for every image of a run. `deadline` and `timeout` are seconds."""
 
     priority: Priority | None
@@ -41,14 +41,14 @@ class Run(Generic[ResultT]):
     """The images of one command on their way through the workers."""
 
     def __init__(
-        self, client: Client, spec: TaskSpec[Any, ResultT], inputs: Sequence[Input], settings: Settings
+        self, client: Client, spec: TaskSpec[Any, ResultT], inputs: Sequence[Input], settings: RunSettings
     ) -> None:
         self._client, self._spec, self._inputs, self._settings = client, spec, inputs, settings
         self._priority: Priority = settings.priority or ("interactive" if len(inputs) == 1 else "bulk")
         self._out: dict[int, tuple[int, Pending[ResultT]]] = {}
-        self._outcomes: dict[int, Outcome[ResultT]] = {}
+        self._outcomes: dict[int, InputResult[ResultT]] = {}
 
-    def outcomes(self, arrived: Callable[[int], object]) -> Iterator[Outcome[ResultT]]:
+    def outcomes(self, arrived: Callable[[int], object]) -> Iterator[InputResult[ResultT]]:
         """One outcome an image, in order; `arrived` hears how many have come.
 
         Raises OperatorError where the servers fail, InvalidRequest where no image could be enqueued so.
@@ -127,9 +127,9 @@ class Run(Generic[ResultT]):
     def _take(self, pending: Pending[ResultT]) -> None:
         place, _ = self._out.pop(id(pending))
         try:
-            self._outcomes[place] = Outcome(input=self._inputs[place], result=pending.result())
+            self._outcomes[place] = InputResult(input=self._inputs[place], result=pending.result())
         except PaddlewheelError as err:
             self._fail(place, err)
 
     def _fail(self, place: int, err: PaddlewheelError) -> None:
-        self._outcomes[place] = Outcome(input=self._inputs[place], error=err)
+        self._outcomes[place] = InputResult(input=self._inputs[place], error=err)

@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from index_store.database import Database
+from database.pool import Database
 from index_store.segment_folder import SegmentFolder
 from index_store.store import GalleryStore
 from tests.embeddings import random_embeddings

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from database.migration import migrate
-from index_store.database import Database
+from database.pool import Database
 from index_store.gallery import GallerySpec
 from index_store.garbage import GarbageCollector
 from index_store.maintenance import Maintenance

@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 
 from database.migration import migrate
-from job_store.batch_jobs import BatchJobs
+from job_store.batch_jobs import BatchJobStore
 from job_store.batch_shards import BatchShards
 from job_store.database import Database
 from job_store.locks import Lock
@@ -25,12 +25,12 @@ from paddlewheel.contracts.images import ClassifiedImage
 from paddlewheel.errors import PaddlewheelError
 from tasks.context import TaskContext
 from tests.conftest import RunningServer
-from workers.batch_jobs.borrowed_blobs import LentBlobs
-from workers.batch_jobs.conductor import Conductor
 from workers.batch_jobs.inputs import Inputs
 from workers.batch_jobs.leases import Leases
 from workers.batch_jobs.models import BatchModels
-from workers.batch_jobs.places import Roots
+from workers.batch_jobs.places import AllowedRoots
+from workers.batch_jobs.prefetch import PrefetchingBlobStore
+from workers.batch_jobs.scheduler import BatchScheduler
 from workers.batch_jobs.shards import ShardRunner
 
 LIST = "batch\x06\x166"
@@ -40,7 +40,7 @@ Message = tuple[RunShard, str]
 class Pictures:
     """Says of a picture what its bytes are, as the class's name; counts how often it was asked."""
 
-    def __init__(self, blobs: LentBlobs) -> None:
+    def __init__(self, blobs: PrefetchingBlobStore) -> None:
         self._blobs = blobs
         self.seen: Counter[str] = Counter()
         self.error: PaddlewheelError | None = None
@@ -65,7 +65,7 @@ class Pictures:
 
 
 class Bench:
-    """A conductor and a worker over the test's own database, driven step by step."""
+    """A scheduler and a worker over the test's own database, driven step by step."""
 
     def __init__(
         self, database_url: str, valkey: RunningServer, folder: Path, store: str | None = None
@@ -74,13 +74,13 @@ class Bench:
         self.redis = Redis.from_url(valkey.url)
         self.redis.delete(LIST)
         self.database = Database(database_url, max_connections=12)
-        self.jobs = BatchJobs(self.database)
+        self.jobs = BatchJobStore(self.database)
         self.shards = BatchShards(self.database)
         self.client = Client(valkey.url)
-        self.blobs = LentBlobs(open_blob_store(valkey.url, ttl=600, max_bytes=1 << 20))
+        self.blobs = PrefetchingBlobStore(open_blob_store(valkey.url, ttl=600, max_bytes=1 << 20))
         self.pictures = Pictures(self.blobs)
-        self.roots = Roots([str(folder), store or f"memory://{folder.name}"])
-        self.conductor = self.another_conductor()
+        self.roots = AllowedRoots([str(folder), store or f"memory://{folder.name}"])
+        self.scheduler = self.another_scheduler()
         self.leases = Leases(self.shards, 30.0)
         service: Any = self.pictures
         inputs = Inputs(self.roots, self.blobs, None, 1 << 20)
@@ -93,10 +93,10 @@ class Bench:
             self.blobs,
         )
 
-    def another_conductor(self) -> Conductor:
+    def another_scheduler(self) -> BatchScheduler:
         lock = Lock(self.database, 7)
         numbers = {"shard_size": 4, "window": 3, "keep": 3600.0, "keep_jobs": 7200.0}
-        return Conductor(self.jobs, self.shards, self.client, self.roots, lock, **numbers)  # type: ignore[arg-type]
+        return BatchScheduler(self.jobs, self.shards, self.client, self.roots, lock, **numbers)  # type: ignore[arg-type]
 
     def submit(self, *addresses: str, sink: str | None = None, **fields: Any) -> str:
         """A job of a manifest in the folder; its id."""
@@ -113,9 +113,9 @@ class Bench:
         return [str(path) for path in paths]
 
     def round(self) -> None:
-        """The conductor looks once, and what it began is done."""
-        assert self.conductor.round() in (True, False)
-        self.conductor.settle()
+        """The scheduler looks once, and what it began is done."""
+        assert self.scheduler.round() in (True, False)
+        self.scheduler.settle()
 
     def messages(self) -> list[Message]:
         """What has been enqueued since, taken out of the broker."""
@@ -145,7 +145,7 @@ class Bench:
         return (self.folder / name).read_text().splitlines()
 
     def close(self) -> None:
-        self.conductor.close()
+        self.scheduler.close()
         self.redis.delete(LIST)
         self.redis.close()
         self.client.close()

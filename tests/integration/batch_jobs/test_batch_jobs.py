@@ -19,7 +19,7 @@ from paddlewheel.errors import (
     PlaceUnavailable,
 )
 from tests.integration.batch_jobs.conftest import Bench, fields
-from workers.batch_jobs import conductor as conducting
+from workers.batch_jobs import scheduler as scheduling
 from workers.batch_jobs.local_files import LocalFile
 
 
@@ -112,7 +112,7 @@ def test_shards_that_the_broker_lost_are_enqueued_again_and_done_once(
     bench.work(first[0])
     for _, task_id in first:
         bench.redis.delete(f"celery-task-meta-{task_id}")
-    monkeypatch.setattr(conducting, "LOST_AFTER", 0.0)
+    monkeypatch.setattr(scheduling, "LOST_AFTER", 0.0)
     bench.round()
     again = bench.messages()
     assert [request.shard for request, _ in again] == [4, 8, 12]
@@ -362,14 +362,14 @@ def test_an_empty_manifest_has_an_empty_result(bench: Bench) -> None:
 def test_one_conductor_works_at_a_time(bench: Bench) -> None:
     job = bench.submit(*bench.images(1))
     bench.round()
-    other = bench.another_conductor()
+    other = bench.another_scheduler()
     assert not other.round()
-    bench.conductor.close()
+    bench.scheduler.close()
     # The server ends the session, and with it the lock, a moment later.
     while not other.round():
         time.sleep(0.01)
     assert bench.jobs.status(job).state == "running"
-    bench.conductor = other
+    bench.scheduler = other
 
 
 def test_what_is_wrong_with_a_job_is_said_at_once(bench: Bench) -> None:

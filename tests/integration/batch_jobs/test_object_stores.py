@@ -12,7 +12,7 @@ from paddlewheel.errors import AddressNotFound, AddressRefused, PlaceUnavailable
 from tests.conftest import RunningServer
 from tests.integration.batch_jobs.conftest import Bench, fields
 from tests.object_server import ObjectServer
-from workers.batch_jobs.places import Roots
+from workers.batch_jobs.places import AllowedRoots
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_what_a_store_refuses_stops_a_job_with_a_sentence(
 
 
 def test_a_bucket_that_is_not_there_is_named_and_never_made(object_store: ObjectServer) -> None:
-    place = Roots(["s3://no-such-bucket"]).place("s3://no-such-bucket/out/result.txt")
+    place = AllowedRoots(["s3://no-such-bucket"]).place("s3://no-such-bucket/out/result.txt")
     for attempt in (lambda: place.write(b"x"), lambda: place.read(10), lambda: list(place.chunks(10))):
         with pytest.raises(AddressNotFound, match="no bucket of that name"):
             attempt()
@@ -90,7 +90,7 @@ def test_a_bucket_that_is_not_there_is_named_and_never_made(object_store: Object
 
 
 def test_wrong_credentials_are_the_operators_fault(object_store: ObjectServer, bucket: str) -> None:
-    place = Roots([f"s3://{bucket}"]).place(f"s3://{bucket}/1.png")
+    place = AllowedRoots([f"s3://{bucket}"]).place(f"s3://{bucket}/1.png")
     place.write(b"one")
     with object_store.knowing_nobody():
         for attempt in (lambda: place.write(b"two"), lambda: place.read(10)):
@@ -108,7 +108,7 @@ def test_a_long_result_appears_when_its_last_part_is_there(
     source = tmp_path / "result"
     with source.open("wb") as file:
         file.truncate(11 << 20)
-    place = Roots([f"s3://{bucket}"]).place(f"s3://{bucket}/result.txt")
+    place = AllowedRoots([f"s3://{bucket}"]).place(f"s3://{bucket}/result.txt")
     files = place._files  # type: ignore[attr-defined]
     calls = []
 

@@ -1,10 +1,10 @@
-"""Batch jobs over HTTP, up to the rows that the workers' conductor reads."""
+"""Batch jobs over HTTP, up to the rows that the workers' scheduler reads."""
 
 from typing import Any
 
 from gateway.keys import hash_key
 from job_store.api_keys import ApiKeys
-from job_store.batch_jobs import BatchJobs
+from job_store.batch_jobs import BatchJobStore
 from job_store.database import Database
 from tests.integration.gateway.conftest import Opened
 
@@ -34,7 +34,7 @@ async def test_a_job_is_submitted_listed_stopped_and_taken_up_again(
         assert (await client.post(f"{url}/cancel")).json()["state"] == "cancelled"
         assert (await client.post(f"{url}/resume")).json()["state"] == "planning"
         assert (await client.post(f"{url}/retry")).status_code == 409
-    jobs = BatchJobs(Database(settings["database_url"]))
+    jobs = BatchJobStore(Database(settings["database_url"]))
     assert [job.sink for job in jobs.active()] == [JOB["sink"], other["sink"]]
     for job in jobs.active():
         jobs.cancel(job.id)

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from gateway.webhooks import secret_of
-from job_store.batch_jobs import BatchJobs
+from job_store.batch_jobs import BatchJobStore
 from job_store.database import Database
 from job_store.webhooks import Webhooks
 from paddlewheel.errors import AddressNotFound
@@ -79,7 +79,7 @@ async def test_each_end_of_a_batch_job_is_told_until_it_is_heard(
     hooks: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    jobs = BatchJobs(Database(settings["database_url"]))
+    jobs = BatchJobStore(Database(settings["database_url"]))
     log = Webhooks(Database(settings["database_url"]))
     receiver.statuses = [500]
     monkeypatch.setattr("job_store.webhooks.PAUSES", (0.2, 30))

@@ -13,11 +13,11 @@ import pytest
 import uvicorn
 from redis import Redis
 
+from database.pool import Database as GalleryDatabase
 from gateway.app import create_app
 from gateway.index_operations import IndexOperations
 from gateway.problems import Refusal
 from gateway.settings import GatewaySettings
-from index_store.database import Database as GalleryDatabase
 from index_store.gallery import GallerySpec
 from index_store.log import OperationLog
 from job_store.database import Database

@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 
 from database.migration import migrate
-from index_store.database import Database
+from database.pool import Database
 from index_store.segment_folder import SegmentFolder
 from index_store.store import GalleryStore
 from tests.conftest import RunningServer

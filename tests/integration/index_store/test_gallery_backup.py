@@ -7,7 +7,7 @@ from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
-from index_store.database import Database
+from database.pool import Database
 from index_store.gallery import GallerySpec
 from index_store.planning import SealingPolicy
 from index_store.sealing import Sealer

@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 
 from admin.galleries import gallery
 from admin.gallery_console import LOCAL_SEGMENTS
+from database.pool import Database, advisory_lock
 from index_store import row_files
-from index_store.database import Database, advisory_lock
 from index_store.sealing import LOCKS
 from index_store.store import GalleryStore
 from paddlewheel.wire.addresses import CONNECTION_FILE

@@ -13,7 +13,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 from sqlalchemy import make_url
 
 from database.migration import migrate
-from index_store.database import CONNECTION_OPTIONS, Database
+from database.pool import CONNECTION_OPTIONS, Database
 from index_store.gallery import GallerySpec
 from index_store.segment_folder import SegmentFolder
 from index_store.store import GalleryStore

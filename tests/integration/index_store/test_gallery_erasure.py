@@ -7,9 +7,9 @@ from typing import NoReturn
 
 import pytest
 
-from index_store.database import Database
+from database.pool import Database
 from index_store.erasure import MAX_SEARCHED, Eraser
-from index_store.gallery import GallerySpec, Hit, Removed
+from index_store.gallery import GallerySpec, Removal, SearchHit
 from index_store.garbage import GarbageCollector
 from index_store.log import Selection
 from index_store.planning import SealingPolicy
@@ -152,7 +152,7 @@ def test_the_negative_search_can_fail(
     store: GalleryStore, eraser: Eraser, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = store.build(key, SPEC, ROWS, ["person"] * 100).ids
-    stale = ((Hit(ids[0], "person", 1.0),),)
+    stale = ((SearchHit(ids[0], "person", 1.0),),)
     monkeypatch.setattr(store, "search", lambda *_, **__: stale)
     with pytest.raises(InternalError, match=str(ids[0])):
         eraser.erase(key, Selection(ids=ids[:1]), "erasure-1")
@@ -176,7 +176,7 @@ def test_the_negative_look_at_the_rows_can_fail(
     ids = store.build(key, SPEC, ROWS, ["person"] * 100).ids
     monkeypatch.setattr(store, "view", lambda key: empty_view(store.gallery(key)))
     monkeypatch.setattr(store, "search", lambda *_, **__: ())
-    kept = Removed(operation_id="erasure-1", generation=2, ids=ids[:1])
+    kept = Removal(operation_id="erasure-1", generation=2, ids=ids[:1])
     monkeypatch.setattr(store, "remove", lambda *_, **__: kept)
     with pytest.raises(InternalError, match=str(ids[0])):
         eraser.erase(key, Selection(ids=ids[:1]), "erasure-1")

@@ -25,7 +25,7 @@ from paddlewheel.errors import (
 from paddlewheel.sources.label_list import read_remove_ids
 from tasks.context import TaskContext
 from tests.embeddings import random_embeddings
-from workers.services.galleries import StoredGalleries
+from workers.services.galleries import GalleryService
 
 ROWS = random_embeddings(300, 16)
 LABELS = [f"人 {number}" for number in range(300)]
@@ -123,7 +123,7 @@ def test_an_export_that_was_cut_off_is_written_whole_when_it_is_delivered_again(
     store: GalleryStore, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.build(key, GallerySpec(dimension=16), ROWS, LABELS)
-    galleries = StoredGalleries(
+    galleries = GalleryService(
         cast(Any, SimpleNamespace(store=store)),
         cast(Any, None),
         policy=SealingPolicy(),

@@ -9,7 +9,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from index_store.database import Database
+from database.pool import Database
 from index_store.gallery import Deleted, GallerySpec
 from index_store.log import OperationLog
 from index_store.sealing import Sealer

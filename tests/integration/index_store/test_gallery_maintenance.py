@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 
 from database.migration import migrate
-from index_store.database import Database
+from database.pool import Database
 from index_store.erasure import Eraser
 from index_store.gallery import GallerySpec
 from index_store.garbage import GarbageCollector

@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
 
 from database.migration import migrate
-from index_store.database import Database, sqlalchemy_url
+from database.pool import Database, sqlalchemy_url
 from index_store.gallery import GallerySpec
 from index_store.log import OperationLog
 from index_store.schema import METADATA

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from index_store.database import Database
+from database.pool import Database
 from index_store.gallery import Embeddings, GallerySpec, IndexType, Metric
 from index_store.garbage import GarbageCollector
 from index_store.planning import SealingPolicy

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from index_store.database import Database
+from database.pool import Database
 from index_store.erasure import Eraser
 from index_store.gallery import GallerySpec
 from index_store.garbage import GarbageCollector

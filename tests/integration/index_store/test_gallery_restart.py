@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from database.migration import migrate
-from index_store.database import Database
+from database.pool import Database
 from index_store.gallery import GallerySpec
 from index_store.segment_folder import SegmentFolder
 from index_store.store import GalleryStore
@@ -67,7 +67,7 @@ def test_a_search_gives_up_a_server_that_hangs_and_goes_on_with_it_later(
     ids = list(store.build("hung", GallerySpec(dimension=16), ROWS, ["x"] * 20).ids)
     for _ in range(2):
         store.search("hung", ROWS)
-    monkeypatch.setattr("index_store.asking.ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("database.pending_queries.ANSWER_SECONDS", 0.5)
     with stopped(asked_process(server)):  # another of its processes answers
         assert [hits[0].id for hits in store.search("hung", ROWS, top_k=1)] == ids
     with hung(server):

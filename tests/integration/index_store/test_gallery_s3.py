@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from index_store.database import Database
+from database.pool import Database
 from index_store.gallery import GallerySpec
 from index_store.segment_folder import SegmentFolder
 from index_store.segment_objects import SegmentObjects

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from index_store.database import Database, advisory_lock
+from database.pool import Database, advisory_lock
 from index_store.gallery import Appended, Gallery, GallerySpec, IndexType, Metric, Segment
 from index_store.garbage import GarbageCollector
 from index_store.planning import SealingPolicy

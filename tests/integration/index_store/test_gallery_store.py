@@ -11,7 +11,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from index_store.database import Database
+from database.pool import Database
 from index_store.erasure import Eraser
 from index_store.gallery import GallerySpec, IndexType, Level, Metric
 from index_store.planning import SealingPolicy

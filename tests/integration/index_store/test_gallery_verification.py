@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index_store.database import Database
+from database.pool import Database
 from index_store.gallery import GallerySpec
 from index_store.garbage import GarbageCollector
 from index_store.planning import SealingPolicy

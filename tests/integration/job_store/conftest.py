@@ -13,9 +13,9 @@ import job_store.batch_schema
 import job_store.http_schema  # noqa: F401 - its tables belong to the metadata
 from database.migration import migrate
 from job_store.database import Database
-from job_store.dead_letter import DeadLetter, Delivery
-from job_store.dead_letter_store import BOX_KEY, LetterBox
-from job_store.dead_letters import DeadLetters
+from job_store.dead_letter import DeadLetter, DeliveryAttempt
+from job_store.dead_letter_outbox import BOX_KEY, DeadLetterOutbox
+from job_store.dead_letter_store import DeadLetterStore
 from tests.conftest import RunningServer
 
 MakeLetter = Callable[..., DeadLetter]
@@ -61,17 +61,17 @@ def database_url(shared_database: str) -> str:
 
 
 @pytest.fixture
-def letters(database_url: str) -> Iterator[DeadLetters]:
+def letters(database_url: str) -> Iterator[DeadLetterStore]:
     database = Database(database_url)
-    yield DeadLetters(database)
+    yield DeadLetterStore(database)
     database.close()
 
 
 @pytest.fixture
-def box(valkey: RunningServer) -> Iterator[LetterBox]:
+def box(valkey: RunningServer) -> Iterator[DeadLetterOutbox]:
     with Redis.from_url(valkey.url) as redis:
         redis.delete(BOX_KEY)
-        yield LetterBox(redis)
+        yield DeadLetterOutbox(redis)
         redis.delete(BOX_KEY)
 
 
@@ -89,7 +89,9 @@ def letter() -> MakeLetter:
             "headers": {"priority": "interactive"},
             "error_code": "model_crashed",
             "error_message": "The process died.",
-            "history": [Delivery(letter=found, task_id=task_id, worker="w", at=now, reason="model_crashed")],
+            "history": [
+                DeliveryAttempt(letter=found, task_id=task_id, worker="w", at=now, reason="model_crashed")
+            ],
             "created_at": now,
         }
         return DeadLetter(**{**given, **fields})

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from database.migration import migrate
-from job_store.batch_jobs import BatchJobs
+from job_store.batch_jobs import BatchJobStore
 from job_store.database import Database
 from job_store.locks import Lock
 from paddlewheel.errors import DatabaseUnavailable, SchemaOutdated
@@ -25,7 +25,7 @@ def test_a_database_that_lacks_a_column_is_told_to_be_migrated(empty_database: s
     migrate(empty_database, "jobs_0004")
     database = Database(empty_database)
     with pytest.raises(SchemaOutdated, match="migrate"):
-        BatchJobs(database).active()
+        BatchJobStore(database).active()
     database.close()
 
 

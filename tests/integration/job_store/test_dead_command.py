@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner, Result
 from redis import Redis
 
-from job_store.batch_jobs import BatchJobs
-from job_store.batch_shards import BatchShards, Part, PlannedShard
+from job_store.batch_jobs import BatchJobStore
+from job_store.batch_shards import BatchShards, PlannedShard, ShardOutput
 from job_store.database import Database
 from job_store.dead_letter import DeadLetter
-from job_store.dead_letter_store import LetterBox
-from job_store.dead_letters import DeadLetters
+from job_store.dead_letter_outbox import DeadLetterOutbox
+from job_store.dead_letter_store import DeadLetterStore
 from paddlewheel import RECOGNIZE_TEXT, Client
 from paddlewheel.cli import main
 from paddlewheel.contracts.batch_jobs import NewBatchJob
@@ -47,7 +47,9 @@ def numbers(listed: Result) -> list[int]:
     return [json.loads(line)["number"] for line in listed.stdout.splitlines()]
 
 
-def test_letters_that_only_wait_are_filed_and_listed(dead: Dead, box: LetterBox, letter: MakeLetter) -> None:
+def test_letters_that_only_wait_are_filed_and_listed(
+    dead: Dead, box: DeadLetterOutbox, letter: MakeLetter
+) -> None:
     for i in range(3):
         box.put(letter(f"t-{i}", blob=str(i)))
     shown = dead("list")
@@ -67,7 +69,7 @@ def test_letters_that_only_wait_are_filed_and_listed(dead: Dead, box: LetterBox,
 
 
 def test_a_replay_enqueues_the_same_request_as_a_task_of_its_own(
-    dead: Dead, valkey: RunningServer, letters: DeadLetters, letter: MakeLetter
+    dead: Dead, valkey: RunningServer, letters: DeadLetterStore, letter: MakeLetter
 ) -> None:
     with Client(valkey.url) as client, Redis.from_url(valkey.url) as redis:
         image = client.put(uuid.uuid4().bytes * 20)
@@ -91,7 +93,7 @@ def test_a_replay_enqueues_the_same_request_as_a_task_of_its_own(
 
 
 def test_a_letter_whose_image_has_expired_says_so_and_stays_open(
-    dead: Dead, letters: DeadLetters, letter: MakeLetter
+    dead: Dead, letters: DeadLetterStore, letter: MakeLetter
 ) -> None:
     letters.file([letter("t-1", blob="e"), letter("t-2", name="unknown.task")])
     refused = dead("replay", "t-1", "t-2")
@@ -101,7 +103,7 @@ def test_a_letter_whose_image_has_expired_says_so_and_stays_open(
     assert numbers(dead("list", "--json")) == [2, 1]
 
 
-def test_a_discarded_letter_stays_on_record(dead: Dead, letters: DeadLetters, letter: MakeLetter) -> None:
+def test_a_discarded_letter_stays_on_record(dead: Dead, letters: DeadLetterStore, letter: MakeLetter) -> None:
     letters.file([letter("t-1"), letter("t-2", blob="1")])
     done = dead("discard", "1", "7", "--json")
     assert done.exit_code == 1
@@ -112,17 +114,17 @@ def test_a_discarded_letter_stays_on_record(dead: Dead, letters: DeadLetters, le
 
 
 def test_the_shard_of_a_batch_job_is_replayed_while_its_job_wants_it(
-    dead: Dead, valkey: RunningServer, letters: DeadLetters, letter: MakeLetter, database_url: str
+    dead: Dead, valkey: RunningServer, letters: DeadLetterStore, letter: MakeLetter, database_url: str
 ) -> None:
     database = Database(database_url)
-    jobs, shards = BatchJobs(database), BatchShards(database)
+    jobs, shards = BatchJobStore(database), BatchShards(database)
     job = jobs.submit(NewBatchJob(manifest="/data/list.txt", sink="/data/result.txt")).id
     plan = {"begin_byte": 0, "end_byte": 1, "digest": "", "lines": 10}
     shards.add(job, [PlannedShard(first_line=first, **plan) for first in (0, 10, 20)])  # type: ignore[arg-type]
     shards.planned(job, 30)
     claimed = shards.claim(job, 10, "t", 60)
     assert claimed is not None
-    shards.complete(claimed, Part(name="p", bytes=1, digest="", failed_lines=0))
+    shards.complete(claimed, ShardOutput(name="p", bytes=1, digest="", failed_lines=0))
 
     def of_shard(task_id: str, of_job: str, first: int) -> DeadLetter:
         request = {"job": of_job, "shard": first}
@@ -153,7 +155,7 @@ def test_the_shard_of_a_batch_job_is_replayed_while_its_job_wants_it(
 
 
 def test_closed_letters_are_deleted_when_they_are_old_enough(
-    dead: Dead, letters: DeadLetters, letter: MakeLetter, database_url: str
+    dead: Dead, letters: DeadLetterStore, letter: MakeLetter, database_url: str
 ) -> None:
     letters.file([letter(f"t-{number}", blob=str(number)) for number in range(5)])
     letters.discard(1)
@@ -178,7 +180,7 @@ def test_closed_letters_are_deleted_when_they_are_old_enough(
 
 
 def test_without_a_database_waiting_letters_can_be_seen_and_not_closed(
-    dead: Dead, box: LetterBox, letter: MakeLetter, servers: pytest.MonkeyPatch, tmp_path: object
+    dead: Dead, box: DeadLetterOutbox, letter: MakeLetter, servers: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
     servers.delenv("PADDLEWHEEL_DATABASE_URL")
     servers.chdir(str(tmp_path))
@@ -195,7 +197,7 @@ def test_without_a_database_waiting_letters_can_be_seen_and_not_closed(
 
 
 def test_a_result_store_that_is_away_hides_no_filed_letter(
-    dead: Dead, letters: DeadLetters, letter: MakeLetter, servers: pytest.MonkeyPatch
+    dead: Dead, letters: DeadLetterStore, letter: MakeLetter, servers: pytest.MonkeyPatch
 ) -> None:
     letters.file([letter("t-1")])
     servers.setenv("PADDLEWHEEL_RESULT_URL", "redis://127.0.0.1:1/0")

@@ -8,11 +8,11 @@ from alembic.migration import MigrationContext
 from redis import Redis
 
 from database.migration import migrate
-from job_store import dead_letter_store
+from job_store import dead_letter_outbox
 from job_store.database import Database
 from job_store.dead_letter import DeadLetter
-from job_store.dead_letter_store import LetterBox
-from job_store.dead_letters import KEPT_DELIVERIES, DeadLetters
+from job_store.dead_letter_outbox import DeadLetterOutbox
+from job_store.dead_letter_store import KEPT_DELIVERIES, DeadLetterStore
 from job_store.schema import METADATA
 from paddlewheel.errors import (
     BrokerUnavailable,
@@ -36,7 +36,7 @@ def test_the_migrations_make_what_the_schema_says_and_can_be_taken_back(empty_da
     migrate(empty_database)
 
 
-def test_a_letter_comes_back_as_it_was_filed(letters: DeadLetters, letter: MakeLetter) -> None:
+def test_a_letter_comes_back_as_it_was_filed(letters: DeadLetterStore, letter: MakeLetter) -> None:
     written = letter("t-1")
     letters.file([written])
     (found,) = letters.page()
@@ -47,7 +47,7 @@ def test_a_letter_comes_back_as_it_was_filed(letters: DeadLetters, letter: MakeL
 
 
 def test_a_letter_is_filed_once_however_often_it_is_handed_in(
-    letters: DeadLetters, letter: MakeLetter
+    letters: DeadLetterStore, letter: MakeLetter
 ) -> None:
     written = [letter(f"t-{i}", blob=str(i % 2)) for i in range(6)]
     with ThreadPoolExecutor(4) as pool:
@@ -56,7 +56,7 @@ def test_a_letter_is_filed_once_however_often_it_is_handed_in(
 
 
 def test_requests_that_are_alike_are_one_open_letter_found_by_each_of_its_tasks(
-    letters: DeadLetters, letter: MakeLetter
+    letters: DeadLetterStore, letter: MakeLetter
 ) -> None:
     letters.file(
         [letter("t-1"), letter("t-2"), letter("t-3", error_code="model_timeout"), letter("t-4", blob="1")]
@@ -70,7 +70,9 @@ def test_requests_that_are_alike_are_one_open_letter_found_by_each_of_its_tasks(
     assert letters.find("t-5").number != first.number
 
 
-def test_a_request_that_fails_all_day_does_not_grow_its_row(letters: DeadLetters, letter: MakeLetter) -> None:
+def test_a_request_that_fails_all_day_does_not_grow_its_row(
+    letters: DeadLetterStore, letter: MakeLetter
+) -> None:
     letters.file([letter(f"t-{i}") for i in range(KEPT_DELIVERIES + 10)])
     (found,) = letters.page()
     assert found.occurrences == KEPT_DELIVERIES + 10
@@ -78,7 +80,9 @@ def test_a_request_that_fails_all_day_does_not_grow_its_row(letters: DeadLetters
     assert found.history[-1].task_id == found.task_id == f"t-{KEPT_DELIVERIES + 9}"
 
 
-def test_letters_are_paged_from_the_newest_on_and_filtered(letters: DeadLetters, letter: MakeLetter) -> None:
+def test_letters_are_paged_from_the_newest_on_and_filtered(
+    letters: DeadLetterStore, letter: MakeLetter
+) -> None:
     letters.file([letter(f"t-{i}", blob=str(i)) for i in range(5)])
     letters.file([letter("t-5", name="ocr.read"), letter("t-6", error_code="worker_lost")])
     first = letters.page(limit=3)
@@ -92,7 +96,7 @@ def test_letters_are_paged_from_the_newest_on_and_filtered(letters: DeadLetters,
     assert len(letters.page(state=None)) == 7
 
 
-def test_a_letter_is_closed_once(letters: DeadLetters, letter: MakeLetter) -> None:
+def test_a_letter_is_closed_once(letters: DeadLetterStore, letter: MakeLetter) -> None:
     letters.file([letter("t-1"), letter("t-2", blob="1")])
     one, two = letters.find("t-1").number, letters.find("t-2").number
     replayed = letters.replayed(one, "again")
@@ -111,7 +115,7 @@ def test_a_letter_is_closed_once(letters: DeadLetters, letter: MakeLetter) -> No
 
 
 def test_what_waits_in_the_box_is_filed_the_oldest_first(
-    letters: DeadLetters, box: LetterBox, letter: MakeLetter
+    letters: DeadLetterStore, box: DeadLetterOutbox, letter: MakeLetter
 ) -> None:
     written = [letter(f"t-{i}", blob=f"{i:x}"[-1], error_code=f"e{i}") for i in range(250)]
     for each in written:
@@ -123,29 +127,29 @@ def test_what_waits_in_the_box_is_filed_the_oldest_first(
 
 
 def test_without_a_database_the_newest_letters_are_kept(
-    box: LetterBox, letter: MakeLetter, monkeypatch: pytest.MonkeyPatch
+    box: DeadLetterOutbox, letter: MakeLetter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dead_letter_store, "CAPACITY", 3)
+    monkeypatch.setattr(dead_letter_outbox, "CAPACITY", 3)
     for i in range(5):
         box.put(letter(f"t-{i}"))
     assert [each.task_id for each in box.waiting()] == ["t-4", "t-3", "t-2"]
 
 
 def test_what_cannot_be_filed_stays_in_the_box(
-    box: LetterBox, letter: MakeLetter, empty_database: str
+    box: DeadLetterOutbox, letter: MakeLetter, empty_database: str
 ) -> None:
     box.put(letter("t-1"))
     with pytest.raises(SchemaOutdated, match="gallery migrate"):
-        box.file_in(DeadLetters(Database(empty_database)))
+        box.file_in(DeadLetterStore(Database(empty_database)))
     with pytest.raises(DatabaseUnavailable, match="cannot be reached"):
-        box.file_in(DeadLetters(Database("postgresql://nobody@127.0.0.1:1/none")))
+        box.file_in(DeadLetterStore(Database("postgresql://nobody@127.0.0.1:1/none")))
     with pytest.raises(ConfigurationError, match="postgresql://"):
         Database("nonsense")
     assert [each.task_id for each in box.waiting()] == ["t-1"]
 
 
-def test_a_box_that_is_away_says_so(letters: DeadLetters, letter: MakeLetter) -> None:
-    away = LetterBox(Redis.from_url("redis://127.0.0.1:1/0"))
+def test_a_box_that_is_away_says_so(letters: DeadLetterStore, letter: MakeLetter) -> None:
+    away = DeadLetterOutbox(Redis.from_url("redis://127.0.0.1:1/0"))
     with pytest.raises(BrokerUnavailable):
         away.put(letter())
     with pytest.raises(BrokerUnavailable):

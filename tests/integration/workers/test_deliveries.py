@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 import pytest
 from redis import Redis
 
-from job_store.dead_letter_store import BOX_KEY, LetterBox
+from job_store.dead_letter_outbox import BOX_KEY, DeadLetterOutbox
 from paddlewheel.errors import ModelCrashed, WorkerLost
 from tasks.delivery import Delivery
 from tests.conftest import RunningServer
-from workers.consumer.deliveries import DELIVERIES_KEY, CountedDeliveries
+from workers.consumer.deliveries import DELIVERIES_KEY, DeliveryCounter
 
-MakeWorker = Callable[..., CountedDeliveries]
+MakeWorker = Callable[..., DeliveryCounter]
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def redis(valkey: RunningServer) -> Iterator[Redis]:
 
 @pytest.fixture
 def worker(redis: Redis) -> MakeWorker:
-    def make(name: str = "w", most: int = 4) -> CountedDeliveries:
-        return CountedDeliveries(redis, LetterBox(redis), worker=name, max_deliveries=most)
+    def make(name: str = "w", most: int = 4) -> DeliveryCounter:
+        return DeliveryCounter(redis, DeadLetterOutbox(redis), worker=name, max_deliveries=most)
 
     return make
 
@@ -40,7 +40,7 @@ def delivery() -> Delivery:
     )
 
 
-def lose(worker: CountedDeliveries, delivery: Delivery) -> None:
+def lose(worker: DeliveryCounter, delivery: Delivery) -> None:
     """The worker begins the task and is never heard of again."""
     worker._begin(delivery.task_id, 100)
 
@@ -63,7 +63,7 @@ def test_a_task_that_has_cost_too_many_workers_becomes_a_dead_letter(
         lose(worker(f"w-{i}"), delivery)
     with pytest.raises(WorkerLost, match="4 workers"), worker("w-4").counted(delivery):
         pytest.fail("it was begun a fifth time")
-    (letter,) = LetterBox(redis).waiting()
+    (letter,) = DeadLetterOutbox(redis).waiting()
     assert (letter.task_id, letter.name, letter.queue) == (delivery.task_id, "ocr.recognize", "gpu")
     assert (letter.request, letter.headers) == ({"a": 1}, {"priority": 0})
     assert letter.error_code == "worker_lost"
@@ -156,7 +156,7 @@ def test_the_first_two_losses_may_be_a_neighbours_fault(worker: MakeWorker, deli
 
 def test_a_counter_that_is_away_stops_nobody(delivery: Delivery, caplog: pytest.LogCaptureFixture) -> None:
     away = Redis.from_url("redis://127.0.0.1:1/0")
-    here = CountedDeliveries(away, LetterBox(away), worker="w", max_deliveries=2)
+    here = DeliveryCounter(away, DeadLetterOutbox(away), worker="w", max_deliveries=2)
     with here.counted(delivery):
         pass
     here.bury(delivery, ModelCrashed("It died."))

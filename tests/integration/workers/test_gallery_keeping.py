@@ -18,7 +18,7 @@ from paddlewheel.errors import ConfigurationError, DatabaseUnavailable, Paddlewh
 from tests.postgres import PostgresServer
 from tests.waiting import wait_for
 from workers.services import gallery_maintenance as gallery_keeping
-from workers.services.gallery_maintenance import GalleryKeeper
+from workers.services.gallery_maintenance import GalleryMaintainer
 
 SPEC = GallerySpec(dimension=4)
 ROWS = np.eye(4, dtype=np.float32)
@@ -37,7 +37,7 @@ def test_a_database_that_comes_late_is_waited_for(
 ) -> None:
     monkeypatch.setattr(gallery_keeping, "MIGRATION_SECONDS", 0.05)
     server.stop()
-    keeper = GalleryKeeper(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=False)
+    keeper = GalleryMaintainer(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=False)
     keeper.start()
     with pytest.raises(DatabaseUnavailable):
         keeper.store.create("late", SPEC)
@@ -55,11 +55,11 @@ def test_a_database_that_comes_late_is_waited_for(
 
 
 def test_galleries_are_sealed_in_the_background(server: PostgresServer, tmp_path: Path) -> None:
-    keeper = GalleryKeeper(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=False)
+    keeper = GalleryMaintainer(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=False)
     keeper.start()
     keeper.store.build("kept", SPEC, ROWS, list("abcd"))
     keeper.close()
-    maintaining = GalleryKeeper(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=True)
+    maintaining = GalleryMaintainer(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=True)
     maintaining.start()
     wait_for(lambda: maintaining.store.describe("kept").unsealed == 0)
     assert len(list(tmp_path.iterdir())) == 1
@@ -72,8 +72,8 @@ def test_a_worker_that_only_searches_deletes_its_copies_of_files_that_are_no_mor
     monkeypatch.setattr(gallery_keeping, "MAINTENANCE_SECONDS", 0.05)
     url, copies = f"file://{tmp_path / 'volume'}", tmp_path / "copies of one that searches"
     at_once = replace(AT_ONCE, grace=timedelta(0))
-    keeper = GalleryKeeper(server.url(), url, tmp_path / "copies", policy=at_once, maintain=True)
-    searching = GalleryKeeper(server.url(), url, copies, policy=at_once, maintain=False)
+    keeper = GalleryMaintainer(server.url(), url, tmp_path / "copies", policy=at_once, maintain=True)
+    searching = GalleryMaintainer(server.url(), url, copies, policy=at_once, maintain=False)
     for each in (keeper, searching):
         each.start()
     keeper.store.build("copied", SPEC, ROWS, list("abcd"))
@@ -103,7 +103,7 @@ def test_the_tables_are_waited_for_whatever_fails(
         migrate(url)
 
     monkeypatch.setattr(gallery_keeping, "migrate", migrate_later)
-    keeper = GalleryKeeper(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=True)
+    keeper = GalleryMaintainer(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=True)
     keeper.start()
     wait_for(lambda: not failures)
     keeper.store.build("waiting", SPEC, ROWS, list("abcd"))
@@ -116,7 +116,7 @@ def test_tables_that_refuse_this_version_end_the_start(
 ) -> None:
     refuse = Mock(side_effect=ConfigurationError("The tables are of a newer version."))
     monkeypatch.setattr(gallery_keeping, "migrate", refuse)
-    keeper = GalleryKeeper(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=True)
+    keeper = GalleryMaintainer(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=True)
     with pytest.raises(ConfigurationError, match="newer version"):
         keeper.start()
     keeper.close()
@@ -124,4 +124,4 @@ def test_tables_that_refuse_this_version_end_the_start(
 
 def test_files_need_a_place(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="place"):
-        GalleryKeeper("postgresql://nobody@127.0.0.1:1/none", "", tmp_path, policy=AT_ONCE, maintain=True)
+        GalleryMaintainer("postgresql://nobody@127.0.0.1:1/none", "", tmp_path, policy=AT_ONCE, maintain=True)

@@ -8,19 +8,19 @@ import pytest
 
 from paddlewheel.blobs.memory import MemoryBlobStore
 from paddlewheel.errors import AddressNotFound, AddressRefused, BlobNotFound, ConfigurationError
-from workers.batch_jobs.borrowed_blobs import FETCHED_AHEAD, LentBlobs
 from workers.batch_jobs.inputs import Inputs
-from workers.batch_jobs.places import Roots
+from workers.batch_jobs.places import AllowedRoots
+from workers.batch_jobs.prefetch import FETCHED_AHEAD, PrefetchingBlobStore
 
 
 @pytest.fixture
 def blobs() -> Any:
-    made = LentBlobs(MemoryBlobStore(ttl=60, max_bytes=1000))
+    made = PrefetchingBlobStore(MemoryBlobStore(ttl=60, max_bytes=1000))
     yield made
     made.close()
 
 
-def test_a_loan_is_a_blob_within_its_block_and_none_outside(blobs: LentBlobs) -> None:
+def test_a_loan_is_a_blob_within_its_block_and_none_outside(blobs: PrefetchingBlobStore) -> None:
     stored = blobs.put(b"stored")
     with blobs.lent([lambda: b"one", lambda: b"two"]) as (one, two):
         assert blobs.get(two) == b"two"
@@ -33,7 +33,7 @@ def test_a_loan_is_a_blob_within_its_block_and_none_outside(blobs: LentBlobs) ->
     assert isinstance(missing, BlobNotFound)
 
 
-def test_what_cannot_be_fetched_fails_its_own_image(blobs: LentBlobs) -> None:
+def test_what_cannot_be_fetched_fails_its_own_image(blobs: PrefetchingBlobStore) -> None:
     def fail() -> bytes:
         raise AddressNotFound("gone")
 
@@ -45,7 +45,7 @@ def test_what_cannot_be_fetched_fails_its_own_image(blobs: LentBlobs) -> None:
         assert second == b"two"
 
 
-def test_only_a_few_images_are_held_ahead_of_the_one_that_is_wanted(blobs: LentBlobs) -> None:
+def test_only_a_few_images_are_held_ahead_of_the_one_that_is_wanted(blobs: PrefetchingBlobStore) -> None:
     fetched: list[int] = []
     enough = threading.Semaphore(0)
 
@@ -76,8 +76,10 @@ class Web:
         return b"from the web"
 
 
-def test_web_addresses_are_fetched_only_where_that_is_allowed(blobs: LentBlobs, tmp_path: Path) -> None:
-    roots = Roots([str(tmp_path)])
+def test_web_addresses_are_fetched_only_where_that_is_allowed(
+    blobs: PrefetchingBlobStore, tmp_path: Path
+) -> None:
+    roots = AllowedRoots([str(tmp_path)])
     manifest = roots.place(str(tmp_path / "list.txt"))
     web: Any = Web()
     allowed = Inputs(roots, blobs, web, 100)
@@ -87,8 +89,10 @@ def test_web_addresses_are_fetched_only_where_that_is_allowed(blobs: LentBlobs, 
         Inputs(roots, blobs, None, 100).source(b"HTTPS://example.org/a.png", manifest)()
 
 
-def test_addresses_are_bytes_and_a_large_file_is_not_read_whole(blobs: LentBlobs, tmp_path: Path) -> None:
-    roots = Roots([str(tmp_path)])
+def test_addresses_are_bytes_and_a_large_file_is_not_read_whole(
+    blobs: PrefetchingBlobStore, tmp_path: Path
+) -> None:
+    roots = AllowedRoots([str(tmp_path)])
     manifest = roots.place(str(tmp_path / "list.txt"))
     name = b"\xff no text.png"
     Path(str(tmp_path), name.decode("utf-8", "surrogateescape")).write_bytes(b"x" * 500)
@@ -101,19 +105,19 @@ def test_addresses_are_bytes_and_a_large_file_is_not_read_whole(blobs: LentBlobs
 
 def test_a_root_is_a_whole_path_or_a_url(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="whole path"):
-        Roots(["images"])
+        AllowedRoots(["images"])
     with pytest.raises(ConfigurationError, match="nothing://x"):
-        Roots(["nothing://x"])
+        AllowedRoots(["nothing://x"])
     with pytest.raises(AddressRefused):
-        Roots([]).place(str(tmp_path / "a.png"))
+        AllowedRoots([]).place(str(tmp_path / "a.png"))
     with pytest.raises(AddressRefused):
-        Roots([str(tmp_path)]).place(f"{tmp_path}-2/a.png")
+        AllowedRoots([str(tmp_path)]).place(f"{tmp_path}-2/a.png")
     with pytest.raises(AddressRefused, match="NUL"):
-        Roots([str(tmp_path)]).place(f"file://{tmp_path}/a%00.png")
+        AllowedRoots([str(tmp_path)]).place(f"file://{tmp_path}/a%00.png")
 
 
 def test_a_file_appears_whole_and_never_takes_anothers_place(tmp_path: Path) -> None:
-    place = Roots([str(tmp_path)]).place(str(tmp_path / "deep" / "file.txt"))
+    place = AllowedRoots([str(tmp_path)]).place(str(tmp_path / "deep" / "file.txt"))
     assert not place.exists()
     place.write(b"one")
     place.write(b"two")

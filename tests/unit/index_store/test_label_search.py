@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index_store import view
-from index_store.gallery import Embeddings, Gallery, GallerySpec, Hit, Metric
+from index_store.gallery import Embeddings, Gallery, GallerySpec, Metric, SearchHit
 from index_store.indexes import Found, Index, search_index
 from index_store.rows import StoredRows
 from index_store.segment_file import Labels
@@ -82,7 +82,7 @@ def test_a_search_by_label_answers_what_a_dictionary_would(
     looked = View(gallery=looked.gallery, segments=segments, delta=looked.delta)
     (hits,) = looked.search(GRID[[query]], top_k, threshold, "label")
     wanted = sorted((*key, label) for label, key in model.items())[:top_k]
-    assert hits == tuple(Hit(vector_id, label, sign * key) for key, vector_id, label in wanted)
+    assert hits == tuple(SearchHit(vector_id, label, sign * key) for key, vector_id, label in wanted)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index_store.gallery import Segment
-from index_store.planning import Rewrite, SealingPolicy, Unsealed, plan, tier
+from index_store.planning import SealingPolicy, SegmentRewrite, Unsealed, plan, tier
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = SealingPolicy(delta_rows=100, fan_in=4, max_rows=10_000)
@@ -33,7 +33,7 @@ def unsealed(rows: int, low: int, high: int, age: float = 0) -> Unsealed:
     return Unsealed(rows=rows, low=low, high=high, oldest=NOW - timedelta(seconds=age) if rows else None)
 
 
-def followed(segments: list[Segment], rewrite: Rewrite, rows: int = 0) -> list[Segment]:
+def followed(segments: list[Segment], rewrite: SegmentRewrite, rows: int = 0) -> list[Segment]:
     """The segments after the rewrite, without their removed rows."""
     covered = [one for one in segments if rewrite.low <= one.low and one.high <= rewrite.high]
     rows += sum(one.rows - one.dead for one in covered)
@@ -52,26 +52,26 @@ def test_nothing_is_sealed_before_it_is_many_or_old() -> None:
     assert plan([], unsealed(99, 0, 5, age=59), POLICY, NOW) is None
     assert plan([], unsealed(0, 0, 5), POLICY, NOW) is None
     removed = Unsealed(rows=0, dead=1, low=0, high=5, oldest=NOW - timedelta(seconds=60))
-    assert plan([], removed, POLICY, NOW) == Rewrite(low=0, high=5, reason="seal")
-    assert plan([], unsealed(100, 0, 5), POLICY, NOW) == Rewrite(low=0, high=5, reason="seal")
-    assert plan([], unsealed(1, 0, 5, age=60), POLICY, NOW) == Rewrite(low=0, high=5, reason="seal")
+    assert plan([], removed, POLICY, NOW) == SegmentRewrite(low=0, high=5, reason="seal")
+    assert plan([], unsealed(100, 0, 5), POLICY, NOW) == SegmentRewrite(low=0, high=5, reason="seal")
+    assert plan([], unsealed(1, 0, 5, age=60), POLICY, NOW) == SegmentRewrite(low=0, high=5, reason="seal")
 
 
 def test_a_purge_comes_before_everything_but_damage() -> None:
     old = replace(segment(0, 3, 50), dead=1, oldest_removal=NOW - timedelta(hours=24))
     broken = replace(segment(3, 6, 50), damaged=True)
     waiting = unsealed(1000, 6, 9)
-    assert plan([old, broken], waiting, POLICY, NOW) == Rewrite(low=3, high=6, reason="damage")
-    assert plan([old], waiting, POLICY, NOW) == Rewrite(low=0, high=3, reason="purge")
+    assert plan([old, broken], waiting, POLICY, NOW) == SegmentRewrite(low=3, high=6, reason="damage")
+    assert plan([old], waiting, POLICY, NOW) == SegmentRewrite(low=0, high=3, reason="purge")
     begins = replace(old, oldest_removal=NOW - timedelta(hours=23))
-    assert plan([begins], waiting, POLICY, NOW) == Rewrite(low=0, high=3, reason="purge")
+    assert plan([begins], waiting, POLICY, NOW) == SegmentRewrite(low=0, high=3, reason="purge")
     young = replace(old, oldest_removal=NOW - timedelta(hours=22, minutes=59))
-    assert plan([young], waiting, POLICY, NOW) == Rewrite(low=6, high=9, reason="seal")
+    assert plan([young], waiting, POLICY, NOW) == SegmentRewrite(low=6, high=9, reason="seal")
 
 
 def test_what_is_more_than_a_segment_may_hold_is_sealed_at_once() -> None:
     waiting = replace(unsealed(10, 0, 5), full=True)
-    assert plan([], waiting, POLICY, NOW) == Rewrite(low=0, high=5, reason="seal")
+    assert plan([], waiting, POLICY, NOW) == SegmentRewrite(low=0, high=5, reason="seal")
 
 
 @given(
@@ -101,7 +101,7 @@ def test_a_purge_is_over_when_the_receipt_says_that_it_is(
 def test_a_fifth_of_removed_rows_is_enough_to_write_anew() -> None:
     assert plan([replace(segment(0, 3, 100), dead=19)], unsealed(0, 3, 3), POLICY, NOW) is None
     found = plan([replace(segment(0, 3, 100), dead=20)], unsealed(0, 3, 3), POLICY, NOW)
-    assert found == Rewrite(low=0, high=3, reason="tombstones")
+    assert found == SegmentRewrite(low=0, high=3, reason="tombstones")
 
 
 def test_a_merge_never_passes_the_largest_segment() -> None:
@@ -121,7 +121,7 @@ def test_a_trickle_does_not_make_a_large_segment_be_written_again() -> None:
     small = [segment(number, number + 1, 1) for number in range(1, 4)]
     assert plan([segment(0, 1, 5000), *small], unsealed(0, 4, 4), POLICY, NOW) is None
     found = plan([segment(0, 1, 5000), *small, segment(4, 5, 1)], unsealed(0, 5, 5), POLICY, NOW)
-    assert found == Rewrite(low=1, high=5, reason="merge")
+    assert found == SegmentRewrite(low=1, high=5, reason="merge")
 
 
 def test_tiers_grow_by_the_fan_in() -> None:

@@ -3,13 +3,13 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.member import FAILURES, LONGEST_DELAY_SECONDS, STEADY_SECONDS, Member, Restarts
+from local.member import FAILURES, LONGEST_DELAY_SECONDS, STEADY_SECONDS, Member, RestartPolicy
 from local.processes import wait_until
 from tests.unit.local.stand_ins import SHORT_LIVED, StandIn
 
 
 def test_waits_grow_between_failures_up_to_a_limit_and_then_it_is_given_up() -> None:
-    restarts = Restarts()
+    restarts = RestartPolicy()
     delays = [restarts.delay(lived=0.01) for _ in range(FAILURES + 1)]
     waits = [delay for delay in delays if delay is not None]
     assert delays[-1] is None
@@ -19,7 +19,7 @@ def test_waits_grow_between_failures_up_to_a_limit_and_then_it_is_given_up() -> 
 
 
 def test_a_steady_run_starts_the_count_anew() -> None:
-    restarts = Restarts()
+    restarts = RestartPolicy()
     first = restarts.delay(lived=0)
     for _ in range(FAILURES - 1):
         restarts.delay(lived=0)
@@ -29,7 +29,7 @@ def test_a_steady_run_starts_the_count_anew() -> None:
 
 @given(lives=st.lists(st.floats(0, 1000), max_size=60))
 def test_a_service_is_given_up_exactly_when_it_fails_too_often_in_a_row(lives: list[float]) -> None:
-    restarts, in_a_row = Restarts(), 0
+    restarts, in_a_row = RestartPolicy(), 0
     for lived in lives:
         in_a_row = 1 if lived >= STEADY_SECONDS else in_a_row + 1
         assert (restarts.delay(lived) is None) == (in_a_row > FAILURES)

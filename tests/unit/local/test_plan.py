@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from local.plan import SERVICES, Plan, Wanted, plan
+from local.plan import SERVICES, Plan, StackRequest, plan
 from local.servers import Servers
 from local.state import State
 from paddlewheel.errors import ConfigurationError
@@ -10,11 +10,11 @@ from paddlewheel.errors import ConfigurationError
 OWN = Servers(broker_url="redis://:secret@broker.example:6379/3", database_url="postgresql://db.example/one")
 
 
-def wanted(*services: str, workers: int = 1, servers: Servers | None = None) -> Wanted:
-    return Wanted(services=frozenset(services), workers=workers, servers=servers or Servers())
+def wanted(*services: str, workers: int = 1, servers: Servers | None = None) -> StackRequest:
+    return StackRequest(services=frozenset(services), workers=workers, servers=servers or Servers())
 
 
-def drawn(folder: Path, choice: Wanted) -> Plan:
+def drawn(folder: Path, choice: StackRequest) -> Plan:
     return plan(folder, State(), choice, {"KEPT": "yes"})
 
 

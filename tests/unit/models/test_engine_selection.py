@@ -90,7 +90,7 @@ class Machine:
 
 @pytest.fixture(autouse=True)
 def every_engine_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.models.engines.session.find_spec", lambda name: name)
+    monkeypatch.setattr("workers.models.engines.opening.find_spec", lambda name: name)
 
 
 @pytest.fixture

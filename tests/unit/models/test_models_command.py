@@ -13,7 +13,7 @@ from paddlewheel.cli import main
 from tests.model_archives import model_tar
 from tests.model_site import ModelSite, serving
 from tests.unit.models.conftest import RECOGNITION, MakeDirectory
-from workers.models.engines.choice import Conditions, EngineChoice, EngineFigures, KeptChoices
+from workers.models.engines.choice import Conditions, EngineChoice, EngineChoiceCache, EngineTiming
 from workers.models.home.official import official_catalog
 
 NAME = "PP-OCRv5_server_rec"
@@ -98,8 +98,8 @@ def test_the_measured_engine_is_shown(home: Path) -> None:
         batch_sizes=(1, 8),
     )
     figures = (
-        EngineFigures(engine="openvino", refused="differs by 0.2"),
-        EngineFigures(engine="paddle", milliseconds={1: 12.34, 8: 9.87}),
+        EngineTiming(engine="openvino", refused="differs by 0.2"),
+        EngineTiming(engine="paddle", milliseconds={1: 12.34, 8: 9.87}),
     )
     choice = EngineChoice(
         model="mine",
@@ -109,7 +109,7 @@ def test_the_measured_engine_is_shown(home: Path) -> None:
         figures=figures,
         conditions=conditions,
     )
-    KeptChoices(home).keep(choice)
+    EngineChoiceCache(home).keep(choice)
     (home / "mine").mkdir()
     (home / "mine" / "inference.yml").write_text(json.dumps(RECOGNITION))
     (home / "mine" / "inference.onnx").write_bytes(b"x")

@@ -7,7 +7,7 @@ import pytest
 
 from paddlewheel.errors import FamilyNotServed, ModelMismatch, ModelUnknown
 from workers.models.home.directory import ModelDirectory
-from workers.services.embedders import Bound, Embedder, bound_to, files_digest, model_for
+from workers.services.embedders import Embedder, GalleryModel, bound_to, files_digest, model_for
 from workers.services.model_choice import chosen
 from workers.services.thresholds import default_thresholds
 
@@ -22,8 +22,8 @@ EMBEDDER = Embedder(model=cast(Any, Named()), digest="0123456789abcdef")
 def test_a_fingerprint_says_the_kind_the_model_and_how_faces_are_cut_out() -> None:
     faces = EMBEDDER.fingerprint("faces", "aligned")
     assert faces == "faces/MobileFaceNet@0123456789abcdef/aligned"
-    assert bound_to(faces) == Bound(kind="faces", model="MobileFaceNet")
-    assert bound_to(EMBEDDER.fingerprint("images")) == Bound(kind="images", model="MobileFaceNet")
+    assert bound_to(faces) == GalleryModel(kind="faces", model="MobileFaceNet")
+    assert bound_to(EMBEDDER.fingerprint("images")) == GalleryModel(kind="images", model="MobileFaceNet")
     assert EMBEDDER.fingerprint("faces", "cropped") != faces
 
 

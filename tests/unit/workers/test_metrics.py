@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from paddlewheel.errors import ConfigurationError, ImageCorrupt, InternalError
 from tasks.context import TaskContext
 from tests.unit.workers.test_batching import DoublingHost
-from workers.consumer.metrics import MetricsDoor, WorkerMetrics
+from workers.consumer.metrics import MetricsServer, WorkerMetrics
 from workers.inference.batching import BatchingOptions, DynamicBatcher
 
 
@@ -96,10 +96,10 @@ def test_model_processes_are_asked_when_somebody_looks(metrics: WorkerMetrics) -
 
 def test_prometheus_reads_what_is_served(metrics: WorkerMetrics) -> None:
     metrics.ran("m", [0.001, 0.002], 0.01)
-    door = MetricsDoor(metrics, "127.0.0.1", 0)
+    door = MetricsServer(metrics, "127.0.0.1", 0)
     try:
         with pytest.raises(ConfigurationError, match="PADDLEWHEEL_METRICS_PORT"):
-            MetricsDoor(metrics, "127.0.0.1", door.port)
+            MetricsServer(metrics, "127.0.0.1", door.port)
         with urllib.request.urlopen(f"http://127.0.0.1:{door.port}/metrics", timeout=10) as answer:
             text = answer.read().decode()
     finally:

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from paddlewheel.errors import ConfigurationError
-from workers.settings import Settings
+from workers.settings import WorkerSettings
 
 BROKER = {"PADDLEWHEEL_BROKER_URL": "redis://:secret@host:6379/0"}
 
 
 def test_defaults_need_a_broker_only() -> None:
-    settings = Settings.from_environment(BROKER)
+    settings = WorkerSettings.from_environment(BROKER)
     assert settings.result_url == settings.blob_url == settings.broker_url
     assert settings.devices == ("cpu",)
     assert settings.recognition_models == ("PP-OCRv4_mobile_rec",)
@@ -19,7 +19,7 @@ def test_defaults_need_a_broker_only() -> None:
 
 
 def test_addresses_are_not_shown() -> None:
-    assert "secret" not in repr(Settings.from_environment(BROKER))
+    assert "secret" not in repr(WorkerSettings.from_environment(BROKER))
 
 
 @pytest.mark.parametrize(
@@ -33,59 +33,59 @@ def test_addresses_are_not_shown() -> None:
     ],
 )
 def test_a_device_string_means_one_process_each(given: str, devices: tuple[str, ...]) -> None:
-    assert Settings.from_environment({**BROKER, "PADDLEWHEEL_DEVICE": given}).devices == devices
+    assert WorkerSettings.from_environment({**BROKER, "PADDLEWHEEL_DEVICE": given}).devices == devices
 
 
 def test_lists_are_separated_by_commas() -> None:
-    settings = Settings.from_environment({**BROKER, "PADDLEWHEEL_RECOGNITION_MODELS": "a, b,"})
+    settings = WorkerSettings.from_environment({**BROKER, "PADDLEWHEEL_RECOGNITION_MODELS": "a, b,"})
     assert settings.recognition_models == ("a", "b")
 
 
 def test_an_input_shape_is_three_numbers() -> None:
-    given = Settings.from_environment({**BROKER, "PADDLEWHEEL_INPUT_SHAPE": "3,32,256"})
+    given = WorkerSettings.from_environment({**BROKER, "PADDLEWHEEL_INPUT_SHAPE": "3,32,256"})
     assert given.input_shape == (3, 32, 256)
     for wrong in ("48", "1,48,320", "3,0,320", "3,48,wide"):
         with pytest.raises(ConfigurationError, match="PADDLEWHEEL_INPUT_SHAPE"):
-            Settings.from_environment({**BROKER, "PADDLEWHEEL_INPUT_SHAPE": wrong})
+            WorkerSettings.from_environment({**BROKER, "PADDLEWHEEL_INPUT_SHAPE": wrong})
 
 
 def test_the_memory_of_a_batch_is_bounded_above_that_between_batches() -> None:
     given = {**BROKER, "PADDLEWHEEL_MODEL_MEMORY_LIMIT": "2000", "PADDLEWHEEL_MODEL_MEMORY_MAX": "2500"}
-    settings = Settings.from_environment(given)
+    settings = WorkerSettings.from_environment(given)
     assert (settings.model_memory_limit, settings.model_memory_max) == (2000, 2500)
     with pytest.raises(ConfigurationError, match="PADDLEWHEEL_MODEL_MEMORY_MAX"):
-        Settings.from_environment({**given, "PADDLEWHEEL_MODEL_MEMORY_MAX": "1999"})
+        WorkerSettings.from_environment({**given, "PADDLEWHEEL_MODEL_MEMORY_MAX": "1999"})
 
 
 def test_a_wrong_setting_is_named_as_the_operator_wrote_it() -> None:
     with pytest.raises(ConfigurationError, match="PADDLEWHEEL_MAX_BATCH_SIZE"):
-        Settings.from_environment({**BROKER, "PADDLEWHEEL_MAX_BATCH_SIZE": "0"})
+        WorkerSettings.from_environment({**BROKER, "PADDLEWHEEL_MAX_BATCH_SIZE": "0"})
     with pytest.raises(ConfigurationError, match="PADDLEWHEEL_ENGINE"):
-        Settings.from_environment({**BROKER, "PADDLEWHEEL_ENGINE": "torch"})
+        WorkerSettings.from_environment({**BROKER, "PADDLEWHEEL_ENGINE": "torch"})
 
 
 def test_without_a_broker_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     monkeypatch.chdir(str(tmp_path))
     monkeypatch.delenv("PADDLEWHEEL_BROKER_URL", raising=False)
     with pytest.raises(ConfigurationError, match="PADDLEWHEEL_BROKER_URL"):
-        Settings.from_environment({})
+        WorkerSettings.from_environment({})
 
 
 def test_every_setting_is_described() -> None:
-    assert all(field.description for field in Settings.model_fields.values())
+    assert all(field.description for field in WorkerSettings.model_fields.values())
 
 
 def test_the_operators_page_lists_every_setting() -> None:
     page = (Path(__file__).parents[3] / "docs" / "operating.md").read_text()
-    for name, field in Settings.model_fields.items():
+    for name, field in WorkerSettings.model_fields.items():
         (row,) = [line for line in page.splitlines() if line.startswith(f"| `PADDLEWHEEL_{name.upper()}` |")]
         assert row.endswith(f"| {field.description} |")
 
 
 def test_models_elsewhere_are_given_by_name() -> None:
     given = {**BROKER, "PADDLEWHEEL_MODEL_DIRECTORIES": "tuned=/models/a=b, other=here,"}
-    directories = Settings.from_environment(given).model_directories
+    directories = WorkerSettings.from_environment(given).model_directories
     assert directories == {"tuned": Path("/models/a=b"), "other": Path("here")}
-    assert Settings.from_environment(BROKER).model_directories == {}
+    assert WorkerSettings.from_environment(BROKER).model_directories == {}
     with pytest.raises(ConfigurationError, match=r"PADDLEWHEEL_MODEL_DIRECTORIES.*name=/path/to/it"):
-        Settings.from_environment({**BROKER, "PADDLEWHEEL_MODEL_DIRECTORIES": "/models"})
+        WorkerSettings.from_environment({**BROKER, "PADDLEWHEEL_MODEL_DIRECTORIES": "/models"})

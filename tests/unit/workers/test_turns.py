@@ -4,7 +4,7 @@ import threading
 import time
 from contextlib import ExitStack
 
-from workers.consumer.fair_slots import Turns
+from workers.consumer.shared_lock import SharedExclusiveLock
 
 SECONDS = 20
 
@@ -12,7 +12,7 @@ SECONDS = 20
 class Runner:
     """Takes a turn in a thread of its own, and ends when it is let go."""
 
-    def __init__(self, turns: Turns, *, alone: bool) -> None:
+    def __init__(self, turns: SharedExclusiveLock, *, alone: bool) -> None:
         self.began = threading.Event()
         self._end = threading.Event()
         self._turn = turns.alone if alone else turns.in_company
@@ -31,14 +31,14 @@ class Runner:
 
 
 def test_any_number_run_in_company() -> None:
-    turns = Turns()
+    turns = SharedExclusiveLock()
     with ExitStack() as stack:
         for _ in range(20):
             stack.enter_context(turns.in_company())
 
 
 def test_one_alone_waits_for_the_others_and_goes_before_those_that_come_later() -> None:
-    turns = Turns()
+    turns = SharedExclusiveLock()
     first = Runner(turns, alone=False)
     assert first.began.wait(SECONDS)
     alone = Runner(turns, alone=True)
@@ -58,7 +58,7 @@ def test_one_alone_waits_for_the_others_and_goes_before_those_that_come_later() 
 
 
 def test_those_who_are_alone_run_one_after_the_other() -> None:
-    turns = Turns()
+    turns = SharedExclusiveLock()
     inside, most = 0, 0
 
     def run() -> None:

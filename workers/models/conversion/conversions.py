@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from workers.models.conversion import centerface, dlib_face_resnet, efficientnet_lite
-from workers.models.conversion.layers import Network
+from workers.models.conversion.layers import NetworkBuilder
 from workers.models.conversion.paddle_program import PaddleProgram
 from workers.models.home.directory import GRAPHS, ONNX, PARAMS
 
@@ -14,7 +14,7 @@ from workers.models.home.directory import GRAPHS, ONNX, PARAMS
 class Conversion:
     """A network, and files that are made of its source without Paddle, by their names."""
 
-    network: Network
+    network: NetworkBuilder
     others: Mapping[str, Callable[[bytes], bytes]] = field(default_factory=dict)
 
 

@@ -60,7 +60,7 @@ class Layers(Protocol):
         """[N, in] times `weight` [in, out], plus `bias` [out]."""
 
 
-class Network(Protocol):
+class NetworkBuilder(Protocol):
     """Puts a network together from the bytes of its source; returns its outputs."""
 
     def __call__(self, layers: Layers, source: bytes) -> Sequence[Any]: ...

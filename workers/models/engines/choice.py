@@ -60,7 +60,7 @@ class Conditions(BaseModel):
         return sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
 
-class EngineFigures(BaseModel):
+class EngineTiming(BaseModel):
     """How one engine did.
 
     `milliseconds` an item by batch size, the best of its runs, added up over the model's warm-up items.
@@ -85,12 +85,12 @@ class EngineChoice(BaseModel):
     engine: EngineName
     reference: EngineName = Field(description="The engine whose outputs the others had to agree with.")
     tolerance: float = Field(description="The largest difference that was accepted.")
-    figures: tuple[EngineFigures, ...]
+    figures: tuple[EngineTiming, ...]
     conditions: Conditions
     measured_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
 
-class KeptChoices:
+class EngineChoiceCache:
     """The choices of one model home. A home that cannot be written keeps nothing, and says so once."""
 
     def __init__(self, home: Path) -> None:
@@ -139,7 +139,7 @@ class KeptChoices:
 
 def read_choice(home: Path, model: str) -> EngineChoice | None:
     """The last choice kept for a model, for those who show it."""
-    return KeptChoices(home).newest(model)
+    return EngineChoiceCache(home).newest(model)
 
 
 def conditions_of(

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from numpy.typing import NDArray
 
 from workers.models.engines.agreement import TOLERANCE, difference
-from workers.models.engines.choice import EngineFigures
+from workers.models.engines.choice import EngineTiming
 from workers.models.engines.samples import Sample
 from workers.models.engines.session import ENGINES, EngineName, SessionOptions
 from workers.models.engines.trial import write_arrays
@@ -42,7 +42,7 @@ Outputs = Sequence[tuple[NDArray[Any], ...]]
 log = logging.getLogger(__name__)
 
 
-class Trial(Protocol):
+class EngineUnderTest(Protocol):
     """One engine that models are tried on."""
 
     @property
@@ -59,10 +59,10 @@ class Trial(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class EngineMeasurement:
     """What was found, and the engine that follows from it; None when no engine ran."""
 
-    figures: tuple[EngineFigures, ...]
+    figures: tuple[EngineTiming, ...]
     reference: EngineName | None
     chosen: EngineName | None
 
@@ -70,11 +70,11 @@ class Measured:
 def measure(
     directory: ModelDirectory,
     options: SessionOptions,
-    trials: Sequence[Trial],
+    trials: Sequence[EngineUnderTest],
     samples: Sequence[Sample],
     *,
     remaining: Callable[[], float],
-) -> Measured:
+) -> EngineMeasurement:
     """Try a model on every engine. One that needs more than the seconds that remain is refused."""
     with tempfile.TemporaryDirectory(prefix="engines-") as name:
         opened = _open(directory, options, trials, samples, Path(name), remaining)
@@ -92,7 +92,7 @@ def measure(
     able = [trial for trial in trials if trial.engine not in refused]
     milliseconds = _time(able, samples, refused, remaining)
     figures = tuple(
-        EngineFigures(
+        EngineTiming(
             engine=trial.engine,
             milliseconds=milliseconds.get(trial.engine, {}),
             difference=_finite(differences.get(trial.engine)),
@@ -100,10 +100,10 @@ def measure(
         )
         for trial in trials
     )
-    return Measured(figures=figures, reference=reference, chosen=choose(figures))
+    return EngineMeasurement(figures=figures, reference=reference, chosen=choose(figures))
 
 
-def choose(figures: Sequence[EngineFigures]) -> EngineName | None:
+def choose(figures: Sequence[EngineTiming]) -> EngineName | None:
     """The fastest over all batch sizes; among those within `MARGIN` of it the one that `ENGINES` prefers."""
     times = {each.engine: sum(each.milliseconds.values()) for each in figures if each.refused is None}
     if not times:
@@ -115,7 +115,7 @@ def choose(figures: Sequence[EngineFigures]) -> EngineName | None:
 def _open(
     directory: ModelDirectory,
     options: SessionOptions,
-    trials: Sequence[Trial],
+    trials: Sequence[EngineUnderTest],
     samples: Sequence[Sample],
     folder: Path,
     remaining: Callable[[], float],
@@ -125,7 +125,7 @@ def _open(
     for file, sample in zip(inputs, samples, strict=True):
         write_arrays(file, sample.inputs)
 
-    def attempt(trial: Trial) -> Outputs | str:
+    def attempt(trial: EngineUnderTest) -> Outputs | str:
         outputs = folder / trial.engine
         outputs.mkdir()
         named = replace(options, engine=trial.engine)
@@ -147,7 +147,7 @@ def _difference(directory: ModelDirectory, reference: Outputs, outputs: Outputs)
 
 
 def _time(
-    trials: Sequence[Trial],
+    trials: Sequence[EngineUnderTest],
     samples: Sequence[Sample],
     refused: dict[EngineName, str],
     remaining: Callable[[], float],

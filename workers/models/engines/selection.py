@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final, Protocol, Self
 
 from workers.models.engines.agreement import TOLERANCE
-from workers.models.engines.choice import FOLDER, Conditions, EngineChoice, KeptChoices, conditions_of
-from workers.models.engines.measurement import Measured, Trial, measure
+from workers.models.engines.choice import FOLDER, Conditions, EngineChoice, EngineChoiceCache, conditions_of
+from workers.models.engines.measurement import EngineMeasurement, EngineUnderTest, measure
 from workers.models.engines.opening import choose_engine, loadable_engines
 from workers.models.engines.samples import PreparesImages, samples
 from workers.models.engines.session import EngineName, SessionOptions
@@ -22,7 +22,7 @@ _POLL: Final = 0.2
 log = logging.getLogger(__name__)
 
 
-class StartedTrial(Trial, Protocol):
+class StartedTrial(EngineUnderTest, Protocol):
     """A trial whose process is started and ended from here."""
 
     def start(self) -> None:
@@ -46,7 +46,7 @@ class EngineSelection:
     ) -> None:
         """`seconds` is what measuring may take for all models together; `environment` a model process's."""
         self._home = home
-        self._choices = KeptChoices(home)
+        self._choices = EngineChoiceCache(home)
         self._until = time.monotonic() + seconds
         self._trial = trial or (lambda engine: EngineTrialProcess(engine, environment, opener=opener))
         self._trials: dict[EngineName, StartedTrial] = {}
@@ -109,7 +109,7 @@ class EngineSelection:
         self._choices.keep(choice)
         return choice
 
-    def _started(self, engine: EngineName) -> Trial:
+    def _started(self, engine: EngineName) -> EngineUnderTest:
         """One process for all models: importing Paddle alone takes two seconds."""
         if engine not in self._trials:
             self._trials[engine] = self._trial(engine)
@@ -142,7 +142,7 @@ class EngineSelection:
             yield
 
 
-def _tell(model: str, measured: Measured, seconds: float) -> None:
+def _tell(model: str, measured: EngineMeasurement, seconds: float) -> None:
     for each in measured.figures:
         if each.refused is not None:
             log.warning("%s is not run on %s: %s", model, each.engine, each.refused)

@@ -32,7 +32,7 @@ def open_engine(path: Path, options: SessionOptions) -> Session:
     return open_session(ModelDirectory.open(path), options)
 
 
-class Trial:
+class ModelTrial:
     """The model that is tried now."""
 
     def __init__(self, session: Session, samples: list[Arrays]) -> None:
@@ -64,7 +64,7 @@ def read_arrays(file: Path) -> Arrays:
 
 def serve(link: socket.socket) -> None:
     """Answer until the worker hangs up."""
-    trial: Trial | None = None
+    trial: ModelTrial | None = None
     while True:
         try:
             request = receive_frame(link)
@@ -86,11 +86,11 @@ def serve(link: socket.socket) -> None:
         send_frame(link, reply)
 
 
-def _open(request: dict[str, Any]) -> Trial:
+def _open(request: dict[str, Any]) -> ModelTrial:
     module, _, function = request["opener"].partition(":")
     opener: Callable[[Path, SessionOptions], Session] = getattr(importlib.import_module(module), function)
     session = opener(Path(request["path"]), SessionOptions(**request["options"]))
-    trial = Trial(session, [read_arrays(Path(file)) for file in request["samples"]])
+    trial = ModelTrial(session, [read_arrays(Path(file)) for file in request["samples"]])
     trial.write_outputs(Path(request["outputs"]))
     return trial
 

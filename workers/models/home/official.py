@@ -39,7 +39,7 @@ class Environment(_Frozen):
     software: str
 
 
-class Figures(_Frozen):
+class PublishedFigures(_Frozen):
     """What one document says of a model. `accuracy` is by metric, `size_mb` the size of its files."""
 
     environment: str
@@ -82,7 +82,7 @@ class OfficialModel(ModelFacts):
     family: ModelFamily
     editions: Annotated[tuple[str, ...], Field(min_length=1)]
     on_hub: bool = False
-    figures: tuple[Figures, ...] = ()
+    figures: tuple[PublishedFigures, ...] = ()
 
     def archive_urls(self, host: str = ARCHIVE_HOST) -> tuple[str, ...]:
         """The addresses of its archive, the preferred one first."""
@@ -90,7 +90,7 @@ class OfficialModel(ModelFacts):
 
 
 class OfficialCatalog(_Frozen):
-    """The whole table. `environments` and `metrics` are what `Figures` refer to.
+    """The whole table. `environments` and `metrics` are what `PublishedFigures` refer to.
 
     `packaged` are facts of models that are not PaddleX's, and come out of packages.
     """

@@ -18,7 +18,7 @@ from workers.models.home.directory import CONFIG, ModelDirectory
 from workers.models.home.download import DownloadLimits, NotPublished, Progress, download
 from workers.models.home.installation import origin_of
 from workers.models.home.packages import RECORD, altered_files, install
-from workers.models.home.sources import ModelSource, Offer
+from workers.models.home.sources import ModelOffer, ModelSource
 
 DIGESTS = ".digests.json"
 """In the model home: the digests of what was fetched."""
@@ -129,7 +129,7 @@ class Puller:
         where = self.source.mirror or self.source.name
         raise ModelDownloadFailed(f"{card.name} is not published by {where}{tried}. Name another source.")
 
-    def _take(self, card: ModelCard, offer: Offer) -> None:
+    def _take(self, card: ModelCard, offer: ModelOffer) -> None:
         with self._workshop(card.name) as folder:
             if offer.archive:
                 part, digest = self._download(card.name, offer.archive)
@@ -147,7 +147,7 @@ class Puller:
             _put(found, self.home / card.name, attic=self._attic(card.name))
             self._seen.record(digests)
 
-    def _gather(self, name: str, offer: Offer, folder: Path) -> dict[str, str]:
+    def _gather(self, name: str, offer: ModelOffer, folder: Path) -> dict[str, str]:
         digests = {}
         for file, url in offer.files.items():
             part, digests[url] = self._download(name, url)
@@ -194,7 +194,7 @@ def _require_model(card: ModelCard, folder: Path) -> None:
         )
 
 
-def _write_record(card: ModelCard, folder: Path, offer: Offer, digests: dict[str, str]) -> None:
+def _write_record(card: ModelCard, folder: Path, offer: ModelOffer, digests: dict[str, str]) -> None:
     files = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():

@@ -20,7 +20,7 @@ _ELSEWHERE: Final = ("aistudio", "modelscope")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offer:
+class ModelOffer:
     """One place that may have a model: its `archive`, or its `files` by the names they get."""
 
     archive: str | None = None
@@ -56,7 +56,7 @@ class ModelSource:
                 )
         raise ConfigurationError(f"{name!r} is no model source: choose {' or '.join(SOURCES)}.")
 
-    def offers(self, model: OfficialModel) -> tuple[Offer, ...]:
+    def offers(self, model: OfficialModel) -> tuple[ModelOffer, ...]:
         """The places to try, in order. A hub has PaddleX's text models only; the archive has all."""
         if self.name == "bos":
             return _archives(model, self.mirror or ARCHIVE_HOST)
@@ -65,10 +65,10 @@ class ModelSource:
         return () if self.mirror else _archives(model, ARCHIVE_HOST)
 
 
-def _archives(model: OfficialModel, host: str) -> tuple[Offer, ...]:
-    return tuple(Offer(archive=url) for url in model.archive_urls(host))
+def _archives(model: OfficialModel, host: str) -> tuple[ModelOffer, ...]:
+    return tuple(ModelOffer(archive=url) for url in model.archive_urls(host))
 
 
-def _hub_files(model: OfficialModel, endpoint: str) -> Offer:
+def _hub_files(model: OfficialModel, endpoint: str) -> ModelOffer:
     base = f"{endpoint.rstrip('/')}/PaddlePaddle/{model.name}/resolve/main"
-    return Offer(files={name: f"{base}/{name}" for name in (CONFIG, GRAPHS[0], PARAMS)})
+    return ModelOffer(files={name: f"{base}/{name}" for name in (CONFIG, GRAPHS[0], PARAMS)})

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Final
 
-from job_store.batch_jobs import BatchJob, BatchJobs
+from job_store.batch_jobs import BatchJob, BatchJobStore
 from job_store.batch_shards import BatchShards
 from job_store.locks import Lock
 from paddlewheel.client import Client
@@ -18,7 +18,7 @@ from paddlewheel.contracts.batch_jobs import RUN_SHARD, RunShard
 from paddlewheel.errors import AddressRefused, CallerError, PaddlewheelError, SinkExists
 from paddlewheel.wire.requests import make_message
 from workers.batch_jobs.manifest import plan_shards
-from workers.batch_jobs.places import Roots
+from workers.batch_jobs.places import AllowedRoots
 from workers.batch_jobs.shards import parts_folder
 from workers.batch_jobs.sink import write_sink
 
@@ -38,7 +38,7 @@ PLANNED_AT_ONCE: Final = 500
 log = logging.getLogger(__name__)
 
 
-class Conductor:
+class BatchScheduler:
     """`window` shards are under way at a time, which the jobs divide between them.
 
     `shard_size` is for jobs that name none; after its end a job's parts are kept
@@ -47,10 +47,10 @@ class Conductor:
 
     def __init__(
         self,
-        jobs: BatchJobs,
+        jobs: BatchJobStore,
         shards: BatchShards,
         client: Client,
-        roots: Roots,
+        roots: AllowedRoots,
         lock: Lock,
         *,
         shard_size: int,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Turns:
+class SharedExclusiveLock:
     """A lock that is shared by those who run in company. Whoever wants to be alone is let in first."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from sqlalchemy import create_engine
 from sqlalchemy.pool import PoolProxiedConnection
 
-from index_store.asking import Asker, Question
+from database.pending_queries import PendingQuery, QueryDispatcher
 from paddlewheel.errors import (
     ConfigurationError,
     DatabaseUnavailable,
@@ -77,7 +77,7 @@ class Database:
             max_overflow=0,
             connect_args={"connect_timeout": connect_timeout, **CONNECTION_OPTIONS},
         )
-        self._asker = Asker(
+        self._asker = QueryDispatcher(
             {**self._engine.dialect.create_connect_args(address)[1], **CONNECTION_OPTIONS},
             connect_timeout=connect_timeout,
         )
@@ -90,7 +90,7 @@ class Database:
         self._asker.close()
 
     @contextmanager
-    def asked(self, statement: str, values: tuple[Any, ...]) -> Iterator[Question]:
+    def asked(self, statement: str, values: tuple[Any, ...]) -> Iterator[PendingQuery]:
         """Send one statement and go on; an answer that nobody waits for is thrown away."""
         try:
             yield self._asker.ask(statement, values)

@@ -16,7 +16,7 @@ ANSWER_SECONDS: Final = 30.0
 """A server may hang with its connections open, which no keepalive notices. A question takes milliseconds."""
 
 
-class Asker:
+class QueryDispatcher:
     """Connections for one statement at a time that is sent without waiting for its answer.
 
     Threads share them: there are as many as ask at the same time. A child never uses its parent's.
@@ -28,7 +28,7 @@ class Asker:
         self._idle: deque[_Line] = deque()
         self._pid = os.getpid()
 
-    def ask(self, statement: str, values: tuple[Any, ...]) -> "Question":
+    def ask(self, statement: str, values: tuple[Any, ...]) -> "PendingQuery":
         """Send the statement; its parameters are `$1` and so on. Raises psycopg2's errors."""
         if self._pid != os.getpid():
             # psycopg2 does not say goodbye on a connection that another process made.
@@ -39,7 +39,7 @@ class Asker:
             connection = psycopg2.connect(**self._arguments, async_=1)
             _wait(connection, None, self._connect_timeout)
             line = _Line(connection)
-        return Question(line, self._idle, statement, values)
+        return PendingQuery(line, self._idle, statement, values)
 
     def close(self) -> None:
         """Close the connections that are idle now."""
@@ -74,7 +74,7 @@ class _Line:
         return row
 
 
-class Question:
+class PendingQuery:
     """A statement whose answer is on the way."""
 
     def __init__(self, line: _Line, idle: deque[_Line], statement: str, values: tuple[Any, ...]) -> None:

@@ -25,7 +25,7 @@ FETCHERS: Final = 16
 """Images that a worker fetches at a time."""
 
 
-class _Loan:
+class _Prefetch:
     """The images of one portion, fetched in their order, a few ahead of the one that is wanted."""
 
     def __init__(self, sources: Sequence[Source], pool: ThreadPoolExecutor) -> None:
@@ -51,18 +51,18 @@ class _Loan:
             self._fetching.clear()
 
 
-class LentBlobs(BlobStore):
+class PrefetchingBlobStore(BlobStore):
     """A blob store with loans on top."""
 
     def __init__(self, store: BlobStore) -> None:
         self._store = store
-        self._lent: dict[str, tuple[_Loan, int]] = {}
+        self._lent: dict[str, tuple[_Prefetch, int]] = {}
         self._pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="batch-fetch")
 
     @contextmanager
     def lent(self, sources: Sequence[Source]) -> Iterator[list[ImageRef]]:
         """A reference to each image, good within the block and in this process only."""
-        loan = _Loan(sources, self._pool)
+        loan = _Prefetch(sources, self._pool)
         # Nobody can name a loan of somebody else's: its reference is drawn by lot.
         names = [f"sha256:{secrets.token_hex(32)}" for _ in sources]
         self._lent.update({name: (loan, place) for place, name in enumerate(names)})

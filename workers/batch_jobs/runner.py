@@ -4,7 +4,7 @@ import logging
 import threading
 from typing import Final
 
-from job_store.batch_jobs import BatchJobs
+from job_store.batch_jobs import BatchJobStore
 from job_store.batch_shards import BatchShards
 from job_store.database import Database
 from job_store.locks import Lock
@@ -13,14 +13,14 @@ from paddlewheel.contracts.batch_jobs import RanShard, RunShard
 from paddlewheel.errors import FamilyNotServed, PaddlewheelError
 from paddlewheel.sources.urls import UrlFetcher, UrlPolicy
 from tasks.context import TaskContext
-from workers.batch_jobs.borrowed_blobs import LentBlobs
-from workers.batch_jobs.conductor import Conductor
 from workers.batch_jobs.inputs import Inputs
 from workers.batch_jobs.leases import Leases
 from workers.batch_jobs.models import BatchModels
-from workers.batch_jobs.places import Roots
+from workers.batch_jobs.places import AllowedRoots
+from workers.batch_jobs.prefetch import PrefetchingBlobStore
+from workers.batch_jobs.scheduler import BatchScheduler
 from workers.batch_jobs.shards import ShardRunner
-from workers.settings import Settings
+from workers.settings import WorkerSettings
 
 CONDUCTOR_LOCK: Final = 0x5061646477686C04  # any constant that nothing else in the database locks
 
@@ -33,7 +33,7 @@ IDLE_SECONDS: Final = 2.0
 log = logging.getLogger(__name__)
 
 
-class NoBatchJobs:
+class DisabledBatchJobs:
     """Stands where a worker has no database."""
 
     def run(self, request: RunShard, task: TaskContext) -> RanShard:
@@ -45,12 +45,12 @@ class NoBatchJobs:
         """There is nothing."""
 
 
-class BatchKeeper:
+class BatchJobRunner:
     """Runs shards for the queue, and conducts in a thread of its own."""
 
-    def __init__(self, settings: Settings, models: BatchModels, blobs: LentBlobs) -> None:
+    def __init__(self, settings: WorkerSettings, models: BatchModels, blobs: PrefetchingBlobStore) -> None:
         """The thread is started where the worker serves one of the queues `batch` and `index`."""
-        roots = Roots(settings.batch_roots)
+        roots = AllowedRoots(settings.batch_roots)
         # One connection is held by the lock.
         self._database = Database(settings.database_url, max_connections=8)
         shards = BatchShards(self._database)
@@ -59,8 +59,8 @@ class BatchKeeper:
         inputs = Inputs(roots, blobs, urls, settings.max_blob_bytes)
         self._runner = ShardRunner(shards, self._leases, models, inputs, roots, blobs)
         self._client = Client(settings.broker_url, result_url=settings.result_url, blob_url=settings.blob_url)
-        self._conductor = Conductor(
-            BatchJobs(self._database),
+        self._scheduler = BatchScheduler(
+            BatchJobStore(self._database),
             shards,
             self._client,
             roots,
@@ -71,7 +71,7 @@ class BatchKeeper:
             keep_jobs=settings.batch_keep_jobs,
         )
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="batch-conductor", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="batch-scheduler", daemon=True)
         self._leases.start()
         if {"batch", "index"} & set(settings.queues):
             self._thread.start()
@@ -85,7 +85,7 @@ class BatchKeeper:
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join()
-        self._conductor.close()
+        self._scheduler.close()
         self._leases.close()
         self._client.close()
         self._database.close()
@@ -96,7 +96,7 @@ class BatchKeeper:
         while not self._stop.wait(pause):
             pause = IDLE_SECONDS
             try:
-                pause = ROUND_SECONDS if self._conductor.round() else IDLE_SECONDS
+                pause = ROUND_SECONDS if self._scheduler.round() else IDLE_SECONDS
                 trouble = None
             except PaddlewheelError as err:
                 if trouble != err.code:
@@ -106,7 +106,7 @@ class BatchKeeper:
                 log.exception("batch jobs could not be conducted, and are tried again")
 
 
-def url_policy(settings: Settings) -> UrlPolicy:
+def url_policy(settings: WorkerSettings) -> UrlPolicy:
     """What may be fetched by its web address, where that is allowed at all."""
     return UrlPolicy(
         hosts=settings.batch_url_hosts,

@@ -4,8 +4,8 @@ import logging
 import threading
 from typing import Final
 
-from job_store.dead_letter_store import LetterBox
-from job_store.dead_letters import DeadLetters
+from job_store.dead_letter_outbox import DeadLetterOutbox
+from job_store.dead_letter_store import DeadLetterStore
 from paddlewheel.errors import BrokerUnavailable, DatabaseUnavailable, SchemaOutdated
 
 PAUSE: Final = 2.0
@@ -14,10 +14,10 @@ PAUSE: Final = 2.0
 log = logging.getLogger(__name__)
 
 
-class LetterFiling:
+class DeadLetterRecorder:
     """A thread of the worker. A database that is away is told of once, and tried again at every look."""
 
-    def __init__(self, box: LetterBox, letters: DeadLetters) -> None:
+    def __init__(self, box: DeadLetterOutbox, letters: DeadLetterStore) -> None:
         self._box = box
         self._letters = letters
         self._trouble: str | None = None

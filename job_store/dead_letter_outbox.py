@@ -1,0 +1,71 @@
+"""Where a dead letter is put first: a list in the result store, from which it is filed in Postgres.
+
+A worker can always write there when it can answer at all; whether a database is configured, up and
+migrated is found out later.
+"""
+
+from collections.abc import Sequence
+from typing import Final, cast
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from job_store.dead_letter import DeadLetter
+from job_store.dead_letter_store import DeadLetterStore
+from paddlewheel.errors import BrokerUnavailable
+
+BOX_KEY: Final = "paddlewheel:dead_letters"
+
+CAPACITY: Final = 10_000
+"""Without a database the newest are kept: some 10 MB."""
+
+_PORTION: Final = 100
+
+
+class DeadLetterOutbox:
+    """Dead letters that are not in Postgres yet. Raises BrokerUnavailable."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def put(self, letter: DeadLetter) -> None:
+        """Add one."""
+        try:
+            with self._redis.pipeline(transaction=True) as pipeline:
+                pipeline.lpush(BOX_KEY, letter.model_dump_json())
+                pipeline.ltrim(BOX_KEY, 0, CAPACITY - 1)
+                pipeline.execute()
+        except RedisError as err:
+            raise _unavailable(err) from err
+
+    def waiting(self) -> list[DeadLetter]:
+        """All that are there, the newest first."""
+        return [DeadLetter.model_validate_json(raw) for raw in self._range(0, -1)]
+
+    def file_in(self, letters: DeadLetterStore) -> int:
+        """Move all to Postgres, the oldest first; how many. Others may do the same at the same time."""
+        moved = 0
+        while portion := self._range(-_PORTION, -1)[::-1]:
+            letters.file([DeadLetter.model_validate_json(raw) for raw in portion])
+            self._remove(portion)
+            moved += len(portion)
+        return moved
+
+    def _range(self, first: int, last: int) -> list[bytes]:
+        try:
+            return cast(list[bytes], self._redis.lrange(BOX_KEY, first, last))
+        except RedisError as err:
+            raise _unavailable(err) from err
+
+    def _remove(self, portion: Sequence[bytes]) -> None:
+        try:
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for raw in portion:
+                    pipeline.lrem(BOX_KEY, -1, raw.decode())
+                pipeline.execute()
+        except RedisError as err:
+            raise _unavailable(err) from err
+
+
+def _unavailable(err: RedisError) -> BrokerUnavailable:
+    return BrokerUnavailable(f"The result store, where dead letters wait, cannot be reached: {err}")
