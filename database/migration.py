@@ -1,6 +1,5 @@
 """Bring a database's tables up to date, once, however many processes start together."""
 
-import os
 from pathlib import Path
 
 import sqlalchemy
@@ -28,9 +27,6 @@ def migrate(url: str, revision: str = "heads") -> None:
     config = Config()
     config.set_main_option("script_location", str(_HERE / "migrations"))
     config.set_main_option("path_separator", "os")
-    # Found by their place: the stores share a database and know nothing of each other.
-    versions = sorted(_HERE.parent.glob("*_store/migrations/versions"))
-    config.set_main_option("version_locations", os.pathsep.join(map(str, versions)))
     try:
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
