@@ -10,8 +10,8 @@ from redis import Redis
 
 from admin.dead_letter_printing import described, print_table
 from admin.job_console import database_option, find_database, told
+from database.pool import Database
 from job_store.batch_shards import BatchShards
-from job_store.database import Database
 from job_store.dead_letter import DeadLetterRecord
 from job_store.dead_letter_outbox import DeadLetterOutbox
 from job_store.dead_letter_store import DeadLetterStore

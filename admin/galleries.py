@@ -21,7 +21,7 @@ from admin.gallery_printing import (
     steps_done,
 )
 from database.migration import migrate as migrate_database
-from index_store.erasure import Eraser
+from index_store.erasure import Eraser, read_receipt
 from index_store.gallery import GallerySpec
 from index_store.log import Selection, new_operation_id
 from index_store.maintenance import Maintenance
@@ -29,6 +29,7 @@ from index_store.planning import SealingPolicy
 from index_store.row_files import append_rows, check_rows, read_embeddings, read_rows
 from index_store.sealing import Sealed, Step
 from index_store.store import GalleryStore
+from index_store.transfer import export_gallery, import_gallery
 from paddlewheel.sources.label_list import read_remove_ids
 
 PROBLEMS = 1
@@ -251,7 +252,7 @@ def remove(
 def receipt(opening: StoreOptions, key: str, operation_id: str) -> None:
     """Print the erasure receipt of a removal as it stands now, as JSON."""
     with opening.rows() as store:
-        found = Eraser(store=store, policy=opening.policy).receipt(key, operation_id)
+        found = read_receipt(store, opening.policy, key, operation_id)
     print_json(asdict(found), indent=2)
 
 
@@ -375,7 +376,7 @@ def maintain(opening: StoreOptions, interval: float, once: bool, as_json: bool) 
 def export_command(opening: StoreOptions, key: str, folder: str, index_type: Any, as_json: bool) -> None:
     """Write the gallery as PaddleX's folder, vector.index and id_map.yaml, or to its URL."""
     with opening.rows() as store, rows_done(key) as progress:
-        count = store.export_to(key, folder, index_type=index_type, progress=progress)
+        count = export_gallery(store, key, folder, index_type=index_type, progress=progress)
     if as_json:
         print_json({"gallery": key, "folder": folder, "vectors": count})
     else:
@@ -398,7 +399,7 @@ def import_command(
     """Make a gallery of PaddleX's folder or its URL. Only from where you trust: FAISS reads the file."""
     operation = _operation(operation_id)
     with opening.rows() as store, rows_done(key) as progress:
-        imported = store.import_from(key, folder, operation_id=operation, progress=progress, **options)
+        imported = import_gallery(store, key, folder, operation_id=operation, progress=progress, **options)
     count = len(imported.appended.ids)
     if as_json:
         found = {"gallery": key, "operation_id": operation, "vectors": count, "repaired": imported.repaired}

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Never, ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar
 
 import click
 
 from database.pool import Database
+from index_store.gallery_rows import GalleryRows
 from index_store.garbage import GarbageCollector
 from index_store.planning import SealingPolicy
 from index_store.sealing import Sealer, Step
@@ -68,10 +69,10 @@ class StoreOptions:
             yield GalleryStore(database, files)
 
     @contextmanager
-    def rows(self) -> Iterator[GalleryStore]:
+    def rows(self) -> Iterator[GalleryRows]:
         """A store for what Postgres does alone: the place of the files need not be known."""
         with _closing(Database(self.url)) as database:
-            yield GalleryStore(database, cast(SegmentFiles, _NoFiles()))
+            yield GalleryRows(database)
 
     def sealer(self, store: GalleryStore, on_step: Callable[[Step], None]) -> Sealer:
         """A sealer with the policy of the options."""
@@ -93,13 +94,6 @@ class StoreOptions:
             return SegmentObjects(self.segments, self._copies)
         except (ValueError, ImportError) as err:  # fsspec's, for a protocol that it cannot speak
             raise click.UsageError(f"The segments cannot be at {self.segments}: {err}.") from err
-
-
-class _NoFiles:
-    """In place of the files, for commands that touch none."""
-
-    def __getattr__(self, name: str) -> Never:
-        raise AssertionError(f"this command opens no files, but needs to {name} one")
 
 
 def _require_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from job_store.database import Database
+from database.pool import Database
 from paddlewheel.cli.connection import show_error
 from paddlewheel.errors import CallerError, ConfigurationError, PaddlewheelError
 from paddlewheel.wire.addresses import local_connection

@@ -28,8 +28,8 @@ from PIL import Image
 from redis import Redis
 
 from admin.batch_printing import pace
+from database.pool import Database
 from job_store.batch_jobs import BatchJobStore
-from job_store.database import Database
 from local.checkout import CHECKOUT
 from local.rendering import png
 from local.stack import LocalStack

@@ -7,13 +7,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from psycopg2.errors import InsufficientPrivilege
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
+from database.locks import LockName, lock_transaction
 from database.pool import CONNECTION_OPTIONS, sqlalchemy_url
 from paddlewheel.errors import ConfigurationError, DatabaseUnavailable, InternalError
 
-_LOCK = 0x5061646477686C01  # any constant that nothing else in the database locks
 _HERE = Path(__file__).parent
 
 
@@ -29,7 +29,7 @@ def migrate(url: str, revision: str = "heads") -> None:
     config.set_main_option("path_separator", "os")
     try:
         with engine.begin() as connection:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            lock_transaction(connection, LockName.MIGRATION)
             config.attributes["connection"] = connection
             if revision == "base":
                 command.downgrade(config, revision)

@@ -28,7 +28,7 @@ class QueryDispatcher:
         self._idle: deque[_Line] = deque()
         self._pid = os.getpid()
 
-    def ask(self, statement: str, values: tuple[Any, ...]) -> "PendingQuery":
+    def send(self, statement: str, values: tuple[Any, ...]) -> "PendingQuery":
         """Send the statement; its parameters are `$1` and so on. Raises psycopg2's errors."""
         if self._pid != os.getpid():
             # psycopg2 does not say goodbye on a connection that another process made.

@@ -1,4 +1,8 @@
-"""Connections to Postgres: a pool, transactions, and the one place where its errors are translated."""
+"""Connections to Postgres: one pool a process, for the statements of every store.
+
+`index_store` works with psycopg2's cursors, for COPY and for statements of few microseconds; `job_store` with
+SQLAlchemy's connections. Both come from the same pool, and errors are converted in one place.
+"""
 
 import os
 import threading
@@ -7,24 +11,17 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import psycopg2
-import psycopg2.errors
 import sqlalchemy
-from psycopg2.extensions import connection as Connection  # noqa: N812 - psycopg2 names the class so
-from psycopg2.extensions import cursor as Cursor  # noqa: N812
-from sqlalchemy import create_engine
+from psycopg2.extensions import connection as Cnx  # noqa: N812 - psycopg2 names the class so
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 - psycopg2 names the class so
+from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import PoolProxiedConnection
 
+from database.errors import OPERATORS_FIRST, connection_lost, convert_error, is_lost, statement_failed
 from database.pending_queries import PendingQuery, QueryDispatcher
-from paddlewheel.errors import (
-    ConfigurationError,
-    DatabaseUnavailable,
-    InternalError,
-    PaddlewheelError,
-    SchemaOutdated,
-)
+from paddlewheel.errors import ConfigurationError, DatabaseUnavailable, PaddlewheelError
 
 T = TypeVar("T")
-_UNAVAILABLE = "The database cannot be reached ({}): repeat the call with the same operation id."
 
 CONNECTION_OPTIONS: Final[dict[str, Any]] = {
     "keepalives_idle": 10,
@@ -33,17 +30,10 @@ CONNECTION_OPTIONS: Final[dict[str, Any]] = {
     "tcp_user_timeout": 25_000,  # milliseconds
     "client_encoding": "utf8",
 }
-"""After half a minute a server that vanished without a word is noticed; else a statement waits for ever.
+"""A server that vanished silently is noticed after half a minute; otherwise a statement waits indefinitely.
 
-Labels are copied in as UTF-8, so that a database of another encoding has to be told what is sent.
+Labels are copied in as UTF-8, so a database of another encoding has to know what is sent.
 """
-
-_OPERATORS: Final = {
-    "53100": "make room on the database's disk",
-    "53200": "give the database more memory",
-    "57014": "find out who cancelled it, or raise the database's statement_timeout",
-}
-"""What an operator has to do before a statement is worth repeating, by SQLSTATE."""
 
 
 def sqlalchemy_url(url: str) -> sqlalchemy.URL:
@@ -57,27 +47,27 @@ def sqlalchemy_url(url: str) -> sqlalchemy.URL:
 
 
 class Database:
-    """A pool of connections in autocommit mode, so that a lone SELECT costs one round trip.
+    """A pool of connections, shared by the threads of a process.
 
-    Threads share it. Up to `max_connections` are used for transactions at a time, who comes later waits;
-    each thread that searches at the same time takes one more, for its question. Make it after a fork, or let
-    it notice: a child never uses its parent's connections.
+    At most `max_connections` are in use at a time; when all are, callers block for up to `pool_timeout`
+    seconds. Each thread that searches at the same time takes one more, for its pending query. A forked child
+    never uses its parent's connections.
     """
 
-    def __init__(self, url: str, *, max_connections: int = 16, connect_timeout: int = 10) -> None:
-        if max_connections < 2:
-            raise ConfigurationError(
-                "A database needs 2 connections: a sealer holds its lock on one of them."
-            )
+    def __init__(
+        self, url: str, *, max_connections: int = 16, connect_timeout: int = 10, pool_timeout: float = 30
+    ) -> None:
         address = sqlalchemy_url(url)
         self._engine = create_engine(
             address,
-            isolation_level="AUTOCOMMIT",
+            isolation_level="AUTOCOMMIT",  # a lone SELECT costs one round trip
             pool_size=max_connections,
             max_overflow=0,
+            pool_timeout=pool_timeout,
             connect_args={"connect_timeout": connect_timeout, **CONNECTION_OPTIONS},
         )
-        self._asker = QueryDispatcher(
+        self._transactions = self._engine.execution_options(isolation_level="READ COMMITTED")
+        self._queries = QueryDispatcher(
             {**self._engine.dialect.create_connect_args(address)[1], **CONNECTION_OPTIONS},
             connect_timeout=connect_timeout,
         )
@@ -87,15 +77,27 @@ class Database:
     def close(self) -> None:
         """Close the idle connections."""
         self._engine.dispose()
-        self._asker.close()
+        self._queries.close()
 
     @contextmanager
-    def asked(self, statement: str, values: tuple[Any, ...]) -> Iterator[PendingQuery]:
-        """Send one statement and go on; an answer that nobody waits for is thrown away."""
+    def begin(self) -> Iterator[Connection]:
+        """SQLAlchemy's connection in a transaction: its statements commit together, or not at all."""
+        with self._connect(self._transactions) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def session(self) -> Iterator[Connection]:
+        """SQLAlchemy's connection whose statements commit one by one, for locks."""
+        with self._connect(self._engine) as connection:
+            yield connection
+
+    @contextmanager
+    def query(self, statement: str, values: tuple[Any, ...]) -> Iterator[PendingQuery]:
+        """Send one statement without waiting; an answer that nobody waits for is discarded."""
         try:
-            yield self._asker.ask(statement, values)
+            yield self._queries.send(statement, values)
         except psycopg2.Error as err:
-            raise self._translated(err, lost=_is_lost(err)) from err
+            raise self._converted(err, lost=is_lost(err)) from err
 
     @contextmanager
     def cursor(self) -> Iterator[Cursor]:
@@ -116,53 +118,69 @@ class Database:
             yield cursor
 
     @contextmanager
-    def connection(self) -> Iterator[Connection]:
-        """A connection of the pool; one that was lost is thrown away with all that are idle."""
+    def connection(self) -> Iterator[Cnx]:
+        """A connection of the pool; one that was lost is discarded with all that are idle."""
         pooled = self._checkout()
-        connection: Connection = pooled.dbapi_connection  # type: ignore[assignment]
+        connection: Cnx = pooled.dbapi_connection  # type: ignore[assignment]
         try:
             yield connection
         except psycopg2.Error as err:
-            lost = bool(connection.closed) or _is_lost(err)
+            lost = bool(connection.closed) or is_lost(err)
             if lost:
                 pooled.invalidate()
-            raise self._translated(err, lost=lost) from err
+            raise self._converted(err, lost=lost) from err
         finally:
             pooled.close()
 
     def retrying(self, work: Callable[[], T]) -> T:
         """Do repeatable work; once more after a deadlock, or a lost connection as by a restart of the server.
 
-        What waits for an operator, such as a full disk, is not done again.
+        A fault that waits for an operator, such as a full disk, is not tried again.
         """
         try:
             return work()
         except DatabaseUnavailable as err:
-            if getattr(err.__cause__, "pgcode", None) in _OPERATORS:
+            if getattr(err.__cause__, "pgcode", None) in OPERATORS_FIRST:
                 raise
             return work()
 
-    def _translated(self, err: psycopg2.Error, *, lost: bool) -> PaddlewheelError:
+    @contextmanager
+    def _connect(self, engine: sqlalchemy.Engine) -> Iterator[Connection]:
+        self._leave_parents_connections()
+        try:
+            with engine.connect() as connection:
+                _replace_if_lost(connection)
+                yield connection
+        except sqlalchemy.exc.SQLAlchemyError as err:
+            converted = convert_error(err)
+            if converted is None:
+                raise
+            raise converted from err
+
+    def _converted(self, err: psycopg2.Error, *, lost: bool) -> PaddlewheelError:
         if lost:
             self.close()
-            return DatabaseUnavailable(_UNAVAILABLE.format(_first_line(err)))
-        return _refused(err)
+            return connection_lost(err)
+        return statement_failed(err)
 
     def _checkout(self) -> PoolProxiedConnection:
+        self._leave_parents_connections()
+        try:
+            return self._engine.raw_connection()
+        except (sqlalchemy.exc.SQLAlchemyError, psycopg2.Error) as err:
+            raise connection_lost(err) from err
+
+    def _leave_parents_connections(self) -> None:
         if self._pid != os.getpid():
             with self._fork_lock:
                 if self._pid != os.getpid():
                     self._engine.dispose(close=False)
                     self._pid = os.getpid()
-        try:
-            return self._engine.raw_connection()
-        except (sqlalchemy.exc.SQLAlchemyError, psycopg2.Error) as err:
-            raise DatabaseUnavailable(_UNAVAILABLE.format(_first_line(err))) from err
 
 
 @contextmanager
 def transaction_on(cursor: Cursor, begin: str = "BEGIN") -> Iterator[None]:
-    """Statements that commit together on a connection that one holds."""
+    """Statements that commit together on a connection that the caller holds."""
     try:
         cursor.execute(begin)  # more than BEGIN may be in it, and fail inside the transaction
         yield
@@ -173,48 +191,9 @@ def transaction_on(cursor: Cursor, begin: str = "BEGIN") -> Iterator[None]:
     cursor.execute("COMMIT")
 
 
-@contextmanager
-def advisory_lock(database: Database, number: int) -> Iterator[Connection | None]:
-    """The connection that holds the lock, or None when another holds it. A lost connection frees it."""
-    with database.connection() as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", (number,))
-        row = cursor.fetchone()
-        if row is None or not row[0]:
-            yield None
-            return
-        try:
-            yield connection
-        finally:
-            if not connection.closed:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", (number,))
-
-
-def _refused(err: psycopg2.Error) -> PaddlewheelError:
-    """What to raise for a statement that failed on a connection which works."""
-    line = _first_line(err)
-    if isinstance(err, psycopg2.errors.UndefinedTable | psycopg2.errors.UndefinedColumn):
-        return SchemaOutdated(
-            f"The database lacks this version's tables ({line}): run the migrations with "
-            "'paddlewheel gallery migrate', which brings all of them up to date."
-        )
-    if isinstance(err, psycopg2.OperationalError):
-        first = _OPERATORS.get(err.pgcode or "")
-        return DatabaseUnavailable(
-            f"The database could not do a statement ({line}): {f'{first}, then ' if first else ''}"
-            "repeat the call with the same operation id."
-        )
-    return InternalError(f"The database refused a statement: {line}.")
-
-
-def _is_lost(err: psycopg2.Error) -> bool:
-    """Whether the connection went; for some ways of going psycopg2 raises the bare DatabaseError."""
-    code = err.pgcode
-    if code is not None:  # connection exceptions; ended by the operator, a crash or a limit on idleness
-        return code.startswith(("08", "57P")) or code == "25P03"
-    lost = (psycopg2.OperationalError, psycopg2.InterfaceError)
-    return isinstance(err, lost) or type(err) is psycopg2.DatabaseError
-
-
-def _first_line(err: BaseException) -> str:
-    cause = getattr(err, "orig", None) or err
-    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+def _replace_if_lost(connection: Connection) -> None:
+    """Ping a connection of the pool before its first statement: not every piece of work is repeatable."""
+    try:
+        connection.dialect.do_ping(connection.connection.dbapi_connection)  # type: ignore[arg-type]
+    except psycopg2.Error:
+        connection.invalidate()

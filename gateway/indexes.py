@@ -1,27 +1,15 @@
-"""What the gateway looks up about galleries itself, without a task: sizes and id maps are reads of rows."""
+"""What the gateway reads of galleries itself, without a task: lists, sizes and id maps are reads of rows."""
 
 import asyncio
 from datetime import datetime
 
 from pydantic import BaseModel
 
-from database.pool import Database as GalleryDatabase
-from job_store.database import Database as JobDatabase
+from database.pool import Database
+from index_store.gallery import Gallery
+from index_store.gallery_rows import GalleryRows
 from job_store.http_indexes import HttpIndexes
-
-_SIZE = "SELECT live FROM galleries WHERE key = %s"
-
-# Numbers are external ids: see gateway/recognition.py.
-_ID_MAP = """
-SELECT v.external_id, v.label FROM gallery_vectors v JOIN galleries g ON g.id = v.gallery_id
-WHERE g.key = %s AND v.external_id IS NOT NULL ORDER BY v.id
-"""
-
-
-_PAGE = """
-SELECT key, dimension, metric, index_type, live, created_at FROM galleries
-WHERE key > %s ORDER BY key LIMIT %s
-"""
+from paddlewheel.errors import GalleryNotFound
 
 
 class GallerySummary(BaseModel):
@@ -36,15 +24,11 @@ class GallerySummary(BaseModel):
 
 
 class IndexRegistry:
-    """The indexes of PaddleX's recognition services."""
+    """The galleries, and the indexes of PaddleX's recognition services among them."""
 
-    def __init__(self, database_url: str, database: JobDatabase) -> None:
-        self._galleries = GalleryDatabase(database_url, max_connections=4)
+    def __init__(self, database: Database) -> None:
+        self._rows = GalleryRows(database)
         self._table = HttpIndexes(database)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._galleries.close()
 
     async def kind(self, key: str) -> str | None:
         """faces or images; None for an index that is not known."""
@@ -55,30 +39,37 @@ class IndexRegistry:
         return await asyncio.to_thread(self._size, key) is not None
 
     async def size(self, key: str) -> int:
-        """Images in the index."""
+        """Images in the index; 0 where there is none."""
         return await asyncio.to_thread(self._size, key) or 0
 
     async def id_map(self, key: str) -> dict[str, str]:
-        """The label of every image by its number."""
+        """The label of every image by its number, which is its external id (see gateway/recognition.py)."""
         return await asyncio.to_thread(self._id_map, key)
 
     async def page(self, after: str, limit: int) -> list[GallerySummary]:
-        """Galleries by key, from behind `after` on."""
-        return await asyncio.to_thread(self._page, after, limit)
-
-    def _page(self, after: str, limit: int) -> list[GallerySummary]:
-        with self._galleries.cursor() as cursor:
-            cursor.execute(_PAGE, (after, limit))
-            names = tuple(GallerySummary.model_fields)
-            return [GallerySummary(**dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
+        """Galleries by key, the first one behind `after`."""
+        rows = await asyncio.to_thread(self._rows.list_galleries, after=after, limit=limit)
+        return [_summary(row) for row in rows]
 
     def _size(self, key: str) -> int | None:
-        with self._galleries.cursor() as cursor:
-            cursor.execute(_SIZE, (key,))
-            row = cursor.fetchone()
-        return int(row[0]) if row else None
+        try:
+            return self._rows.gallery(key).live
+        except GalleryNotFound:
+            return None
 
     def _id_map(self, key: str) -> dict[str, str]:
-        with self._galleries.cursor() as cursor:
-            cursor.execute(_ID_MAP, (key,))
-            return dict(cursor.fetchall())
+        try:
+            return self._rows.labels(key)
+        except GalleryNotFound:
+            return {}
+
+
+def _summary(gallery: Gallery) -> GallerySummary:
+    return GallerySummary(
+        gallery=gallery.key,
+        dimension=gallery.spec.dimension,
+        metric=gallery.spec.metric,
+        index_type=gallery.spec.index_type,
+        vectors=gallery.live,
+        created_at=gallery.created_at,
+    )

@@ -17,8 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.keys import allowed
 from gateway.problems import FAILED_ENVELOPES
-from gateway.service_stats import BatchJobStats, DatabaseStats, ServerStats
+from gateway.service_stats import DatabaseStats, ServerStats
 from gateway.services import TaskRunner, gateway
+from job_store.job_stats import BatchJobStats
 
 REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -79,14 +80,14 @@ class RequestCounts:
 class ServerCollector(Collector):
     """Queues, dead letters, galleries and batch jobs."""
 
-    def __init__(self, figures: ServerStats) -> None:
-        self._figures = figures
+    def __init__(self, stats: ServerStats) -> None:
+        self._stats = stats
 
     def collect(self) -> Iterable[Metric]:
         """The families; those of a server that is away are missing."""
-        lines, standing = self._figures.lines, self._figures.standing
+        lines, stored = self._stats.lines, self._stats.stored
         yield _gauge("paddlewheel_broker_up", "Whether the broker answers.", lines is not None)
-        yield _gauge("paddlewheel_database_up", "Whether Postgres answers.", standing is not None)
+        yield _gauge("paddlewheel_database_up", "Whether Postgres answers.", stored is not None)
         names = ("queue", "priority")
         depth = GaugeMetricFamily("paddlewheel_queue_tasks", "Tasks that wait.", labels=names)
         age = GaugeMetricFamily(
@@ -97,8 +98,8 @@ class ServerCollector(Collector):
             age.add_metric((line.queue, line.priority), line.oldest)
         yield depth
         yield age
-        if standing is not None:
-            yield from _stored(standing)
+        if stored is not None:
+            yield from _database_metrics(stored)
 
 
 def metrics_router(metrics: RequestMetrics) -> APIRouter:
@@ -114,23 +115,23 @@ def metrics_router(metrics: RequestMetrics) -> APIRouter:
     async def scrape(service: Annotated[TaskRunner, Depends(gateway)]) -> Response:
         """Prometheus' text format. Its scraper sends the API key as a bearer token."""
         registry = CollectorRegistry()
-        registry.register(ServerCollector(await service.figures.read()))
+        registry.register(ServerCollector(await service.stats.read()))
         text = generate_latest(metrics.registry) + generate_latest(registry)
         return Response(text, media_type=CONTENT_TYPE_PLAIN_1_0_0)
 
     return router
 
 
-def _stored(standing: DatabaseStats) -> Iterable[Metric]:
-    yield _gauge("paddlewheel_dead_letters", "Tasks that were given up.", standing.dead_letters)
-    yield _gauge("paddlewheel_http_tasks_waiting", "Tasks without an outcome.", standing.waiting_jobs)
-    yield _gauge("paddlewheel_webhooks_waiting", "Webhooks to deliver.", standing.waiting_webhooks)
-    yield _gauge("paddlewheel_galleries", "Galleries.", standing.galleries)
-    yield _gauge("paddlewheel_galleries_vectors", "Vectors of all galleries.", standing.vectors)
+def _database_metrics(stored: DatabaseStats) -> Iterable[Metric]:
+    yield _gauge("paddlewheel_dead_letters", "Tasks that were given up.", stored.jobs.dead_letters)
+    yield _gauge("paddlewheel_http_tasks_waiting", "Tasks without an outcome.", stored.jobs.waiting_jobs)
+    yield _gauge("paddlewheel_webhooks_waiting", "Webhooks to deliver.", stored.jobs.waiting_webhooks)
+    yield _gauge("paddlewheel_galleries", "Galleries.", stored.galleries.galleries)
+    yield _gauge("paddlewheel_galleries_vectors", "Vectors of all galleries.", stored.galleries.vectors)
     yield _gauge(
         "paddlewheel_galleries_unsealed_changes",
         "Changes of the gallery that is furthest behind which are in no segment file.",
-        standing.most_unsealed,
+        stored.galleries.most_unsealed,
     )
     vectors = GaugeMetricFamily(
         "paddlewheel_gallery_vectors", "Vectors of the largest galleries.", labels=("gallery",)
@@ -138,15 +139,15 @@ def _stored(standing: DatabaseStats) -> Iterable[Metric]:
     unsealed = GaugeMetricFamily(
         "paddlewheel_gallery_unsealed_changes", "Their changes in no segment file.", labels=("gallery",)
     )
-    for each in standing.largest:
-        vectors.add_metric((each.key,), each.vectors)
-        unsealed.add_metric((each.key,), each.unsealed)
+    for each in stored.galleries.largest:
+        vectors.add_metric((each.key,), each.live)
+        unsealed.add_metric((each.key,), each.generation - each.sealed_generation)
     yield vectors
     yield unsealed
-    yield from _batches(standing.batches)
+    yield from _batch_metrics(stored.jobs.batches)
 
 
-def _batches(batches: BatchJobStats) -> Iterable[Metric]:
+def _batch_metrics(batches: BatchJobStats) -> Iterable[Metric]:
     jobs = GaugeMetricFamily("paddlewheel_batch_jobs", "Batch jobs by their state.", labels=("state",))
     for state, count in batches.jobs.items():
         jobs.add_metric((state,), count)

@@ -5,12 +5,14 @@ import io
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from fastapi import Request
 from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel
 
+from database.locks import LockName, SessionLock
+from database.pool import Database
 from gateway.admission import AdmissionControl
 from gateway.images import ImageUploads
 from gateway.index_operations import PATIENCE, IndexOperations
@@ -24,10 +26,8 @@ from gateway.sweeper import Sweeper
 from gateway.webhooks import WebhookSender
 from job_store.api_keys import ApiKeys
 from job_store.batch_jobs import BatchJobStore
-from job_store.database import Database as JobDatabase
 from job_store.http_operations import HttpOperations
 from job_store.jobs import Job, JobStore
-from job_store.locks import Lock
 from job_store.webhooks import Webhooks
 from paddlewheel.async_client import AsyncClient
 from paddlewheel.contracts.base import ImageRef, TaskSpec
@@ -38,8 +38,6 @@ from paddlewheel.wire.connection import connect
 
 RequestT = TypeVar("RequestT", bound=TaskRequest)
 ResultT = TypeVar("ResultT", bound=BaseModel)
-
-SWEEPER_LOCK: Final = 0x5061646477686C03  # any constant that nothing else in the database locks
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +58,7 @@ class TaskRunner:
         jobs: JobStore,
         batches: BatchJobStore,
         hooks: WebhookSender,
-        figures: ServiceStats,
+        stats: ServiceStats,
     ) -> None:
         self.settings = settings
         self.client = client
@@ -68,7 +66,7 @@ class TaskRunner:
         self.rates = rates
         self.indexes = indexes
         self.operations = operations
-        self.figures = figures
+        self.stats = stats
         self.batches = batches
         self.desk = JobService(client, jobs)
         self._jobs = jobs
@@ -138,10 +136,9 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[TaskRunner]:
         )
         redis = connect(settings.broker_url)
         stack.push_async_callback(redis.aclose)
-        database = JobDatabase(settings.database_url, max_connections=10)
+        database = Database(settings.database_url, max_connections=14)
         stack.callback(database.close)
-        indexes = IndexRegistry(settings.database_url, database)
-        stack.callback(indexes.close)
+        indexes = IndexRegistry(database)
         timeout = settings.gateway_timeout
         operations = IndexOperations(
             client, HttpOperations(database, patience=PATIENCE * timeout), indexes, timeout=timeout
@@ -162,7 +159,7 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[TaskRunner]:
             batches=BatchJobStore(database),
             hooks=hooks,
             admission=admission,
-            figures=ServiceStats(admission, database),
+            stats=ServiceStats(admission, database),
             rates=RateLimiter(redis, settings.gateway_rate, settings.gateway_burst),
             keys=ApiKeys(database),
             indexes=indexes,
@@ -174,7 +171,7 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[TaskRunner]:
             made.desk,
             jobs,
             operations,
-            Lock(database, SWEEPER_LOCK),
+            SessionLock(database, LockName.GATEWAY_SWEEPER),
             interval=settings.gateway_sweep_interval,
             keep=settings.gateway_keep_jobs,
         )

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from database.locks import SessionLock
 from gateway.background import running
 from gateway.index_operations import IndexOperations
 from gateway.jobs import JobService
 from job_store.jobs import JobStore
-from job_store.locks import Lock
 from paddlewheel.async_client import AsyncClient
 from paddlewheel.errors import PaddlewheelError
 
@@ -33,7 +33,7 @@ class Sweeper:
         desk: JobService,
         jobs: JobStore,
         operations: IndexOperations,
-        lock: Lock,
+        lock: SessionLock,
         *,
         interval: float,
         keep: float,

@@ -7,6 +7,7 @@ from datetime import datetime
 import numpy as np
 
 from index_store.gallery import Embeddings, Gallery
+from index_store.gallery_rows import GalleryRows
 from index_store.log import Selection, operation_ids
 from index_store.planning import SealingPolicy
 from index_store.store import GalleryStore
@@ -94,31 +95,7 @@ class Eraser:
 
     def receipt(self, key: str, operation_id: str) -> ErasureReceipt:
         """The receipt of a removal as it stands now; raises OperationNotFound."""
-        gallery = self.store.gallery(key)
-        with self.store.database.cursor() as cursor:
-            row = None
-            if is_storable(operation_id):
-                cursor.execute(_FIND_REMOVAL, (gallery.id, operation_id))
-                row = cursor.fetchone()
-            if row is None:
-                raise OperationNotFound(f"The gallery {key!r} has no removal {operation_id!r}.")
-            generation, rows, first_id, ids, segments, removed_at, verified_at, note = row
-            cursor.execute(_FIND_FILES, (segments or [],))
-            files = tuple((found[0], found[1]) for found in cursor.fetchall())
-        times = [deleted_at for _, deleted_at in files]
-        purged = [removed_at, *(time for time in times if time is not None)]
-        return ErasureReceipt(
-            gallery=key,
-            operation_id=operation_id,
-            generation=generation,
-            ids=operation_ids(rows, first_id, ids),
-            removed_at=removed_at,
-            verified_at=verified_at,
-            searched=(note or {}).get("searched"),
-            segments=files,
-            purge_by=removed_at + self.policy.purge_after + self.policy.grace,
-            purged_at=None if None in times else max(purged),
-        )
+        return read_receipt(self.store, self.policy, key, operation_id)
 
     def _embeddings(self, gallery: Gallery, selection: Selection) -> list[tuple[int, bytes]]:
         """The ids and stored embeddings of the first vectors that the selection names."""
@@ -139,6 +116,35 @@ class Eraser:
             raise InternalError(
                 f"Removed vectors of {gallery.key!r} can still be found: {sorted(found)[:5]}."
             )
+
+
+def read_receipt(rows: GalleryRows, policy: SealingPolicy, key: str, operation_id: str) -> ErasureReceipt:
+    """The receipt of a removal as it stands now; raises OperationNotFound."""
+    gallery = rows.gallery(key)
+    with rows.database.cursor() as cursor:
+        row = None
+        if is_storable(operation_id):
+            cursor.execute(_FIND_REMOVAL, (gallery.id, operation_id))
+            row = cursor.fetchone()
+        if row is None:
+            raise OperationNotFound(f"The gallery {key!r} has no removal {operation_id!r}.")
+        generation, count, first_id, ids, segments, removed_at, verified_at, note = row
+        cursor.execute(_FIND_FILES, (segments or [],))
+        files = tuple((found[0], found[1]) for found in cursor.fetchall())
+    times = [deleted_at for _, deleted_at in files]
+    purged = [removed_at, *(time for time in times if time is not None)]
+    return ErasureReceipt(
+        gallery=key,
+        operation_id=operation_id,
+        generation=generation,
+        ids=operation_ids(count, first_id, ids),
+        removed_at=removed_at,
+        verified_at=verified_at,
+        searched=(note or {}).get("searched"),
+        segments=files,
+        purge_by=removed_at + policy.purge_after + policy.grace,
+        purged_at=None if None in times else max(purged),
+    )
 
 
 def _decoded(gallery: Gallery, codes: Sequence[bytes]) -> Embeddings:

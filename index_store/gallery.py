@@ -143,6 +143,16 @@ class Description:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GalleryTotals:
+    """All galleries of a database; `most_unsealed` are the changes in no file of the one furthest behind."""
+
+    galleries: int
+    vectors: int
+    most_unsealed: int
+    largest: tuple[Gallery, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Deleted:
     """What deleting a gallery took away; its files go with the next garbage collection."""
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from database.pool import Database, advisory_lock
+from database.locks import gallery_lock, try_lock
+from database.pool import Database
 from index_store.planning import SealingPolicy
-from index_store.sealing import LOCKS
 from index_store.segment_folder import SegmentFiles
 from paddlewheel.errors import SegmentStoreUnavailable
 
@@ -69,7 +69,7 @@ class GarbageCollector:
         failures: list[str] = []
         stray: tuple[str, ...] = ()
         for gallery_id in self._galleries():
-            with advisory_lock(self.database, LOCKS + gallery_id) as lock:
+            with try_lock(self.database, gallery_lock(gallery_id)) as lock:
                 for segment, state in self._unwanted(gallery_id) if lock is not None else ():
                     with _noting(failures, f"The file of segment {segment} is left"):
                         self._delete(segment)

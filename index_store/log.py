@@ -21,13 +21,13 @@ from index_store.rows import copy_in
 from index_store.vectors import NewVectors, is_storable
 from paddlewheel.errors import GalleryExists, GalleryNotFound, InvalidRequest, OperationMismatch
 
-_GALLERY_COLUMNS = """g.id, g.key, g.dimension, g.metric, g.index_type, g.precision, g.model_fingerprint,
+GALLERY_COLUMNS = """g.id, g.key, g.dimension, g.metric, g.index_type, g.precision, g.model_fingerprint,
     g.generation, g.sealed_generation, g.live, g.created_at"""
 
-FIND_GALLERY = f"SELECT {_GALLERY_COLUMNS} FROM galleries g WHERE g.key = %s"  # noqa: S608 - constants
+FIND_GALLERY = f"SELECT {GALLERY_COLUMNS} FROM galleries g WHERE g.key = %s"  # noqa: S608 - constants
 
 LIST_GALLERIES = f"""
-SELECT {_GALLERY_COLUMNS} FROM galleries g WHERE g.key > %s ORDER BY g.key LIMIT %s
+SELECT {GALLERY_COLUMNS} FROM galleries g WHERE g.key > %s ORDER BY g.key LIMIT %s
 """  # noqa: S608
 
 _CREATE = """

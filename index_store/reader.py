@@ -4,8 +4,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from index_store.log import FIND_GALLERY, find_gallery, gallery_from, possible_k
 from index_store.rows import StoredRows, copy_out
 from index_store.segment_file import SegmentFile
 from index_store.segment_folder import SegmentFiles
+from index_store.segment_rows import find_segments
 from index_store.vectors import code_size
 from index_store.view import Source, View, empty_view, memory_source
 from paddlewheel.errors import GalleryNotFound, PaddlewheelError, SegmentCorrupt, SegmentStoreUnavailable
@@ -31,23 +32,6 @@ _UNUSED_SECONDS = 1800.0  # for which a gallery is held that nobody searches
 _EXISTING = "SELECT array_agg(id) FROM galleries WHERE id = ANY($1::bigint[])"
 
 _GENERATION = "SELECT id, generation FROM galleries WHERE key = $1"
-
-LIVE_SEGMENTS = """
-SELECT s.id::text, s.low, s.high, s.rows, s.kind, s.file, s.bytes, s.sha256, s.recall,
-       s.created_at, s.damaged, count(t.id), min(t.removed_at)
-FROM gallery_segments s
-LEFT JOIN gallery_tombstones t
-  ON t.gallery_id = s.gallery_id AND t.appended_generation > s.low AND t.appended_generation <= s.high
-WHERE s.gallery_id = %s AND s.state = 'live'
-GROUP BY s.id ORDER BY s.low
-"""
-
-_SEGMENTS = """
-SELECT id::text, low, high, rows, kind, file, bytes, sha256, recall, created_at, damaged
-FROM gallery_segments WHERE gallery_id = %s AND state = 'live' ORDER BY low
-"""
-
-_SEGMENT_FIELDS = tuple(field.name for field in fields(Segment))
 
 _TOMBSTONES = "SELECT id FROM gallery_tombstones WHERE gallery_id = %s AND generation > %s"
 
@@ -83,7 +67,7 @@ class GalleryReaders:
         if now >= self._sweep_at:
             self.forget_unneeded()
         held = reader.held if reader else None
-        with self._database.asked(_GENERATION, (possible_key(key),)) as question:
+        with self._database.query(_GENERATION, (possible_key(key),)) as question:
             done = _attempted(work, held) if reader and held and reader.settled else None
             row = question.answer()
         if row is None:
@@ -121,7 +105,7 @@ class GalleryReaders:
     def _existing(self, gallery_ids: list[int]) -> set[int]:
         if not gallery_ids:
             return set()
-        with self._database.asked(_EXISTING, (gallery_ids,)) as question:
+        with self._database.query(_EXISTING, (gallery_ids,)) as question:
             (found,) = question.answer() or (None,)
         return set(found or ())
 
@@ -280,16 +264,6 @@ def _attempted(work: Callable[[View], T], view: View) -> Callable[[], T]:
 
         return fail
     return lambda: done
-
-
-def find_segments(cursor: Cursor, gallery: Gallery, *, count_dead: bool = False) -> tuple[Segment, ...]:
-    """The live segments, ascending; counting their removed rows takes a join."""
-    cursor.execute(LIVE_SEGMENTS if count_dead else _SEGMENTS, (gallery.id,))
-    return tuple(_segment(row) for row in cursor.fetchall())
-
-
-def _segment(row: Sequence[object]) -> Segment:
-    return Segment(**dict(zip(_SEGMENT_FIELDS, row, strict=False)))  # type: ignore[arg-type]
 
 
 def _tombstones(cursor: Cursor, gallery_id: int, after: int) -> Ids:

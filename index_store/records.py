@@ -10,6 +10,11 @@ from index_store.gallery import Gallery, SearchHit, VectorRecord
 from index_store.log import possible_ids, possible_texts
 from index_store.vectors import decode
 
+_LIST_LABELS = """
+SELECT external_id, label FROM gallery_vectors
+WHERE gallery_id = %s AND external_id IS NOT NULL ORDER BY id
+"""
+
 _GET = """
 SELECT id, label, external_id, metadata, embedding FROM gallery_vectors
 WHERE gallery_id = %s AND id = ANY(%s::bigint[]) ORDER BY id
@@ -83,3 +88,10 @@ def _records(
         )
         for row in rows
     )
+
+
+def list_labels(database: Database, gallery: Gallery) -> dict[str, str]:
+    """The label of every live vector that has an external id, by that id."""
+    with database.cursor() as cursor:
+        cursor.execute(_LIST_LABELS, (gallery.id,))
+        return dict(cursor.fetchall())

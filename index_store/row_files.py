@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from index_store.store import GalleryStore
+from index_store.gallery_rows import GalleryRows
 from index_store.vectors import check_model, new_vectors
 from paddlewheel.errors import DimensionMismatch, InvalidRequest, LabelListInvalid
 from paddlewheel.sources.label_list import read_labels
@@ -75,7 +75,7 @@ def read_embeddings(path: Path) -> npt.NDArray[Any]:
 
 
 def check_rows(
-    store: GalleryStore, key: str, rows: Rows, operation_id: str | None, model_fingerprint: str | None
+    store: GalleryRows, key: str, rows: Rows, operation_id: str | None, model_fingerprint: str | None
 ) -> None:
     """Raise what `append_rows` would, before anything is stored and by the numbers of the file's rows."""
     if operation_id is not None and not 1 <= len(operation_id) <= _OPERATION_LENGTH:
@@ -89,7 +89,7 @@ def check_rows(
 
 
 def append_rows(
-    store: GalleryStore,
+    store: GalleryRows,
     key: str,
     rows: Rows,
     operation_id: str,

@@ -19,22 +19,21 @@ from typing import Literal
 from psycopg2.extensions import connection as Connection  # noqa: N812
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from database.pool import Database, advisory_lock, transaction_on
+from database.locks import gallery_lock, try_lock
+from database.pool import Database, transaction_on
 from index_store.gallery import Gallery, Segment
 from index_store.indexes import use_threads
 from index_store.log import FIND_GALLERY, find_gallery, gallery_from
 from index_store.planning import Reason, SealingPolicy, SegmentRewrite, Unsealed, plan
-from index_store.reader import find_segments
 from index_store.rows import StoredRows, copy_out
 from index_store.segment_file import write_segment
 from index_store.segment_folder import SegmentFiles
+from index_store.segment_rows import find_segments
 from index_store.selftest import build_tested
 from index_store.vectors import code_size
 from paddlewheel.errors import DatabaseUnavailable, GalleryNotFound
 
 Step = Literal["announce", "read", "build", "write", "publish", "commit", "done"]
-LOCKS = 0x5057 << 40
-"""Advisory locks of the galleries: this plus the gallery's id."""
 
 # The operations that one segment may cover: as many as stay within the largest, and at least one append.
 _UNSEALED = """
@@ -139,7 +138,7 @@ class Sealer:
         self, key: str, work: Callable[[Gallery, Connection], tuple[Sealed, ...]]
     ) -> tuple[Sealed, ...] | None:
         gallery = find_gallery(self.database, key)
-        with advisory_lock(self.database, LOCKS + gallery.id) as connection:
+        with try_lock(self.database, gallery_lock(gallery.id)) as connection:
             return None if connection is None else work(gallery, connection)
 
     def _planned(self, gallery: Gallery, lock: Connection, at_most: int | None) -> tuple[Sealed, ...]:

@@ -9,10 +9,10 @@ from database.pool import Database
 from index_store.gallery import Embeddings, Gallery, SearchHit, Segment
 from index_store.log import FIND_GALLERY, gallery_from, possible_key
 from index_store.progress import Progress, silent
-from index_store.reader import find_segments
 from index_store.rows import StoredRows, copy_out
 from index_store.segment_file import SegmentFile
 from index_store.segment_folder import SegmentFiles
+from index_store.segment_rows import find_segments
 from index_store.vectors import code_size, decode
 from paddlewheel.errors import GalleryNotFound, SegmentCorrupt
 

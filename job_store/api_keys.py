@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, func, insert, select, update
 
-from job_store.database import Database
+from database.pool import Database
 from job_store.http_schema import API_KEYS
 from paddlewheel.errors import ApiKeyNotFound
 
@@ -33,19 +33,19 @@ class ApiKeys:
     def add(self, name: str, digest: str, scopes: Sequence[str]) -> ApiKey:
         """Keep a new key by its hash (hex)."""
         values = {"id": uuid.uuid4().hex[:12], "name": name, "digest": digest, "scopes": list(scopes)}
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return _key(connection.execute(insert(API_KEYS).values(values).returning(API_KEYS)).one())
 
     def find(self, digest: str) -> ApiKey | None:
         """The key of this hash, if it is valid."""
         query = select(API_KEYS).where(API_KEYS.c.digest == digest, API_KEYS.c.revoked_at.is_(None))
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             row = connection.execute(query).first()
         return _key(row) if row else None
 
     def list_all(self) -> list[ApiKey]:
         """Every key, revoked ones too, the newest first."""
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             rows = connection.execute(select(API_KEYS).order_by(API_KEYS.c.created_at.desc()))
             return [_key(row) for row in rows]
 
@@ -57,7 +57,7 @@ class ApiKeys:
             .values(revoked_at=func.coalesce(API_KEYS.c.revoked_at, func.now()))
             .returning(API_KEYS)
         )
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             row = connection.execute(change).first()
         if row is None:
             raise ApiKeyNotFound(f"There is no API key {key_id}: 'paddlewheel keys list' shows them.")

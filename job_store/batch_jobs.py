@@ -21,9 +21,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from database.clock import ago
+from database.pool import Database
 from job_store.batch_schema import BATCH_JOBS, BATCH_SHARDS
-from job_store.clock import ago
-from job_store.database import Database
 from job_store.http_schema import WEBHOOK_DELIVERIES
 from paddlewheel.contracts.batch_jobs import BatchState, BatchStatus, NewBatchJob
 from paddlewheel.errors import BatchJobNotFound, BatchJobState, IdempotencyMismatch, PaddlewheelError
@@ -79,7 +79,7 @@ class BatchJobStore:
         }
         job_id = _id(key_id, idempotency_key)
         adding = upsert(BATCH_JOBS).values(**wanted, id=job_id).on_conflict_do_nothing()
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             connection.execute(adding)
             row = _found(connection, job_id, key_id)
             if any(row._mapping[name] != value for name, value in wanted.items()):
@@ -88,7 +88,7 @@ class BatchJobStore:
 
     def status(self, job_id: str, key_id: str | None = None) -> BatchStatus:
         """How a job stands; with `key_id` only its owner's. Raises BatchJobNotFound."""
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return _status(connection, _found(connection, job_id, key_id))
 
     def page(
@@ -107,12 +107,12 @@ class BatchJobStore:
             query = query.where(_J.state == state)
         if before is not None:
             query = query.where(_J.created_at < before)
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return [_status(connection, row) for row in connection.execute(query)]
 
     def cancel(self, job_id: str, key_id: str | None = None) -> BatchStatus:
         """Stop a job; what is done of it is kept for a while. One that has ended stays as it is."""
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             row = _found(connection, job_id, key_id, lock=True)
             if row.state in ACTIVE:
                 _end(connection, row.id, "cancelled")
@@ -123,7 +123,7 @@ class BatchJobStore:
 
         Raises BatchJobNotFound, and BatchJobState for one that has not stopped or whose parts are gone.
         """
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             row = _found(connection, job_id, key_id, lock=True)
             if row.state not in ("cancelled", "failed"):
                 raise BatchJobState(f"Batch job {row.id} is {row.state}: there is nothing to resume.")
@@ -135,7 +135,7 @@ class BatchJobStore:
 
         Raises BatchJobNotFound, and BatchJobState where no line failed or the job is not finished.
         """
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             row = _found(connection, job_id, key_id, lock=True)
             if row.state != "succeeded" or not row.failed_lines:
                 raise BatchJobState(
@@ -160,24 +160,24 @@ class BatchJobStore:
     def active(self) -> list[BatchJob]:
         """Jobs that have not ended, the oldest first."""
         query = select(BATCH_JOBS).where(_J.parts_removed_at.is_(None), _J.state.in_(ACTIVE))
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return [_job(row) for row in connection.execute(query.order_by(_J.created_at))]
 
     def advance(self, job_id: str, before: BatchState, after: BatchState) -> bool:
         """Move a job on, unless it has been stopped meanwhile; whether it moved."""
         change = update(BATCH_JOBS).where(_J.id == job_id, _J.state == before).values(state=after)
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return connection.execute(change).rowcount == 1
 
     def succeed(self, job_id: str, sink_digest: str) -> bool:
         """Its sink is written."""
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return _end(connection, job_id, "succeeded", only="finishing", sink_digest=sink_digest)
 
     def fail(self, job_id: str, err: PaddlewheelError) -> bool:
         """It cannot go on by itself."""
         words = {"error_code": err.code, "error_message": err.message}
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return _end(connection, job_id, "failed", **words)
 
     def without_use(self, keep: float) -> list[BatchJob]:
@@ -189,19 +189,19 @@ class BatchJobStore:
         )
         # At random: ten whose place of files is away must not keep the others waiting.
         query = query.order_by(func.random()).limit(10)
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return [_job(row) for row in connection.execute(query)]
 
     def parts_removed(self, job_id: str) -> None:
         """Forget the shards, whose parts are gone; the job's own row stays."""
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             connection.execute(delete(BATCH_SHARDS).where(_S.job_id == job_id))
             connection.execute(update(BATCH_JOBS).where(_J.id == job_id).values(parts_removed_at=func.now()))
 
     def purge(self, seconds: float, limit: int = 1000) -> int:
         """Delete jobs that ended longer ago than this and have no parts; how many. Their sinks stay."""
         old = select(_J.id).where(_J.finished_at < ago(seconds), _J.parts_removed_at.is_not(None))
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return connection.execute(delete(BATCH_JOBS).where(_J.id.in_(old.limit(limit)))).rowcount
 
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, tuple_, update
 
+from database.clock import ago, from_now
+from database.pool import Database
 from job_store.batch_jobs import BatchJob
 from job_store.batch_schema import BATCH_JOBS, BATCH_SHARDS
-from job_store.clock import ago, from_now
-from job_store.database import Database
 from paddlewheel.errors import PaddlewheelError, error_from
 
 FIRST_PAUSE: Final = 1.0
@@ -73,7 +73,7 @@ class BatchShards:
 
     def begin_plan(self, job_id: str) -> bool:
         """Forget a plan that was not finished; whether the job still wants one."""
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             wanted = _locked(connection, job_id) == "planning"
             if wanted:
                 connection.execute(delete(BATCH_SHARDS).where(_S.job_id == job_id))
@@ -81,7 +81,7 @@ class BatchShards:
 
     def add(self, job_id: str, shards: Sequence[PlannedShard]) -> bool:
         """Keep more of a plan; whether the job still wants it."""
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             wanted = _locked(connection, job_id) == "planning"
             if wanted and shards:
                 connection.execute(
@@ -92,14 +92,14 @@ class BatchShards:
     def planned(self, job_id: str, lines: int) -> None:
         """The plan is whole: let it run."""
         change = update(BATCH_JOBS).where(_J.id == job_id, _J.state == "planning")
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             connection.execute(change.values(state="running", lines=lines, planned_at=func.now()))
 
     def next_for_queue(self, job_id: str, window: int) -> list[tuple[int, str]]:
         """First lines and new task ids of waiting shards, as many as the window has room for, now queued."""
         busy = select(func.count()).where(_S.job_id == job_id, _S.state.in_(("queued", "running")))
         ready = (_S.state == "waiting") & (_S.retry_at.is_(None) | (_S.retry_at <= func.now()))
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             if _locked(connection, job_id) != "running":
                 return []
             room = window - connection.execute(busy).scalar_one()
@@ -122,7 +122,7 @@ class BatchShards:
         query = select(_S.first_line, _S.task_id, waited.label("waited")).where(
             _S.job_id == job_id, _S.state == "queued", _S.queued_at < ago(seconds)
         )
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             rows = connection.execute(query)
             return [(row.first_line, row.task_id, float(row.waited)) for row in rows]
 
@@ -131,7 +131,7 @@ class BatchShards:
         change = update(BATCH_SHARDS).where(
             _S.job_id == job_id, _S.state == "queued", tuple_(_S.first_line, _S.task_id).in_(list(lost))
         )
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return connection.execute(change.values(state="waiting", task_id=None)).rowcount
 
     def expired(self, job_id: str) -> int:
@@ -142,7 +142,7 @@ class BatchShards:
             .values(state="waiting", task_id=None, losses=_S.losses + 1)
             .returning(_S.lines)
         )
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             lost = list(connection.execute(change).scalars())
             if lost:
                 _count_redone(connection, job_id, sum(lost))
@@ -153,20 +153,20 @@ class BatchShards:
         query = select(_S.failures, _S.error_code, _S.error_message).where(
             _S.job_id == job_id, _S.state != "done", _S.error_code.is_not(None)
         )
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             row = connection.execute(query.order_by(_S.failures.desc()).limit(1)).first()
         return (row.failures, error_from(row.error_code, row.error_message)) if row else None
 
     def all_done(self, job_id: str) -> bool:
         """Whether no shard is left."""
         query = select(_S.first_line).where(_S.job_id == job_id, _S.state != "done").limit(1)
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return connection.execute(query).first() is None
 
     def parts(self, job_id: str, after: int = -1, limit: int = 1000) -> list[tuple[int, ShardOutput]]:
         """First lines and parts of finished shards, in the order of the manifest."""
         query = select(BATCH_SHARDS).where(_S.job_id == job_id, _S.first_line > after, _S.part.is_not(None))
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             rows = connection.execute(query.order_by(_S.first_line).limit(limit))
             return [(row.first_line, _part_of(row)) for row in rows]
 
@@ -177,7 +177,7 @@ class BatchShards:
             .where(_S.job_id == job_id, _S.first_line == first_line)
             .with_for_update()
         )
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             job = connection.execute(select(BATCH_JOBS).where(_J.id == job_id)).first()
             row = connection.execute(query).first()
             if job is None or row is None or job.state != "running" or row.state == "done":
@@ -210,7 +210,7 @@ class BatchShards:
             (_S.job_id == _J.id) & (_S.first_line == first_line),
             isouter=True,
         )
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             row = connection.execute(query.where(_J.id == job_id)).first()
         return (row[0], row[1]) if row else (None, None)
 
@@ -227,7 +227,7 @@ class BatchShards:
             .values(lease_until=from_now(lease))
             .returning(_S.job_id, _S.first_line, _S.task_id)
         )
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return {(row.job_id, row.first_line, row.task_id) for row in connection.execute(change)}
 
     def complete(self, claimed: ClaimedShard, part: ShardOutput) -> bool:
@@ -243,7 +243,7 @@ class BatchShards:
             "error_code": None,
             "error_message": None,
         }
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return connection.execute(_mine(claimed).values(**values)).rowcount == 1
 
     def give_back(self, claimed: ClaimedShard, err: PaddlewheelError | None) -> None:
@@ -257,13 +257,13 @@ class BatchShards:
                 "error_code": err.code,
                 "error_message": err.message,
             }
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             connection.execute(_mine(claimed).values(**values))
 
     def split(self, claimed: ClaimedShard, pieces: Sequence[PlannedShard]) -> None:
         """Let smaller shards take its place, so that lines that kill workers stand alone."""
         job_id = claimed.job.id
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             if connection.execute(delete(BATCH_SHARDS).where(*_held(claimed))).rowcount:
                 connection.execute(
                     insert(BATCH_SHARDS), [{"job_id": job_id, **vars(each)} for each in pieces]

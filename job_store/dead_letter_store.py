@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, or_, select, update
 
-from job_store.clock import ago
-from job_store.database import Database
+from database.clock import ago
+from database.locks import LockName, lock_transaction
+from database.pool import Database
 from job_store.dead_letter import DeadLetter, DeadLetterRecord, LetterState
 from job_store.schema import DEAD_LETTERS
 from paddlewheel.errors import DeadLetterClosed, DeadLetterNotFound
@@ -14,7 +15,6 @@ from paddlewheel.errors import DeadLetterClosed, DeadLetterNotFound
 KEPT_DELIVERIES: Final = 50
 """The latest deliveries of a letter; a request that fails all day must not grow its row for ever."""
 
-_FILING: Final = 0x5061646477686C02  # any constant that nothing else in the database locks
 _T: Final = DEAD_LETTERS.c
 
 
@@ -26,8 +26,8 @@ class DeadLetterStore:
 
     def file(self, letters: Sequence[DeadLetter]) -> None:
         """Keep letters, each once however often it is handed in; an open one that is alike takes it in."""
-        with self._database.transaction() as connection:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _FILING})
+        with self._database.begin() as connection:
+            lock_transaction(connection, LockName.DEAD_LETTER_FILING)
             for letter in letters:
                 if not connection.execute(_holding(letter=letter.id)).first():
                     _file(connection, letter)
@@ -49,7 +49,7 @@ class DeadLetterStore:
                 query = query.where(column == value)
         if before is not None:
             query = query.where(_T.number < before)
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return [_filed(row) for row in connection.execute(query)]
 
     def find(self, key: str) -> DeadLetterRecord:
@@ -57,7 +57,7 @@ class DeadLetterStore:
         tasks = or_(_T.task_id == key, _T.replay_task_id == key, _T.history.contains([{"task_id": key}]))
         number = int(key) if key.isascii() and key.isdigit() and len(key) < 19 else None
         query = select(DEAD_LETTERS).where(_T.number == number if number is not None else tasks)
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             row = connection.execute(query.order_by(_T.number.desc()).limit(1)).first()
         if row is None:
             raise DeadLetterNotFound(f"There is no dead letter {key}: 'paddlewheel dead list' shows them.")
@@ -73,17 +73,17 @@ class DeadLetterStore:
 
     def count_closed(self, seconds: float) -> int:
         """How many were replayed or discarded longer ago than this."""
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return connection.execute(select(func.count()).where(_closed_before(seconds))).scalar_one()
 
     def purge(self, seconds: float) -> int:
         """Delete these; how many. Open letters stay."""
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return connection.execute(delete(DEAD_LETTERS).where(_closed_before(seconds))).rowcount
 
     def _close(self, number: int, state: LetterState, **values: Any) -> DeadLetterRecord:
         change = update(DEAD_LETTERS).where(_T.number == number, _T.state == "dead")
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             row = connection.execute(change.values(state=state, **values).returning(DEAD_LETTERS)).first()
         if row is None:
             require_open(self.find(str(number)))

@@ -2,7 +2,7 @@
 
 from sqlalchemy import select
 
-from job_store.database import Database
+from database.pool import Database
 from job_store.http_schema import HTTP_INDEXES
 
 
@@ -14,5 +14,5 @@ class HttpIndexes:
 
     def kind(self, key: str) -> str | None:
         """faces or images; None for an index that is not known."""
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return connection.execute(select(HTTP_INDEXES.c.kind).where(HTTP_INDEXES.c.key == key)).scalar()

@@ -19,10 +19,10 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from job_store.clock import ago
-from job_store.database import Database
+from database.clock import ago
+from database.locks import SessionLock
+from database.pool import Database
 from job_store.http_schema import HTTP_INDEXES, HTTP_OPERATIONS
-from job_store.locks import Lock
 from paddlewheel.errors import GalleryNotFound, IdempotencyMismatch
 
 NOBODY: Final = 0
@@ -80,7 +80,7 @@ class HttpOperations:
     def __init__(self, database: Database, *, patience: float) -> None:
         self._database = database
         self._gateway = secrets.randbelow(2**62) + 1
-        self._lock = Lock(database, self._gateway)
+        self._lock = SessionLock(database, self._gateway)
         self._patience = patience
 
     def live(self) -> None:
@@ -96,7 +96,7 @@ class HttpOperations:
 
         Raises GalleryNotFound, and IdempotencyMismatch if its key stands for another request.
         """
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             row = self._joined(connection, new) if new.kept else self._taken_over(connection, new)
             if row.digest != new.digest:
                 raise IdempotencyMismatch("The idempotency key was used for another request: take a new one.")
@@ -120,7 +120,7 @@ class HttpOperations:
     def answered(self, operation: Operation) -> None:
         """Its caller has the answer: the same request is another one from now on, unless it is kept."""
         mine = (_O.id == operation.id) & self._mine(operation)
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             connection.execute(delete(HTTP_OPERATIONS).where(mine, _O.state == "done", ~_O.kept))
 
     def release(self, operation: Operation) -> None:
@@ -131,20 +131,20 @@ class HttpOperations:
     def drop(self, operation: Operation) -> bool:
         """Give a build up, unless it was concluded or taken over; whether it is."""
         mine = (_O.id == operation.id) & self._mine(operation)
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return bool(_dropped(connection, mine & (_O.state == "open")))
 
     def abandon(self, *, seconds: float) -> int:
         """Give up the builds of gateways that are dead, which nobody took over for so long; how many."""
         old = (_O.state == "open") & _O.builds & (_O.touched_at < ago(seconds)) & self._nobodys
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return len(_dropped(connection, old))
 
     def dropped(self, *, seconds: float, limit: int = 100) -> list[tuple[str, str]]:
         """Ids and keys of builds that were given up at least so long ago, and not looked at since."""
         old = (_O.state == "dropped") & (_O.touched_at < ago(seconds))
         query = select(_O.id, _O.index_key).where(old).order_by(_O.touched_at).limit(limit)
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return [(row.id, row.index_key) for row in connection.execute(query)]
 
     def look_again(self, operation_id: str) -> None:
@@ -153,14 +153,14 @@ class HttpOperations:
 
     def forget(self, operation_id: str) -> None:
         """Nothing is left of a build that was given up."""
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             connection.execute(delete(HTTP_OPERATIONS).where(_O.id == operation_id))
 
     def purge(self, *, kept_seconds: float) -> None:
         """Forget what nobody is going to send again; a concluded build keeps its index."""
         old = (~_O.kept & (_O.touched_at < ago(self._patience))) | (_O.touched_at < ago(kept_seconds))
         open_build = (_O.state == "open") & _O.builds
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             connection.execute(delete(HTTP_OPERATIONS).where(old, _O.state != "dropped", ~open_build))
 
     def _mine(self, operation: Operation) -> ColumnElement[bool]:
@@ -208,7 +208,7 @@ class HttpOperations:
         }
 
     def _changed(self, change: Any) -> bool:
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return connection.execute(change).rowcount == 1
 
 

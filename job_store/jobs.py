@@ -12,8 +12,8 @@ from typing import Any, Final, Literal
 from sqlalchemy import Row, delete, func, insert, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from job_store.clock import ago
-from job_store.database import Database
+from database.clock import ago
+from database.pool import Database
 from job_store.http_schema import JOBS, WEBHOOK_DELIVERIES
 from paddlewheel.errors import IdempotencyMismatch, TaskNotFound
 
@@ -81,7 +81,7 @@ class JobStore:
         """
         values = {name: getattr(job, name) for name in NewJob.__dataclass_fields__}
         adding = upsert(JOBS).values(values).on_conflict_do_nothing().returning(JOBS)
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             row = connection.execute(adding).first()
             if row is not None:
                 return _job(row), True
@@ -93,13 +93,13 @@ class JobStore:
     def enqueued(self, job_ids: Sequence[str]) -> None:
         """Note that these are with the broker now."""
         change = update(JOBS).where(_J.id.in_(job_ids))
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             connection.execute(change.values(enqueued_at=func.now(), enqueues=_J.enqueues + 1))
 
     def find(self, key_id: str, job_id: str) -> Job:
         """A caller's own job. Raises TaskNotFound, for another caller's as for none."""
         query = select(JOBS).where(_J.id == job_id, _J.key_id == key_id)
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             row = connection.execute(query).first()
         if row is None:
             raise TaskNotFound(f"No task {job_id} is known: it was never submitted, or has expired.")
@@ -120,12 +120,12 @@ class JobStore:
             query = query.where(column == value) if value is not None else query
         if before is not None:
             query = query.where(tuple_(_J.created_at, _J.id) < tuple_(*before))
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return [_job(row) for row in connection.execute(query.limit(limit))]
 
     def settle(self, outcomes: Sequence[JobOutcome]) -> None:
         """Keep outcomes, the first of each job, and announce those that somebody wants to hear of."""
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             for outcome in outcomes:
                 change = (
                     update(JOBS)
@@ -146,20 +146,20 @@ class JobStore:
     def unsettled(self, *, after: str = "", limit: int = 500) -> list[Job]:
         """Jobs without an outcome, by id."""
         query = select(JOBS).where(_J.state == "queued", _J.id > after).order_by(_J.id).limit(limit)
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return [_job(row) for row in connection.execute(query)]
 
     def lost(self, job_ids: Sequence[str], *, seconds: float) -> list[Job]:
         """Of jobs that the broker does not know, those that it had for longer than this, or never got."""
         since = func.coalesce(_J.enqueued_at, _J.created_at)
         query = select(JOBS).where(_J.id.in_(job_ids), _J.state == "queued", since < ago(seconds))
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return [_job(row) for row in connection.execute(query)]
 
     def purge(self, *, seconds: float, limit: int = 1000) -> int:
         """Delete jobs that ended longer ago than this; how many."""
         old = select(_J.id).where(_J.finished_at < ago(seconds)).limit(limit)
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             return connection.execute(delete(JOBS).where(_J.id.in_(old))).rowcount
 
 

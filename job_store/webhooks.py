@@ -7,9 +7,9 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import func, or_, select, update
 
+from database.clock import from_now
+from database.pool import Database
 from job_store.batch_schema import BATCH_JOBS
-from job_store.clock import from_now
-from job_store.database import Database
 from job_store.http_schema import JOBS, WEBHOOK_DELIVERIES
 
 PAUSES: Final = (5, 30, 120, 600, 3600, 6 * 3600, 24 * 3600)
@@ -82,7 +82,7 @@ class Webhooks:
             .values(next_at=from_now(CLAIM_SECONDS), attempts=_D.attempts + 1)
             .returning(_D.number)
         )
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             numbers = list(connection.execute(claimed).scalars())
             of_tasks = _OF_TASKS.where(_D.number.in_(numbers))
             of_batches = _OF_BATCH_JOBS.where(_D.number.in_(numbers))
@@ -97,7 +97,7 @@ class Webhooks:
 
     def failed(self, number: int, status: int | None, error: str) -> None:
         """It was not taken: later again, or never."""
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             attempts = connection.execute(select(_D.attempts).where(_D.number == number)).scalar_one()
         values: dict[str, Any] = {"last_status": status, "last_error": error[:500]}
         if attempts > len(PAUSES):
@@ -110,13 +110,13 @@ class Webhooks:
         """How the announcements of a job or batch job went, the first one first."""
         columns = [_D[name] for name in DeliveryRecord.__dataclass_fields__]
         query = select(*columns).where(or_(_D.job_id == job_id, _D.batch_job_id == job_id))
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             rows = connection.execute(query.order_by(_D.number))
             return [DeliveryRecord(**row._mapping) for row in rows]
 
     def _note(self, number: int, **values: Any) -> None:
         change = update(WEBHOOK_DELIVERIES).where(_D.number == number, _D.state == "waiting")
-        with self._database.transaction() as connection:
+        with self._database.begin() as connection:
             connection.execute(change.values(**values))
 
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from redis import Redis
 
+from database.pool import Database
 from index_store.planning import SealingPolicy
 from index_store.store import GalleryStore
-from job_store.database import Database
 from job_store.dead_letter_outbox import DeadLetterOutbox
 from job_store.dead_letter_store import DeadLetterStore
 from paddlewheel.blobs.opening import open_blob_store
@@ -140,7 +140,8 @@ def _seeing(
     """What sees faces and whole pictures, and the galleries that both look things up in."""
     policy = SealingPolicy()
     embedders = {**models.image_features, **models.face_features}
-    search = GallerySearch(_galleries(settings, policy, stack), default_thresholds(embedders))
+    store = _galleries(settings, policy, stack)
+    search = GallerySearch(store, default_thresholds(embedders))
     faces = BatchedFaces(
         detectors=models.face_detection,
         embedders=models.face_features,
@@ -158,7 +159,7 @@ def _seeing(
         search=search,
     )
     galleries = GalleryService(
-        search, GalleryImages(faces, pictures), policy=policy, exchange=settings.exchange_url
+        store, search, GalleryImages(faces, pictures), policy=policy, exchange=settings.exchange_url
     )
     return faces, pictures, galleries
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from PIL import Image
 from redis import Redis
 
+from database.pool import Database
 from job_store.batch_jobs import BatchJobStore
-from job_store.database import Database
 from local.rendering import png
 from paddlewheel.contracts.batch_jobs import BatchStatus, NewBatchJob
 from tests.acceptance.conftest import PICTURES_ALONE, running_service

@@ -15,11 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.services import SWEEPER_LOCK
+from database.locks import LockName, gallery_lock
 from gateway.settings import GatewaySettings
-from index_store.sealing import LOCKS as GALLERY_LOCKS
 from local.servers import Servers
-from workers.batch_jobs.runner import CONDUCTOR_LOCK
 from workers.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -225,10 +223,9 @@ def test_what_a_service_and_its_health_check_run_exists(name: str) -> None:
 
 def test_what_has_to_be_one_has_a_lock_of_its_own() -> None:
     """That one works at a time, the tests of the sweeper, the scheduler and the sealer say."""
-    locks = (SWEEPER_LOCK, CONDUCTOR_LOCK, *range(GALLERY_LOCKS, GALLERY_LOCKS + 3))
-    assert len(set(locks)) == len(locks)
-    assert not GALLERY_LOCKS <= SWEEPER_LOCK < GALLERY_LOCKS + (1 << 40)
-    assert not GALLERY_LOCKS <= CONDUCTOR_LOCK < GALLERY_LOCKS + (1 << 40)
+    galleries = range(gallery_lock(0), gallery_lock(1 << 40))
+    assert len(set(LockName)) == len(LockName.__members__)
+    assert not any(name in galleries for name in LockName)
 
 
 def test_no_password_is_written_down_and_none_is_optional() -> None:

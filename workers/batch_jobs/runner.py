@@ -4,10 +4,10 @@ import logging
 import threading
 from typing import Final
 
+from database.locks import LockName, SessionLock
+from database.pool import Database
 from job_store.batch_jobs import BatchJobStore
 from job_store.batch_shards import BatchShards
-from job_store.database import Database
-from job_store.locks import Lock
 from paddlewheel.client import Client
 from paddlewheel.contracts.batch_jobs import RanShard, RunShard
 from paddlewheel.errors import FamilyNotServed, PaddlewheelError
@@ -21,8 +21,6 @@ from workers.batch_jobs.prefetch import PrefetchingBlobStore
 from workers.batch_jobs.scheduler import BatchScheduler
 from workers.batch_jobs.shards import ShardRunner
 from workers.settings import WorkerSettings
-
-CONDUCTOR_LOCK: Final = 0x5061646477686C04  # any constant that nothing else in the database locks
 
 ROUND_SECONDS: Final = 0.5
 """Between two looks while jobs are under way."""
@@ -64,7 +62,7 @@ class BatchJobRunner:
             shards,
             self._client,
             roots,
-            Lock(self._database, CONDUCTOR_LOCK),
+            SessionLock(self._database, LockName.BATCH_SCHEDULER),
             shard_size=settings.batch_shard_size,
             window=settings.batch_window,
             keep=settings.batch_keep,

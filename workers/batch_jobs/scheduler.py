@@ -10,9 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Final
 
+from database.locks import SessionLock
 from job_store.batch_jobs import BatchJob, BatchJobStore
 from job_store.batch_shards import BatchShards
-from job_store.locks import Lock
 from paddlewheel.client import Client
 from paddlewheel.contracts.batch_jobs import RUN_SHARD, RunShard
 from paddlewheel.errors import AddressRefused, CallerError, PaddlewheelError, SinkExists
@@ -51,7 +51,7 @@ class BatchScheduler:
         shards: BatchShards,
         client: Client,
         roots: AllowedRoots,
-        lock: Lock,
+        lock: SessionLock,
         *,
         shard_size: int,
         window: int,

@@ -11,6 +11,7 @@ from index_store.erasure import Eraser
 from index_store.gallery import Appended, Gallery, GallerySpec
 from index_store.log import Selection
 from index_store.planning import SealingPolicy
+from index_store.store import GalleryStore
 from index_store.vectors import check_model
 from paddlewheel.contracts.galleries import (
     AddedImages,
@@ -33,7 +34,7 @@ from paddlewheel.errors import GalleryExists, GalleryFolderInvalid, GalleryNotFo
 from tasks.context import TaskContext
 from workers.services.embedders import bound_to
 from workers.services.gallery_images import EmbeddedImages, GalleryImages, ImageEmbedder
-from workers.services.gallery_search import GallerySearch
+from workers.services.gallery_search import GallerySearch, require_store
 
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]")
 _LONGEST_NAME: Final = 200
@@ -43,8 +44,16 @@ class GalleryService:
     """Galleries of one database. `exchange` is a folder, or its URL, that galleries go to and come from."""
 
     def __init__(
-        self, search: GallerySearch, images: GalleryImages, *, policy: SealingPolicy, exchange: str
+        self,
+        store: GalleryStore | None,
+        search: GallerySearch,
+        images: GalleryImages,
+        *,
+        policy: SealingPolicy,
+        exchange: str,
     ) -> None:
+        """Every call raises FamilyNotServed where there is no `store`."""
+        self._galleries = store
         self._search = search
         self._images = images
         self._policy = policy
@@ -52,7 +61,7 @@ class GalleryService:
 
     def build(self, request: BuildGallery, task: TaskContext) -> AddedImages:
         """A new gallery with its first images. Raises GalleryExists, OperationMismatch."""
-        store = self._search.store
+        store = self._store
         operation, digest = request.operation_id or task.task_id, _digest(request)
         done = self._built(request.gallery, operation, digest)
         if done is not None:
@@ -80,17 +89,17 @@ class GalleryService:
 
     def append(self, request: AppendGallery, task: TaskContext) -> AddedImages:
         """More images. Raises GalleryNotFound, ModelMismatch, OperationMismatch."""
-        store = self._search.store
+        store = self._store
         operation, digest = request.operation_id or task.task_id, _digest(request)
         gallery = store.gallery(request.gallery)
-        done = store.find_append(request.gallery, operation, digest)
+        done = store.find_append(gallery, operation, digest)
         if done is not None:
             return _answer(request, done)
         embedder = self._embedder_of(gallery, request.detection_model)
-        known = store.find_external(request.gallery, [item.identity for item in request.items])
+        known = store.find_external(gallery, [item.identity for item in request.items])
         embedded = self._images.embed(request.items, embedder, request, task, known=frozenset(known))
         appended = store.append(
-            request.gallery,
+            gallery,
             embedded.rows,
             embedded.labels,
             external_ids=embedded.external_ids,
@@ -104,7 +113,7 @@ class GalleryService:
     def remove(self, request: RemoveGallery, task: TaskContext) -> RemovedVectors:
         """Take vectors out, search for them in vain, and give the receipt. Raises GalleryNotFound."""
         selection = Selection(ids=request.ids, labels=request.labels, external_ids=request.external_ids)
-        eraser = Eraser(store=self._search.store, policy=self._policy)
+        eraser = Eraser(store=self._store, policy=self._policy)
         receipt = eraser.erase(request.gallery, selection, request.operation_id or task.task_id)
         return RemovedVectors(
             gallery=request.gallery,
@@ -120,7 +129,7 @@ class GalleryService:
     def search(self, request: SearchGallery, task: TaskContext) -> FoundVectors:
         """Search by features. Raises GalleryNotFound, DimensionMismatch, VectorInvalid, ModelMismatch."""
         del task
-        gallery = self._search.store.gallery(request.gallery)
+        gallery = self._store.gallery(request.gallery)
         bound = bound_to(gallery.spec.model_fingerprint)
         if request.model is not None and bound is not None and bound.model != request.model:
             raise ModelMismatch(
@@ -133,7 +142,7 @@ class GalleryService:
     def describe(self, request: DescribeGallery, task: TaskContext) -> GalleryDescription:
         """What a gallery is made of. Raises GalleryNotFound."""
         del task
-        found = self._search.store.describe(request.gallery)
+        found = self._store.describe(request.gallery)
         gallery, spec = found.gallery, found.gallery.spec
         bound = bound_to(spec.model_fingerprint)
         return GalleryDescription(
@@ -158,7 +167,7 @@ class GalleryService:
         """Delete a gallery. One that is not there is no error: a task may be delivered twice."""
         del task
         try:
-            deleted = self._search.store.delete(request.gallery)
+            deleted = self._store.delete(request.gallery)
         except GalleryNotFound:
             return DeletedGallery(gallery=request.gallery, vectors=0, existed=False)
         return DeletedGallery(gallery=request.gallery, vectors=deleted.vectors, existed=True)
@@ -167,7 +176,7 @@ class GalleryService:
         """Write PaddleX's folder, named after the gallery and the operation. Raises GalleryNotFound."""
         folder = _folder_name(request.gallery, request.operation_id or task.task_id)
         try:
-            vectors = self._search.store.export_to(
+            vectors = self._store.export_to(
                 request.gallery, self._place(folder), index_type=request.index_type
             )
         except GalleryFolderInvalid:
@@ -181,7 +190,7 @@ class GalleryService:
         if request.kind is not None:
             embedder = self._images.embedder(request.kind, request.model, request.detection_model)
             fingerprint = embedder.fingerprint
-        imported = self._search.store.import_from(
+        imported = self._store.import_from(
             request.gallery,
             self._place(request.folder),
             precision=request.precision,
@@ -198,13 +207,17 @@ class GalleryService:
             repaired=imported.repaired,
         )
 
+    @property
+    def _store(self) -> GalleryStore:
+        return require_store(self._galleries)
+
     def _place(self, name: str) -> str:
         return f"{self._exchange.rstrip('/')}/{name}"
 
     def _built(self, key: str, operation: str, digest: bytes) -> Appended | None:
         """What the same build answered before; None where there is no such gallery."""
         try:
-            done = self._search.store.find_append(key, operation, digest)
+            done = self._store.find_append(key, operation, digest)
         except GalleryNotFound:
             return None
         if done is None:

@@ -5,15 +5,13 @@ import threading
 from pathlib import Path
 
 from database.migration import migrate
-from database.pool import Database
+from index_store import open_store
 from index_store.garbage import GarbageCollector
 from index_store.maintenance import Maintenance, repeat
 from index_store.planning import SealingPolicy
 from index_store.sealing import Sealer
-from index_store.segment_folder import SegmentFiles, SegmentFolder
 from index_store.segment_objects import SegmentObjects
-from index_store.store import GalleryStore
-from paddlewheel.errors import ConfigurationError, DatabaseUnavailable
+from paddlewheel.errors import DatabaseUnavailable
 
 MAINTENANCE_SECONDS = 10.0
 """Between two rounds."""
@@ -41,13 +39,13 @@ class GalleryMaintainer:
     ) -> None:
         """`segments` is a folder or an fsspec URL, whose files are copied to `copies`."""
         self._url = url
-        self._database = Database(url)
-        self._files = _segment_files(segments, copies)
+        self.store = open_store(url, segments, copies)
+        self._database = self.store.database
+        self._files = self.store.files
         self._policy = policy
         self._maintain = maintain
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="galleries", daemon=True)
-        self.store = GalleryStore(self._database, self._files)
 
     def start(self) -> None:
         """Bring the tables up to date, now or when the database can be reached; then maintain.
@@ -103,11 +101,3 @@ class GalleryMaintainer:
 
     def _collector(self) -> GarbageCollector:
         return GarbageCollector(database=self._database, files=self._files, policy=self._policy)
-
-
-def _segment_files(segments: str, copies: Path) -> SegmentFiles:
-    if "://" in segments:
-        return SegmentObjects(segments, copies)
-    if not segments:
-        raise ConfigurationError("The segment files of galleries need a place: a folder or a URL.")
-    return SegmentFolder(Path(segments))

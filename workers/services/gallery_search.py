@@ -24,21 +24,12 @@ class GallerySearch:
         self._store = store
         self._thresholds = thresholds
 
-    @property
-    def store(self) -> GalleryStore:
-        """The galleries. Raises FamilyNotServed where the worker has no database."""
-        if self._store is None:
-            raise FamilyNotServed(
-                "This worker has no galleries: PADDLEWHEEL_DATABASE_URL does not say where its database is."
-            )
-        return self._store
-
     def find(self, request: ModelSearch, kind: GalleryKind) -> tuple[Gallery, str | None]:
         """The gallery, and the name of the model that has to embed for it; None is the worker's default.
 
         Raises GalleryNotFound, ModelMismatch, FamilyNotServed, DatabaseUnavailable.
         """
-        gallery = self.store.gallery(request.gallery)
+        gallery = require_store(self._store).gallery(request.gallery)
         return gallery, model_for(gallery.spec.model_fingerprint, kind, request.model)
 
     def check(self, gallery: Gallery, fingerprint: str) -> None:
@@ -55,7 +46,7 @@ class GallerySearch:
         """The matches of each embedding [D], best first. Raises ModelMismatch, DimensionMismatch."""
         if not embeddings:
             return ()
-        found = self.store.search(
+        found = require_store(self._store).search(
             request.gallery,
             np.stack(embeddings),
             top_k=request.top_k,
@@ -64,7 +55,7 @@ class GallerySearch:
             details=request.details,
             model_fingerprint=fingerprint,
         )
-        return tuple(_told(hits) for hits in found)
+        return tuple(_matches(hits) for hits in found)
 
     def _threshold(self, request: Search, gallery: Gallery) -> float | None:
         bound = bound_to(gallery.spec.model_fingerprint)
@@ -73,7 +64,16 @@ class GallerySearch:
         return self._thresholds.get(bound.model)
 
 
-def _told(hits: Sequence[SearchHit]) -> tuple[Match, ...]:
+def require_store(store: GalleryStore | None) -> GalleryStore:
+    """The galleries. Raises FamilyNotServed where the worker has no database."""
+    if store is None:
+        raise FamilyNotServed(
+            "This worker has no galleries: PADDLEWHEEL_DATABASE_URL does not say where its database is."
+        )
+    return store
+
+
+def _matches(hits: Sequence[SearchHit]) -> tuple[Match, ...]:
     return tuple(
         Match(label=hit.label, score=hit.score, id=hit.id, external_id=hit.external_id) for hit in hits
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from job_store.database import Database
+from database.pool import Database
 from local.gateway import Gateway
 from local.member import Member
 from local.ports import free_port

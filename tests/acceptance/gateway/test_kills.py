@@ -132,7 +132,7 @@ def test_clients_send_at_most_one_request_again_and_nothing_is_stored_twice(serv
         for client, held in zip(clients, STEPS, strict=True):
             assert client.repeats == {step: again * (step == held) for step in STEPS}
     indexes = len(STEPS) * len(VICTIMS)
-    with service.database.transaction() as connection:
+    with service.database.begin() as connection:
         stored = connection.exec_driver_sql("SELECT count(*), sum(live), min(live) FROM galleries").one()
         rows = connection.exec_driver_sql("SELECT count(*) FROM gallery_vectors").scalar_one()
         known = connection.exec_driver_sql("SELECT count(*) FROM http_indexes").scalar_one()

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from database.pool import Database
 from gateway.keys import hash_key
 from job_store.api_keys import ApiKeys
-from job_store.database import Database
 from local.stack import LocalStack
 from tests.browser import ABSENT, CHROMIUM, Browser
 

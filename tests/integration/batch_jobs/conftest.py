@@ -12,11 +12,11 @@ import psycopg2
 import pytest
 from redis import Redis
 
+from database.locks import SessionLock
 from database.migration import migrate
+from database.pool import Database
 from job_store.batch_jobs import BatchJobStore
 from job_store.batch_shards import BatchShards
-from job_store.database import Database
-from job_store.locks import Lock
 from paddlewheel import Client
 from paddlewheel.blobs.opening import open_blob_store
 from paddlewheel.contracts.base import ItemError, Outcome
@@ -94,7 +94,7 @@ class Bench:
         )
 
     def another_scheduler(self) -> BatchScheduler:
-        lock = Lock(self.database, 7)
+        lock = SessionLock(self.database, 7)
         numbers = {"shard_size": 4, "window": 3, "keep": 3600.0, "keep_jobs": 7200.0}
         return BatchScheduler(self.jobs, self.shards, self.client, self.roots, lock, **numbers)  # type: ignore[arg-type]
 

@@ -424,7 +424,7 @@ def test_jobs_whose_parts_cannot_be_removed_do_not_keep_others_waiting(bench: Be
 
 
 def _age(bench: Bench, seconds: int) -> None:
-    with bench.database.transaction() as connection:
+    with bench.database.begin() as connection:
         connection.exec_driver_sql(
             f"UPDATE batch_jobs SET finished_at = finished_at - interval '{seconds} s'"  # noqa: S608
         )

@@ -11,9 +11,9 @@ import pytest
 from redis import Redis
 
 from database.migration import migrate
+from database.pool import Database
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
-from job_store.database import Database
 from tests.conftest import RunningServer
 
 Opened = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]

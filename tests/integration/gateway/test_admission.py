@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 from redis import Redis
 
+from database.pool import Database
 from gateway.keys import hash_key, new_key
 from gateway.settings import SCOPES
 from job_store.api_keys import ApiKeys
-from job_store.database import Database
 from paddlewheel.wire.messages import TaskMessage
 from tests.integration.gateway.conftest import Opened
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from database.pool import Database
 from gateway.keys import hash_key
 from job_store.api_keys import ApiKeys
 from job_store.batch_jobs import BatchJobStore
-from job_store.database import Database
 from tests.integration.gateway.conftest import Opened
 
 JOB = {"manifest": "/data/list.txt", "sink": "/data/result.txt", "options": {"top_k": 5}}

@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from database.pool import Database
 from gateway.webhooks import secret_of
 from job_store.batch_jobs import BatchJobStore
-from job_store.database import Database
 from job_store.webhooks import Webhooks
 from paddlewheel.errors import AddressNotFound
 from tests.integration.gateway.conftest import Opened

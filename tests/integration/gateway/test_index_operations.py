@@ -13,14 +13,13 @@ import pytest
 import uvicorn
 from redis import Redis
 
-from database.pool import Database as GalleryDatabase
+from database.pool import Database
 from gateway.app import create_app
 from gateway.index_operations import IndexOperations
 from gateway.problems import Refusal
 from gateway.settings import GatewaySettings
 from index_store.gallery import GallerySpec
 from index_store.log import OperationLog
-from job_store.database import Database
 from job_store.http_indexes import HttpIndexes
 from job_store.http_operations import NOBODY, HttpOperations, NewOperation
 from paddlewheel.contracts.galleries import AddedImages, AppendGallery, BuildGallery, ImageOutcome
@@ -72,7 +71,7 @@ def table(tables: Tables) -> HttpOperations:
 
 def age(database: Database, seconds: float) -> None:
     """Let so much time pass for every operation."""
-    with database.transaction() as connection:
+    with database.begin() as connection:
         connection.exec_driver_sql(
             "UPDATE http_operations SET touched_at = touched_at - make_interval(secs => %s)", (seconds,)
         )
@@ -80,7 +79,7 @@ def age(database: Database, seconds: float) -> None:
 
 def gateways(database: Database) -> list[int]:
     """Who works on what is under way."""
-    with database.transaction() as connection:
+    with database.begin() as connection:
         return list(connection.exec_driver_sql("SELECT gateway FROM http_operations").scalars())
 
 
@@ -92,7 +91,7 @@ async def until(fulfilled: Callable[[], bool]) -> None:
 
 
 def count(database: Database) -> int:
-    with database.transaction() as connection:
+    with database.begin() as connection:
         return int(connection.exec_driver_sql("SELECT count(*) FROM http_operations").scalar_one())
 
 
@@ -288,7 +287,7 @@ async def test_an_index_whose_gateway_was_killed_is_dropped_however_late_its_tas
     opened: Opened, database: Database, table: HttpOperations, broker: Redis, gateway_database: str
 ) -> None:
     abandoned = table.begin(new("a"))
-    galleries = GalleryDatabase(gateway_database)
+    galleries = Database(gateway_database)
     log = OperationLog(galleries)
     table.close()
     age(database, 61)
@@ -417,7 +416,7 @@ async def test_an_addition_whose_caller_hung_up_in_the_middle_is_gone_on_with(
     done = [(each.operation_id, [item.external_id for item in each.items]) for each in worker.requests[2:]]
     assert done[0] == done[1]
     assert (len(done), done[0][1]) == (2, ["2", "3"])
-    with database.transaction() as connection:
+    with database.begin() as connection:
         assert connection.exec_driver_sql("SELECT next_number FROM http_indexes").scalar_one() == 4
 
 
@@ -425,7 +424,7 @@ async def test_a_build_that_nobody_does_is_dropped(opened: Opened, database: Dat
     async with opened(gateway_timeout=0.3) as http:
         answer = await http.post("/face-recognition-index-build", json={"imageLabelPairs": PAIRS})
         assert answer.status_code == 504
-        with database.transaction() as connection:
+        with database.begin() as connection:
             assert connection.exec_driver_sql("SELECT key FROM http_indexes").all() == []
         (message,) = broker.lrange("index", 0, -1)
         assert json.loads(message)["headers"]["task"] == "gallery.delete"

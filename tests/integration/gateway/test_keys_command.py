@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 from click.testing import CliRunner, Result
 
+from database.pool import Database
 from gateway.keys import hash_key
 from gateway.webhooks import secret_of
 from job_store.api_keys import ApiKeys
-from job_store.database import Database
 from paddlewheel.cli import main
 
 Keys = Callable[..., Result]

@@ -9,10 +9,10 @@ from click.testing import CliRunner, Result
 
 from admin.galleries import gallery
 from admin.gallery_console import LOCAL_SEGMENTS
-from database.pool import Database, advisory_lock
+from database.locks import gallery_lock, try_lock
+from database.pool import Database
 from index_store import row_files
-from index_store.sealing import LOCKS
-from index_store.store import GalleryStore
+from index_store.gallery_rows import GalleryRows
 from paddlewheel.wire.addresses import CONNECTION_FILE
 from tests.embeddings import random_embeddings
 
@@ -134,7 +134,7 @@ def test_an_append_tells_its_operation_before_it_stores_anything(
     cli: Cli, created: str, files: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(row_files, "_PART", 10)
-    append = GalleryStore.append
+    append = GalleryRows.append
 
     def breaks(store: object, *arguments: object, operation_id: str, **options: object) -> object:
         if operation_id.endswith("/20"):
@@ -142,7 +142,7 @@ def test_an_append_tells_its_operation_before_it_stores_anything(
         return append(store, *arguments, operation_id=operation_id, **options)  # type: ignore[arg-type]
 
     with monkeypatch.context() as breaking:
-        breaking.setattr(GalleryStore, "append", breaks)
+        breaking.setattr(GalleryRows, "append", breaks)
         broken = cli.fails("append", created, *files)
     assert broken.exit_code != 0
     assert live(cli, created) == 20
@@ -278,7 +278,7 @@ def test_a_gallery_at_which_another_process_is_has_an_exit_status_of_its_own(
     cli: Cli, appended: str, database: Database
 ) -> None:
     (found,) = [line for line in cli.json("list", "--json") if line["key"] == appended]
-    with advisory_lock(database, LOCKS + int(str(found["id"]))):
+    with try_lock(database, gallery_lock(int(str(found["id"])))):
         for command in ("seal", "compact"):
             busy = cli.fails(command, appended, "--json")
             assert (busy.exit_code, busy.stdout) == (3, "")

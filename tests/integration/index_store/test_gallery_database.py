@@ -102,7 +102,7 @@ def test_a_cancelled_statement_is_told_as_such_and_costs_no_connection(database_
     with pytest.raises(DatabaseUnavailable, match="raise the database's statement_timeout, then repeat"):
         database.retrying(slow)
     assert len(tried) == 1
-    asked = database.asked("SELECT pg_sleep($1)", (60,))
+    asked = database.query("SELECT pg_sleep($1)", (60,))
     with pytest.raises(DatabaseUnavailable, match="could not do a statement"), asked as question:
         question.answer()
     assert process_of(database) == before

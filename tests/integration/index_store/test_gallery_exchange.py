@@ -1,7 +1,6 @@
 """PaddleX's folder in and out of a real gallery."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import faiss
@@ -124,7 +123,8 @@ def test_an_export_that_was_cut_off_is_written_whole_when_it_is_delivered_again(
 ) -> None:
     store.build(key, GallerySpec(dimension=16), ROWS, LABELS)
     galleries = GalleryService(
-        cast(Any, SimpleNamespace(store=store)),
+        store,
+        cast(Any, None),
         cast(Any, None),
         policy=SealingPolicy(),
         exchange="memory://exports",

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+from database.locks import gallery_lock
 from database.migration import migrate
 from database.pool import Database
 from index_store.erasure import Eraser
@@ -19,7 +20,7 @@ from index_store.garbage import GarbageCollector
 from index_store.log import Selection
 from index_store.maintenance import Maintenance, repeat
 from index_store.planning import SealingPolicy
-from index_store.sealing import LOCKS, Sealer
+from index_store.sealing import Sealer
 from index_store.segment_folder import SegmentFolder
 from index_store.store import GalleryStore
 from paddlewheel.errors import DatabaseUnavailable, SegmentStoreUnavailable
@@ -61,7 +62,7 @@ def losing_the_lock(database_url: str, store: GalleryStore, key: str) -> Callabl
     """Ends the connection that has the gallery's lock, as a restart would; then another collects."""
 
     def lose() -> None:
-        number = LOCKS + store.gallery(key).id
+        number = gallery_lock(store.gallery(key).id)
         connection = psycopg2.connect(database_url)
         connection.autocommit = True
         with connection.cursor() as cursor:

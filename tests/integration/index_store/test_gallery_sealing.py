@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from database.pool import Database, advisory_lock
+from database.locks import gallery_lock, try_lock
+from database.pool import Database
 from index_store.gallery import Appended, Gallery, GallerySpec, IndexType, Metric, Segment
 from index_store.garbage import GarbageCollector
 from index_store.planning import SealingPolicy
-from index_store.reader import find_segments
-from index_store.sealing import LOCKS, Sealer
+from index_store.sealing import Sealer
 from index_store.segment_folder import SegmentFolder
+from index_store.segment_rows import find_segments
 from index_store.store import GalleryStore
 from paddlewheel.errors import GalleryNotFound, InternalError
 from tests.embeddings import people, random_embeddings
@@ -172,7 +173,7 @@ def test_one_sealer_at_a_time_works_on_a_gallery(
 ) -> None:
     gallery = store.create(key, SPEC)
     store.append(key, random_embeddings(10, 16), ["x"] * 10)
-    with advisory_lock(database, LOCKS + gallery.id) as held:
+    with try_lock(database, gallery_lock(gallery.id)) as held:
         assert held is not None
         assert sealer.run(key) is None
         assert sealer.compact(key) is None
@@ -327,7 +328,7 @@ def test_a_description_is_of_one_moment(
         sealer.run(key)
         return find_segments(cursor, gallery, **options)
 
-    monkeypatch.setattr("index_store.store.find_segments", seal_first)
+    monkeypatch.setattr("index_store.gallery_rows.find_segments", seal_first)
     found = store.describe(key)
     assert (found.unsealed, found.segments) == (10, ())
     found = store.describe(key)

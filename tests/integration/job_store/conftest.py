@@ -12,7 +12,7 @@ from redis import Redis
 import job_store.batch_schema
 import job_store.http_schema  # noqa: F401 - its tables belong to the metadata
 from database.migration import migrate
-from job_store.database import Database
+from database.pool import Database
 from job_store.dead_letter import DeadLetter, DeliveryAttempt
 from job_store.dead_letter_outbox import BOX_KEY, DeadLetterOutbox
 from job_store.dead_letter_store import DeadLetterStore

@@ -4,19 +4,19 @@ import threading
 
 import pytest
 
+from database.locks import SessionLock
 from database.migration import migrate
+from database.pool import Database
 from job_store.batch_jobs import BatchJobStore
-from job_store.database import Database
-from job_store.locks import Lock
 from paddlewheel.errors import DatabaseUnavailable, SchemaOutdated
 from tests.conftest import RunningServer
 
 
 def test_a_pool_whose_connections_are_all_busy_is_a_database_that_is_away(postgres: RunningServer) -> None:
     database = Database(postgres.url, max_connections=1, pool_timeout=0.05)
-    with database.session(), pytest.raises(DatabaseUnavailable, match="busy"), database.transaction():
+    with database.session(), pytest.raises(DatabaseUnavailable, match="busy"), database.begin():
         pass
-    with database.transaction():
+    with database.begin():
         pass
     database.close()
 
@@ -31,7 +31,7 @@ def test_a_database_that_lacks_a_column_is_told_to_be_migrated(empty_database: s
 
 def test_a_lock_is_one_processes_until_it_is_given_back(postgres: RunningServer) -> None:
     database = Database(postgres.url)
-    one, other = Lock(database, 7731), Lock(database, 7731)
+    one, other = SessionLock(database, 7731), SessionLock(database, 7731)
     assert one.take()
     assert one.take()
     assert not other.take()
@@ -44,9 +44,9 @@ def test_a_lock_is_one_processes_until_it_is_given_back(postgres: RunningServer)
 def test_giving_a_lock_back_does_not_wait_for_a_server_that_hangs(
     postgres: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("job_store.locks._PATIENCE", 0.05)
+    monkeypatch.setattr("database.locks._PATIENCE", 0.05)
     database = Database(postgres.url)
-    lock = Lock(database, 7731)
+    lock = SessionLock(database, 7731)
     # As a thread does whose server does not answer.
     with lock._guard:
         giving_back = threading.Thread(target=lock.release)

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 from redis import Redis
 
+from database.pool import Database
 from job_store.batch_jobs import BatchJobStore
 from job_store.batch_shards import BatchShards, PlannedShard, ShardOutput
-from job_store.database import Database
 from job_store.dead_letter import DeadLetter
 from job_store.dead_letter_outbox import DeadLetterOutbox
 from job_store.dead_letter_store import DeadLetterStore

@@ -8,8 +8,8 @@ from alembic.migration import MigrationContext
 from redis import Redis
 
 from database.migration import migrate
+from database.pool import Database
 from job_store import dead_letter_outbox
-from job_store.database import Database
 from job_store.dead_letter import DeadLetter
 from job_store.dead_letter_outbox import DeadLetterOutbox
 from job_store.dead_letter_store import KEPT_DELIVERIES, DeadLetterStore
@@ -29,7 +29,7 @@ def test_the_migrations_make_what_the_schema_says_and_can_be_taken_back(empty_da
     migrate(empty_database)
     ours = {"include_name": lambda name, kind, _: kind != "table" or name in METADATA.tables}
     database = Database(empty_database)
-    with database.transaction() as connection:
+    with database.begin() as connection:
         assert compare_metadata(MigrationContext.configure(connection, opts=ours), METADATA) == []
     database.close()
     migrate(empty_database, "base")
