@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from paddlewheel.async_client import AsyncClient
 from paddlewheel.contracts.base import BlobAddress, ImageRef
 from paddlewheel.errors import BlobTooLarge, ImageEmpty, InvalidRequest, UrlRefused
-from paddlewheel.sources.urls import UrlFetcher
+from paddlewheel.sources.url_fetcher import UrlFetcher
 
 FETCHES: Final = 8
 """Images that are fetched at a time, in threads of their own: slow servers hold up nobody else's work."""

@@ -33,7 +33,7 @@ from paddlewheel.async_client import AsyncClient
 from paddlewheel.contracts.base import ImageRef, TaskSpec
 from paddlewheel.contracts.base import Request as TaskRequest
 from paddlewheel.errors import ImageUnsupported, ResultTimeout, error_from
-from paddlewheel.sources.urls import UrlFetcher
+from paddlewheel.sources.url_fetcher import UrlFetcher
 from paddlewheel.wire.connection import connect
 
 RequestT = TypeVar("RequestT", bound=TaskRequest)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from paddlewheel.sources.urls import UrlPolicy
+from paddlewheel.sources.url_fetcher import UrlPolicy
 from paddlewheel.wire.addresses import Addresses
 from paddlewheel.wire.environment import Names, read_settings, split
 

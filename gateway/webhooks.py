@@ -18,7 +18,7 @@ from typing import Final
 from gateway.background import running
 from job_store.webhooks import DueDelivery, Webhooks
 from paddlewheel.errors import PaddlewheelError, UrlError, UrlRefused
-from paddlewheel.sources.urls import UrlFetcher
+from paddlewheel.sources.url_fetcher import UrlFetcher
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what a secret begins with
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import fsspec  # type: ignore[import-untyped]
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
 from index_store.exchange import INDEX_FILE, INFO_FILES
-from paddlewheel.blobs.object_stores import explained, has_folders, refusal_of
+from paddlewheel.blobs.refusals import explained, has_folders, refusal_of
 from paddlewheel.errors import ConfigurationError, GalleryFolderInvalid, SegmentStoreUnavailable
 
 

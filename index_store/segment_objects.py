@@ -14,7 +14,7 @@ from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-
 
 from index_store.segment_file import check_file
 from index_store.segment_folder import SegmentFolder, is_segment, sync_folder
-from paddlewheel.blobs.object_stores import explained, has_folders, refusal_of
+from paddlewheel.blobs.refusals import explained, has_folders, refusal_of
 from paddlewheel.errors import SegmentCorrupt, SegmentStoreUnavailable
 
 

@@ -35,7 +35,7 @@ from paddlewheel.errors import (
     TaskNotFound,
     UnsupportedSource,
 )
-from paddlewheel.in_memory_broker import Handlers
+from paddlewheel.wire.in_memory import Handlers
 
 UNKNOWN_MODEL = "no-such-model"
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from paddlewheel.blobs.opening import open_blob_store
 from paddlewheel.blobs.store import BlobStore
-from paddlewheel.blobs.upload import require_many, store_many, store_missing, store_one
+from paddlewheel.blobs.upload import require_many, upload_image, upload_images, upload_missing
 from paddlewheel.contracts.base import ImageRef, Priority, Request, TaskSpec
 from paddlewheel.contracts.known_tasks import BULK_SPECS
 from paddlewheel.errors import ResultTimeout, TaskNotFound
@@ -98,11 +98,11 @@ class AsyncClient:
 
     async def put(self, image: ImageSource, *, name: str | None = None) -> ImageRef:
         """Store one image; the reference may be used by any number of tasks until it expires."""
-        return await asyncio.to_thread(store_one, self.blobs, image, name)
+        return await asyncio.to_thread(upload_image, self.blobs, image, name)
 
     async def put_many(self, images: Iterable[ImageSource]) -> list[ImageRef]:
         """Store many; lists and folders are expanded, a folder's images in the order of their names."""
-        return await asyncio.to_thread(store_many, self.blobs, images)
+        return await asyncio.to_thread(upload_images, self.blobs, images)
 
     async def enqueue(
         self,
@@ -241,7 +241,7 @@ class AsyncClient:
         given = list(images)
         if all(isinstance(image, (ImageRef, Request)) for image in given):
             return cast("list[ImageRef | RequestT]", given)
-        return await asyncio.to_thread(store_missing, self.blobs, given)
+        return await asyncio.to_thread(upload_missing, self.blobs, given)
 
     async def publish(self, messages: Sequence[TaskMessage]) -> None:
         """Enqueue messages that were built elsewhere; one whose id is known already adds nothing."""

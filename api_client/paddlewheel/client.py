@@ -15,7 +15,7 @@ from typing import Any, Generic, Self, TypeVar
 from pydantic import BaseModel
 
 from paddlewheel.async_client import DEFAULT_BLOB_TTL, DEFAULT_MAX_BLOB_BYTES, AsyncClient
-from paddlewheel.blobs.upload import store_many, store_one
+from paddlewheel.blobs.upload import upload_image, upload_images
 from paddlewheel.contracts.base import ImageRef, Priority, Request, TaskSpec
 from paddlewheel.pending import AsyncPending
 from paddlewheel.sources.images import ImageSource
@@ -122,11 +122,11 @@ class Client:
 
     def put(self, image: ImageSource, *, name: str | None = None) -> ImageRef:
         """Store one image; the reference may be used by any number of tasks until it expires."""
-        return store_one(self._async.blobs, image, name)
+        return upload_image(self._async.blobs, image, name)
 
     def put_many(self, images: Iterable[ImageSource]) -> list[ImageRef]:
         """Store many; lists and folders are expanded, a folder's images in the order of their names."""
-        return store_many(self._async.blobs, images)
+        return upload_images(self._async.blobs, images)
 
     def enqueue(
         self,

@@ -27,13 +27,13 @@ from paddlewheel.async_client import (
     AsyncClient,
 )
 from paddlewheel.blobs.memory import MemoryBlobStore
-from paddlewheel.blobs.upload import store_many, store_missing, store_one
+from paddlewheel.blobs.upload import upload_image, upload_images, upload_missing
 from paddlewheel.client import Client, Pending
 from paddlewheel.contracts.base import ImageRef, Priority, Request, TaskSpec
 from paddlewheel.errors import ResultTimeout, TaskNotFound
-from paddlewheel.in_memory_broker import Handlers, InMemoryBroker
 from paddlewheel.pending import AsyncPending
 from paddlewheel.sources.images import ImageSource
+from paddlewheel.wire.in_memory import Handlers, InMemoryBroker
 from paddlewheel.wire.messages import TaskMessage
 from paddlewheel.wire.result_store import TaskRecord
 from paddlewheel.wire.waiting import ResultReader
@@ -58,7 +58,7 @@ class AsyncInMemoryClient(AsyncClient):
     ) -> None:
         self._ahead = 0.0
         self.blobs = MemoryBlobStore(ttl=blob_ttl, max_bytes=max_blob_bytes, now=self._now)
-        self.broker = InMemoryBroker(handlers, blobs=self.blobs, record_ttl=record_ttl, now=self._now)
+        self.broker = InMemoryBroker(handlers, load=self.blobs.get, record_ttl=record_ttl, now=self._now)
         self.reader = _Outcomes(self.broker)
 
     def paused(self) -> AbstractContextManager[None]:
@@ -83,11 +83,11 @@ class AsyncInMemoryClient(AsyncClient):
 
     async def put(self, image: ImageSource, *, name: str | None = None) -> ImageRef:
         """Store one image."""
-        return store_one(self.blobs, image, name)
+        return upload_image(self.blobs, image, name)
 
     async def put_many(self, images: Iterable[ImageSource]) -> list[ImageRef]:
         """Store many; lists and folders are expanded."""
-        return store_many(self.blobs, images)
+        return upload_images(self.blobs, images)
 
     async def enqueue(
         self,
@@ -157,7 +157,7 @@ class AsyncInMemoryClient(AsyncClient):
     async def _put_missing(
         self, images: Iterable[ImageSource | ImageRef | RequestT]
     ) -> "Sequence[ImageRef | RequestT]":
-        return store_missing(self.blobs, images)
+        return upload_missing(self.blobs, images)
 
     async def publish(self, messages: Sequence[TaskMessage]) -> None:
         """Enqueue messages that were built elsewhere."""

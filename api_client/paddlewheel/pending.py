@@ -4,7 +4,7 @@ Several items may travel in one message; their pendings share one `Reply`, which
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,16 +12,42 @@ from paddlewheel.contracts.base import ImageRef, TaskSpec
 from paddlewheel.errors import InternalError, ResultTimeout, error_from
 from paddlewheel.wire.result_store import TaskRecord, TaskStatus
 
-if TYPE_CHECKING:
-    from paddlewheel.async_client import AsyncClient
-
 ResultT = TypeVar("ResultT", bound=BaseModel)
+
+
+class RecordReader(Protocol):
+    """Waits for records."""
+
+    async def wait(self, task_id: str) -> TaskRecord:
+        """The finished record of one task."""
+        ...
+
+
+class TaskClient(Protocol):
+    """What a pending needs of the client that made it."""
+
+    @property
+    def reader(self) -> RecordReader:
+        """Where records come from."""
+        ...
+
+    async def status(self, task_id: str) -> TaskStatus:
+        """Where a task stands."""
+        ...
+
+    async def cancel(self, task_id: str) -> None:
+        """Ask the workers to drop a task."""
+        ...
+
+    def bind_picture(self, result: BaseModel, image: ImageRef | None) -> None:
+        """Let a result fetch the picture it speaks of."""
+        ...
 
 
 class Reply:
     """The outcome of one message."""
 
-    def __init__(self, client: "AsyncClient", task_id: str) -> None:
+    def __init__(self, client: TaskClient, task_id: str) -> None:
         self.client = client
         self.task_id = task_id
         self._record: TaskRecord | None = None

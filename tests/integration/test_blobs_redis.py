@@ -9,7 +9,7 @@ import redis
 
 from paddlewheel.blobs.content import digest_of
 from paddlewheel.blobs.opening import open_blob_store
-from paddlewheel.blobs.server import SENT_UNASKED, RedisBlobStore
+from paddlewheel.blobs.redis_server import SENT_UNASKED, RedisBlobStore
 from paddlewheel.errors import BlobCorrupt, BlobExpired, BlobStoreUnavailable
 from tests.blob_contract import MAX_BYTES, TTL, BlobStoreContract, Clock, kinds
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from paddlewheel.blobs.content import digest_of
-from paddlewheel.blobs.objects import FsspecBlobStore
+from paddlewheel.blobs.object_store import FsspecBlobStore
 from paddlewheel.errors import BlobCorrupt, BlobNotFound, BlobStoreUnavailable
 from tests.blob_contract import kinds, ref_to
 from tests.object_server import ObjectServer

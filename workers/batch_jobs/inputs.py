@@ -8,7 +8,7 @@ from typing import Final
 from paddlewheel.blobs.store import BlobStore
 from paddlewheel.contracts.base import ImageRef
 from paddlewheel.errors import AddressRefused
-from paddlewheel.sources.urls import UrlFetcher
+from paddlewheel.sources.url_fetcher import UrlFetcher
 from workers.batch_jobs.places import WEB, AllowedRoots, BatchFile
 from workers.batch_jobs.prefetch import Source
 

@@ -11,7 +11,7 @@ from job_store.batch_shards import BatchShards
 from paddlewheel.client import Client
 from paddlewheel.contracts.batch_jobs import RanShard, RunShard
 from paddlewheel.errors import FamilyNotServed, PaddlewheelError
-from paddlewheel.sources.urls import UrlFetcher, UrlPolicy
+from paddlewheel.sources.url_fetcher import UrlFetcher, UrlPolicy
 from tasks.context import TaskContext
 from workers.batch_jobs.inputs import Inputs
 from workers.batch_jobs.leases import Leases

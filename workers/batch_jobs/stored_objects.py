@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from paddlewheel.blobs.object_stores import Refusal, explained, has_folders, refusal_of
+from paddlewheel.blobs.refusals import Refusal, explained, has_folders, refusal_of
 from paddlewheel.errors import (
     AddressNotFound,
     AddressRefused,

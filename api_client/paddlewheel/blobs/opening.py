@@ -19,15 +19,15 @@ def open_blob_store(url: str, *, ttl: float, max_bytes: int) -> BlobStore:
         raise ConfigurationError("The blob store's time to live and its size cap have to be above zero.")
     scheme = urlsplit(url).scheme
     if scheme in REDIS_SCHEMES:
-        from paddlewheel.blobs.server import RedisBlobStore
+        from paddlewheel.blobs.redis_server import RedisBlobStore
 
         return RedisBlobStore(url, ttl=ttl, max_bytes=max_bytes)
     if scheme == "file":
-        from paddlewheel.blobs.files import FileBlobStore, folder_of
+        from paddlewheel.blobs.shared_folder import FileBlobStore, folder_of
 
         return FileBlobStore(folder_of(url), ttl=ttl, max_bytes=max_bytes)
     if not scheme:
         raise ConfigurationError("The blob store needs a URL such as redis://host:6379/1 or file:///folder.")
-    from paddlewheel.blobs.objects import FsspecBlobStore
+    from paddlewheel.blobs.object_store import FsspecBlobStore
 
     return FsspecBlobStore(url, ttl=ttl, max_bytes=max_bytes)

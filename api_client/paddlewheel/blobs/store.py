@@ -10,8 +10,6 @@ from typing import Protocol
 
 from paddlewheel.errors import BlobError
 
-REDIS_SCHEMES = frozenset({"redis", "rediss", "unix", "valkey", "valkeys"})
-
 
 class BlobRef(Protocol):
     """What names a stored blob: an `ImageRef` or a `StoredBlob`."""

@@ -1,4 +1,4 @@
-"""From what a caller has to references: encode images and store them, a bounded number at a time."""
+"""Encode what a caller has and store it, a bounded number of images at a time."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
@@ -10,16 +10,16 @@ from paddlewheel.errors import InvalidRequest
 from paddlewheel.sources.images import ImageSource, encode, expand
 
 
-def store_one(blobs: BlobStore, image: ImageSource, name: str | None) -> ImageRef:
+def upload_image(blobs: BlobStore, image: ImageSource, name: str | None) -> ImageRef:
     """Encode and store one image; `name` is what results call it."""
     encoded = encode(image)
     stored = blobs.put(encoded.data)
     return ImageRef(blob=stored.blob, input_path=name or encoded.name, expires_at=stored.expires_at)
 
 
-def store_many(blobs: BlobStore, images: Iterable[ImageSource]) -> list[ImageRef]:
+def upload_images(blobs: BlobStore, images: Iterable[ImageSource]) -> list[ImageRef]:
     """Encode and store many, a bounded number of bytes at a time."""
-    return [ref for ref in store_missing(blobs, expand(images)) if isinstance(ref, ImageRef)]
+    return [ref for ref in upload_missing(blobs, expand(images)) if isinstance(ref, ImageRef)]
 
 
 def require_many(images: Any) -> None:
@@ -42,7 +42,8 @@ def _holds_names(images: Any) -> bool:
     return getattr(getattr(images, "dtype", None), "kind", "") in ("O", "U", "T")
 
 
-def store_missing(blobs: BlobStore, images: Iterable[Any]) -> list[Any]:
+def upload_missing(blobs: BlobStore, images: Iterable[Any]) -> list[Any]:
+    """References and requests as they are, and a reference for everything else, in order."""
     kept: list[Any] = []
     for group in _portions(images):
         encoded = [encode(image) for image in group if not isinstance(image, (ImageRef, Request))]

@@ -65,6 +65,11 @@ class DetectedFace(BaseModel):
     landmarks: tuple[tuple[float, float], ...] | None = None
 
     @property
+    def label(self) -> str | None:
+        """Whose face it is; None where that was not asked."""
+        return None
+
+    @property
     def caption(self) -> str:
         """What is written at the face in a drawing."""
         return f"{self.score:.2f}"
@@ -104,7 +109,7 @@ class FaceResult(Result):
 
     def draw(self, image: ImageSource | None = None) -> "Image":
         """The picture with a box around each face, and who it is."""
-        from paddlewheel.pictures.boxes import draw_faces
+        from paddlewheel.pictures.faces import draw_faces
 
         return draw_faces(self, self._picture(image))
 

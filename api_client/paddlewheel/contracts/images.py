@@ -63,7 +63,7 @@ class SimilarImages(Result):
 
     def draw(self, image: ImageSource | None = None) -> "Image":
         """The picture above, the labels and scores of what is like it below."""
-        from paddlewheel.pictures.boxes import draw_captions
+        from paddlewheel.pictures.captions import draw_captions
 
         rows = [(match.label, match.score) for match in self.rec_results]
         return draw_captions(self._picture(image), self.page_index, rows, otherwise="(nothing is like it)")
@@ -86,7 +86,7 @@ class ClassifiedImage(Result):
 
     def draw(self, image: ImageSource | None = None) -> "Image":
         """The picture above, its classes and their probabilities below."""
-        from paddlewheel.pictures.boxes import draw_captions
+        from paddlewheel.pictures.captions import draw_captions
 
         return draw_captions(self._picture(image), self.page_index, list(self.class_probs.items()))
 

@@ -50,7 +50,7 @@ class RecognizedText(Result):
 
     def draw(self, image: ImageSource | None = None) -> "Image":
         """The line above, its text and score below."""
-        from paddlewheel.pictures.drawing import draw_line
+        from paddlewheel.pictures.captions import draw_line
 
         return draw_line(self, self._picture(image))
 
@@ -79,7 +79,7 @@ class Page(Result):
 
     def draw(self, image: ImageSource | None = None) -> "Image":
         """The page with its lines marked on the left, their texts in the same places on the right."""
-        from paddlewheel.pictures.drawing import draw_page
+        from paddlewheel.pictures.pages import draw_page
 
         return draw_page(self, self._picture(image))
 

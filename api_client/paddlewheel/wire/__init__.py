@@ -1,1 +1,1 @@
-"""TODO"""
+"""What travels between client and workers: messages, records, addresses, and the wait for results."""

@@ -16,7 +16,7 @@ import pytest
 
 from gateway.images import FETCHES
 from paddlewheel.errors import UrlRefused
-from paddlewheel.sources.urls import UrlFetcher, UrlPolicy
+from paddlewheel.sources.url_fetcher import UrlFetcher, UrlPolicy
 from tests.integration.gateway.conftest import Opened
 
 SOON = 4.0
@@ -175,7 +175,7 @@ async def test_a_name_that_changes_its_mind_is_asked_once(
         connected.append(address[0])
         raise ConnectionRefusedError
 
-    monkeypatch.setattr("paddlewheel.sources.urls.socket.create_connection", connect)
+    monkeypatch.setattr("paddlewheel.sources.url_fetcher.socket.create_connection", connect)
     monkeypatch.setattr("gateway.services.UrlFetcher", lambda policy: UrlFetcher(policy, resolver=resolver))
     async with opened(**quick) as http:
         body = {"image": {"url": "https://rebinding.example/a.png"}}

@@ -151,7 +151,7 @@ async def test_no_door_fetches_from_a_private_address(
 ) -> None:
     connected: list[object] = []
     async with opened(**quick) as http:
-        monkeypatch.setattr("paddlewheel.sources.urls.socket.create_connection", connected.append)
+        monkeypatch.setattr("paddlewheel.sources.url_fetcher.socket.create_connection", connected.append)
         for door, path in pictures():
             for url in PRIVATE:
                 answer = await post(http, door, changed(DOORS[door], path, url))

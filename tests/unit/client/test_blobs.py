@@ -16,13 +16,13 @@ from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[impor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddlewheel.blobs import files as blob_files
+from paddlewheel.blobs import shared_folder
 from paddlewheel.blobs.content import digest_of
-from paddlewheel.blobs.files import FileBlobStore, folder_of
 from paddlewheel.blobs.memory import MemoryBlobStore
-from paddlewheel.blobs.objects import FsspecBlobStore
+from paddlewheel.blobs.object_store import FsspecBlobStore
 from paddlewheel.blobs.opening import open_blob_store
-from paddlewheel.blobs.server import RedisBlobStore, uploads_of
+from paddlewheel.blobs.redis_server import RedisBlobStore, uploads_of
+from paddlewheel.blobs.shared_folder import FileBlobStore, folder_of
 from paddlewheel.blobs.store import BlobStore
 from paddlewheel.errors import (
     BlobCorrupt,
@@ -160,7 +160,7 @@ class TestFolder(BlobStoreContract):
         self, backend: Folder, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # An hour of this clock is a moment, so no writer counts as gone.
-        monkeypatch.setattr(blob_files, "ABANDONED_SECONDS", math.inf)
+        monkeypatch.setattr(shared_folder, "ABANDONED_SECONDS", math.inf)
         data = [bytes([number]) * 1000 for number in range(4)]
         stop = threading.Event()
         failures: list[BaseException] = []

@@ -18,7 +18,7 @@ from paddlewheel.errors import (
     PdfPageNotFound,
     UnsupportedSource,
 )
-from paddlewheel.pictures.opening import open_picture
+from paddlewheel.pictures.loading import open_picture
 from tests.data.pdfs import LOCKED, PdfPage, pdf, rectangle
 
 Image = pytest.importorskip("PIL.Image")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from paddlewheel.blobs.object_stores import Refusal, explained, has_folders, refusal_of
+from paddlewheel.blobs.refusals import Refusal, explained, has_folders, refusal_of
 
 
 class ResponseError(Exception):

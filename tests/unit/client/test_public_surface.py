@@ -55,7 +55,7 @@ def imported_by(code: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "name",
-    ["paddlewheel", "paddlewheel.in_memory", "paddlewheel.pictures.drawing", "paddlewheel.pictures.fonts"],
+    ["paddlewheel", "paddlewheel.in_memory", "paddlewheel.pictures.pages", "paddlewheel.pictures.fonts"],
 )
 def test_importing_takes_nothing_that_is_not_needed_yet(name: str) -> None:
     assert imported_by(f"import {name}") & {*HEAVY, "redis", "rich", "click"} == set()

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paddlewheel.errors import UrlRefused, UrlUnavailable
-from paddlewheel.sources.urls import UrlFetcher, UrlPolicy
+from paddlewheel.sources.url_fetcher import UrlFetcher, UrlPolicy
 
 LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 TLS = Path(__file__).parents[2] / "data" / "tls"

@@ -12,6 +12,7 @@ from paddlewheel.errors import (
     PdfCorrupt,
     PdfEncrypted,
     PdfPageNotFound,
+    UnsupportedSource,
 )
 from paddlewheel.pictures.fonts import PICTURES_HINT
 
@@ -45,6 +46,22 @@ def open_picture(
         if _PDF_START not in data[:_PDF_START_WITHIN]:
             raise
         return _render(data, page_index or 0, size)
+
+
+def open_picture_of_size(
+    data: bytes, *, page_index: int | None, size: tuple[int, int], found: str
+) -> "Image":
+    """The picture that a result speaks of. Raises UnsupportedSource where it is not of `size`.
+
+    `found` says in the error what the result has to do with the picture of that size.
+    """
+    picture = open_picture(data, page_index=page_index, size=size)
+    if picture.size != size:
+        raise UnsupportedSource(
+            f"The picture is {picture.width} x {picture.height} pixels and {found} {size[0]} x {size[1]}: "
+            "it is another picture. Give the right one as image=."
+        )
+    return picture
 
 
 def _decode(data: bytes) -> "Image":

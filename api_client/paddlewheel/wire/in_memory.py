@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
-from paddlewheel.blobs.store import BlobStore
 from paddlewheel.contracts.base import ImageRef, ItemError, Outcome, Request, TaskSpec
 from paddlewheel.contracts.known_tasks import BULK_SPECS
 from paddlewheel.errors import (
@@ -34,16 +33,24 @@ Handlers: TypeAlias = Mapping[TaskSpec[Any, Any], Handler]
 
 
 class InMemoryBroker:
-    """Runs each message's handler as it arrives, or once `paused` is over."""
+    """Runs each message's handler as it arrives, or once `paused` is over.
+
+    `load` reads a blob: a task fails, as on a worker, where its image is not stored.
+    """
 
     def __init__(
-        self, handlers: Handlers, *, blobs: BlobStore, record_ttl: float, now: Callable[[], float]
+        self,
+        handlers: Handlers,
+        *,
+        load: Callable[[ImageRef], bytes],
+        record_ttl: float,
+        now: Callable[[], float],
     ) -> None:
         self._handlers = {spec.name: (spec, handler) for spec, handler in handlers.items()}
         for name, carrier in BULK_SPECS.items():
             if name in self._handlers and carrier.name not in self._handlers:
                 self._handlers[carrier.name] = (carrier, self._each_by(*self._handlers[name]))
-        self._blobs, self._record_ttl, self._now = blobs, record_ttl, now
+        self._load, self._record_ttl, self._now = load, record_ttl, now
         self._records: dict[str, tuple[bytes, float]] = {}
         self._queue: list[tuple[int, int, TaskMessage, float | None]] = []
         self._arrivals = itertools.count()
@@ -120,7 +127,7 @@ class InMemoryBroker:
         """One request's result, or the typed error that a worker would give."""
         image = getattr(request, "image", None)
         if isinstance(image, ImageRef):
-            self._blobs.get(image)
+            self._load(image)
         try:
             result: BaseModel = handler(request)
         except PaddlewheelError:

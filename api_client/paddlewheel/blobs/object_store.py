@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from paddlewheel.blobs.content import ContentStore, digest_of
-from paddlewheel.blobs.object_stores import explained, has_folders
+from paddlewheel.blobs.refusals import explained, has_folders
 from paddlewheel.errors import BlobError, BlobStoreUnavailable, ConfigurationError, MissingExtra
 
 EMPTY = digest_of(b"")
