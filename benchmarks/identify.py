@@ -48,8 +48,7 @@ from benchmarks.paddlex_reference import child_environment, interpreter
 from index_store.store import GalleryStore
 from local.stack import LocalStack
 from paddlewheel import DETECT_FACES, IDENTIFY_FACES, Client
-from paddlewheel.contracts.faces import DetectedFaces, IdentifiedFaces
-from paddlewheel.contracts.results import Served
+from paddlewheel.contracts.faces import IdentifiedFaces
 from workers.services.face_finding import Way
 
 PARTS: Final = (
@@ -179,7 +178,7 @@ def ask(
         parts: dict[str, list[float]] = {name: [] for name in PARTS}
         for picture in list(known) * given.repeats:
             found = client.enqueue(DETECT_FACES, picture.jpeg, model=party.detector).result(60)
-            parts["detection network"].append(served(found).model_ms)
+            parts["detection network"].append(found.served.model_ms)
         # In a loop of their own: the same picture just before would have warmed its shape.
         for picture in list(known) * given.repeats:
             began = time.perf_counter()
@@ -187,11 +186,11 @@ def ask(
             parts["end to end"].append((time.perf_counter() - began) * 1000)
             if [face.label for face in result.faces] != [picture.person]:
                 raise RuntimeError(f"{picture.person} was told to be {result.faces}.")
-            parts["queue"].append(served(result).queue_ms or 0.0)
-            parts["embedding network"].append(served(result).model_ms)
-            parts["in the worker"].append(served(result).total_ms)
+            parts["queue"].append(result.served.queue_ms or 0.0)
+            parts["embedding network"].append(result.served.model_ms)
+            parts["in the worker"].append(result.served.total_ms)
     parts["search"] = searches(galleries(stack, root), party, faces.rows[: len(known)], given.repeats)
-    engines = {served(each).model: served(each).engine for each in (found, result)}
+    engines = {each.served.model: each.served.engine for each in (found, result)}
     return {"engines": engines} | percentiles(parts), [told(result) for result in warm[-1]]
 
 
@@ -206,13 +205,6 @@ def identified(client: Client, party: Party, picture: Picture) -> IdentifiedFace
         top_k=TOP_K,
     )
     return pending.result(120)
-
-
-def served(result: DetectedFaces | IdentifiedFaces) -> Served:
-    """How an answer came about; every worker of ours tells."""
-    if result.served is None:
-        raise RuntimeError("The worker did not say how it served the picture.")
-    return result.served
 
 
 def searches(store: GalleryStore, party: Party, queries: Rows, repeats: int) -> list[float]:

@@ -53,7 +53,7 @@ def report(alone: list[RecognizedText], together: list[RecognizedText]) -> int:
     """Compare, print, and say whether the promise holds."""
     changed = sum(one.rec_text != other.rec_text for one, other in zip(alone, together, strict=True))
     largest = max(abs(one.rec_score - other.rec_score) for one, other in zip(alone, together, strict=True))
-    sizes = [result.served.batch_size for result in together if result.served]
+    sizes = [result.served.batch_size for result in together]
     print(
         f"{len(alone)} lines, alone and in batches of {sum(sizes) / len(sizes):.1f} on average: "
         f"{changed} texts changed, largest difference of a score {largest:.2e}"

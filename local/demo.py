@@ -184,7 +184,7 @@ def throughput(client: Client, images: Sequence[bytes]) -> tuple[float, float, f
     )
     results = [pending.result() for pending in done]
     seconds = time.perf_counter() - began
-    sizes = [result.served.batch_size for result in results if result.served]
+    sizes = [result.served.batch_size for result in results]
     return len(results) / seconds, sum(sizes) / len(sizes), seconds
 
 
@@ -198,20 +198,17 @@ def show_document(document: ReadDocument, console: Console) -> None:
         table.add_section()
     console.print(table)
     for page in document:
-        if page.served:
-            how = page.served
-            where = f"{len(page.rec_texts)} lines by {how.model} on {how.engine}"
-            console.print(
-                f"page {page.page_index or 0}: {where} in {how.total_ms:.0f} ms, "
-                f"{how.queue_ms or 0:.1f} ms in the queue, batches of up to {how.batch_size}"
-            )
+        how = page.served
+        where = f"{len(page.rec_texts)} lines by {how.model} on {how.engine}"
+        console.print(
+            f"page {page.page_index or 0}: {where} in {how.total_ms:.0f} ms, "
+            f"{how.queue_ms or 0:.1f} ms in the queue, batches of up to {how.batch_size}"
+        )
 
 
 def timings(result: RecognizedText) -> tuple[str, str, str, str]:
     """Model, queue wait, batch size and model time, as text."""
     served = result.served
-    if served is None:
-        return ("", "", "", "")
     return (
         served.model.removesuffix("_rec"),
         f"{served.queue_ms or 0:.1f}",

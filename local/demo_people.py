@@ -46,8 +46,7 @@ def know_people(client: Client, console: Console, output: Path) -> None:
     for number, faces in enumerate(zip(built.faces, appended.faces, removed.faces, strict=True), 1):
         table.add_row(str(number), *(_name(face.label, face.caption) for face in faces))
     console.print(table)
-    if appended.served:
-        console.print(f"One picture of {len(appended.faces)} faces took {appended.served.total_ms:.0f} ms.")
+    console.print(f"One picture of {len(appended.faces)} faces took {appended.served.total_ms:.0f} ms.")
     console.print(
         f"{leaver} was {len(receipt.ids)} vector: no search finds it any more, and it is out of every "
         f"file by {receipt.purge_by:%Y-%m-%d %H:%M} UTC."

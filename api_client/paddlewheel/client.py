@@ -42,8 +42,8 @@ class Pending(Generic[ResultT]):
         return self._pending.task_id
 
     @property
-    def image(self) -> ImageRef | None:
-        """The image that the task works on, where it was enqueued here."""
+    def image(self) -> ImageRef:
+        """The image that the task works on. Raises InvalidRequest where the client does not know of one."""
         return self._pending.image
 
     def result(self, timeout: float | None = None) -> ResultT:

@@ -247,4 +247,4 @@ class _PendingAtOnce(AsyncPending[ResultT]):
 
 
 def _at_once(pending: AsyncPending[ResultT]) -> AsyncPending[ResultT]:
-    return _PendingAtOnce(pending._spec, pending.reply, image=pending.image, index=pending._index)
+    return _PendingAtOnce(pending._spec, pending.reply, image=pending._image, index=pending._index)

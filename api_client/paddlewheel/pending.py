@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from paddlewheel.contracts.base import ImageRef, TaskSpec
-from paddlewheel.errors import InternalError, ResultTimeout, error_from
+from paddlewheel.errors import InternalError, InvalidRequest, ResultTimeout, error_from
 from paddlewheel.wire.result_store import TaskRecord, TaskStatus
 
 ResultT = TypeVar("ResultT", bound=BaseModel)
@@ -81,7 +81,7 @@ class AsyncPending(Generic[ResultT]):
     ) -> None:
         self._spec = spec
         self.reply = reply
-        self.image = image
+        self._image = image
         self._index = index
 
     def __repr__(self) -> str:
@@ -91,6 +91,16 @@ class AsyncPending(Generic[ResultT]):
     def task_id(self) -> str:
         """The task's id; items that travel in one message share it."""
         return self.reply.task_id
+
+    @property
+    def image(self) -> ImageRef:
+        """The image that the task works on. Raises InvalidRequest where the client does not know of one."""
+        if self._image is None:
+            raise InvalidRequest(
+                f"No image of task {self.task_id} is known: {self._spec.name} takes none, or the task was "
+                "enqueued elsewhere."
+            )
+        return self._image
 
     async def result(self, timeout: float | None = None) -> ResultT:
         """The typed result. Raises the task's typed error, or ResultTimeout after `timeout` seconds."""
@@ -131,5 +141,5 @@ class AsyncPending(Generic[ResultT]):
                 f"The result of task {self.task_id} does not fit {self._spec.name}: "
                 "is the client as new as the worker?"
             ) from err
-        self.reply.client.bind_picture(result, self.image)
+        self.reply.client.bind_picture(result, self._image)
         return result

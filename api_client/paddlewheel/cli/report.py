@@ -122,8 +122,8 @@ def _rows(title: str, part: Result, *, timings: bool) -> list[Sequence[str]]:
     return rows
 
 
-def _times(served: Served | None) -> tuple[str, ...]:
-    if served is None:
+def _times(served: Served) -> tuple[str, ...]:
+    if not served.known:
         return ("",) * len(_TIMINGS)
     queue = "" if served.queue_ms is None else f"{served.queue_ms:.1f}"
     spans = (f"{served.batch_wait_ms:.1f}", str(served.batch_size))

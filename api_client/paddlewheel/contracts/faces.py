@@ -84,7 +84,7 @@ class EmbeddedFace(DetectedFace):
 class IdentifiedFace(DetectedFace):
     """One face with what the gallery knows of it, best first; empty for a stranger."""
 
-    rec_results: tuple[Match, ...] = Field(alias="recResults")
+    rec_results: tuple[Match, ...] = Field(validation_alias="recResults", serialization_alias="recResults")
 
     @property
     def label(self) -> str | None:

@@ -208,7 +208,9 @@ class FoundVectors(_Answer):
     """The matches of each feature, in the order of the features."""
 
     gallery: str
-    rec_results: tuple[tuple[Match, ...], ...] = Field(alias="recResults")
+    rec_results: tuple[tuple[Match, ...], ...] = Field(
+        validation_alias="recResults", serialization_alias="recResults"
+    )
 
 
 class GalleryDescription(_Answer):

@@ -59,7 +59,7 @@ class SimilarImages(Result):
     picture_name = "search_res_img"
 
     gallery: str
-    rec_results: tuple[Match, ...] = Field(alias="recResults")
+    rec_results: tuple[Match, ...] = Field(validation_alias="recResults", serialization_alias="recResults")
 
     def draw(self, image: ImageSource | None = None) -> "Image":
         """The picture above, the labels and scores of what is like it below."""
@@ -80,7 +80,7 @@ class ClassifiedImage(Result):
     model_config = ConfigDict(frozen=True, extra="ignore", serialize_by_alias=True, validate_by_name=True)
     picture_name = "class_res_img"
 
-    class_id: int = Field(alias="class")
+    class_id: int = Field(validation_alias="class", serialization_alias="class")
     class_name: str
     class_probs: dict[str, float]
 

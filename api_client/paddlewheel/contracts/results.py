@@ -10,9 +10,9 @@ from abc import abstractmethod
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from paddlewheel.errors import BlobExpired, BlobNotFound, UnsupportedSource
 from paddlewheel.sources.file_names import stem_of, suffix_of
@@ -41,6 +41,32 @@ class Served(BaseModel):
     model_ms: float = 0.0
     total_ms: float = 0.0
 
+    @classmethod
+    def unknown(cls) -> "Served":
+        """The note of a result that no worker made: every name is empty."""
+        return cls(model="", engine="", device="")
+
+    @property
+    def known(self) -> bool:
+        """Whether a worker made the result."""
+        return self.model != ""
+
+
+def _read_note(value: Any) -> Any:
+    return Served.unknown() if value is None else value
+
+
+def _write_note(note: Served | None) -> Served | None:
+    return note if note is not None and note.known else None  # None is the default in the JSON schema
+
+
+ServedNote = Annotated[
+    Served,
+    BeforeValidator(_read_note, json_schema_input_type=Served | None),
+    PlainSerializer(_write_note, return_type=Served | None),
+]
+"""How a result was served: null in JSON, and `Served.unknown()` in Python, where no worker made it."""
+
 
 class Result(BaseModel):
     """The result of one image or page: it prints, and saves itself as JSON or as a picture.
@@ -57,12 +83,12 @@ class Result(BaseModel):
 
     input_path: str | None = None
     page_index: int | None = None
-    served: Served | None = None
+    served: ServedNote = Field(default=None, validate_default=True)
 
     @property
     def json(self) -> dict[str, Any]:  # type: ignore[override]  # PaddleX's name; pydantic's is deprecated
-        """`{"res": ...}` in plain types, with "served" beside it where the worker told."""
-        served = {} if self.served is None else {"served": self.served.model_dump(mode="json")}
+        """`{"res": ...}` in plain types, with "served" beside it in a worker's result."""
+        served = {"served": self.served.model_dump(mode="json")} if self.served.known else {}
         return {"res": self._res(), **served}
 
     @property
