@@ -1,145 +1,23 @@
-"""What docs/client.md says: its examples run, and its table of errors is the tree of errors."""
+"""What the documentation's tables say: of errors, tasks and commands, all that there is."""
 
-import importlib.util
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
-import pytest
 
 import paddlewheel
-from paddlewheel import READ_PAGES, RECOGNIZE_TEXT, Page, ReadDocument, RecognizedText, Served
 from paddlewheel.cli import main
 from paddlewheel.cli.galleries import tasks as galleries
-from paddlewheel.contracts import faces
 from paddlewheel.contracts.base import TaskSpec
 from paddlewheel.contracts.known_tasks import TASKS
-from paddlewheel.contracts.text import ReadPages
 from paddlewheel.errors import CallerError, OperatorError, PaddlewheelError
-from paddlewheel.in_memory import AsyncInMemoryClient, Handlers, InMemoryClient
-from paddlewheel.sources.png import encode_png
+from tests.samples import ROOT
 
-GUIDE = Path(__file__).parents[3] / "docs" / "client.md"
-BLOCK = re.compile(r"(?:<!-- needs: (?P<needs>.*) -->\n)?```python\n(?P<code>.*?)```", re.DOTALL)
-BLOCKS = [(match["needs"], match["code"]) for match in BLOCK.finditer(GUIDE.read_text("utf-8"))]
+GUIDE: Final = ROOT / "docs" / "client.md"
 SPECS: dict[str, TaskSpec[Any, Any]] = {
     name: spec for name, spec in vars(paddlewheel).items() if isinstance(spec, TaskSpec)
 }
-NOW = datetime(2026, 11, 21, tzinfo=UTC)
-SERVED = Served(model="m", engine="paddle", device="cpu")
-
-
-def read(request: ReadPages) -> ReadDocument:
-    page = Page(
-        input_path=request.image.input_path,
-        width=60,
-        height=40,
-        dt_polys=(((5, 5), (55, 5), (55, 20), (5, 20)),),
-        dt_scores=(0.9,),
-        rec_texts=("hello",),
-        rec_scores=(0.9,),
-        angles=(0,),
-    )
-    return ReadDocument(input_path=request.image.input_path, page_count=1, pages=(page,))
-
-
-MATCH = paddlewheel.Match(label="Ann Lee", score=0.97, id=7)
-FACE = faces.DetectedFace(bbox=(10, 5, 40, 35), score=0.9)
-
-
-def added(request: paddlewheel.BuildGallery | paddlewheel.AppendGallery) -> paddlewheel.AddedImages:
-    outcomes = tuple(
-        paddlewheel.ImageOutcome(status="indexed", label=item.label, ids=(number,))
-        for number, item in enumerate(request.items)
-    )
-    return paddlewheel.AddedImages(gallery=request.gallery, operation_id="o", generation=1, outcomes=outcomes)
-
-
-SEEING: Handlers = {
-    paddlewheel.DETECT_FACES: lambda _: paddlewheel.DetectedFaces(width=60, height=40, faces=(FACE,)),
-    paddlewheel.EMBED_FACES: lambda _: paddlewheel.EmbeddedFaces(
-        width=60,
-        height=40,
-        model="m",
-        faces=(faces.EmbeddedFace(**FACE.model_dump(), feature=(1.0, 0.0)),),
-    ),
-    paddlewheel.IDENTIFY_FACES: lambda _: paddlewheel.IdentifiedFaces(
-        width=60,
-        height=40,
-        gallery="staff",
-        faces=(faces.IdentifiedFace(**FACE.model_dump(), rec_results=(MATCH,)),),
-    ),
-    paddlewheel.EXTRACT_FEATURE: lambda _: paddlewheel.ExtractedFeature(
-        feature=(1.0,), dimension=1, model="m"
-    ),
-    paddlewheel.CLASSIFY_IMAGE: lambda _: paddlewheel.ClassifiedImage(
-        class_id=1, class_name="cat", class_probs={"cat": 0.9}
-    ),
-    paddlewheel.SEARCH_IMAGE: lambda _: paddlewheel.SimilarImages(gallery="drinks", rec_results=(MATCH,)),
-    paddlewheel.BUILD_GALLERY: added,
-    paddlewheel.APPEND_GALLERY: added,
-    paddlewheel.REMOVE_GALLERY: lambda request: paddlewheel.RemovedVectors(
-        gallery="staff",
-        operation_id=request.operation_id,
-        ids=(1,),
-        removed_at=NOW,
-        verified_at=NOW,
-        purge_by=NOW,
-        purged_at=None,
-    ),
-    paddlewheel.DESCRIBE_GALLERY: lambda request: paddlewheel.GalleryDescription(
-        gallery=request.gallery,
-        kind="faces",
-        model="m",
-        model_fingerprint=None,
-        dimension=2,
-        metric="IP",
-        index_type="auto",
-        precision="fp16",
-        vectors=1,
-        unsealed=1,
-        tombstones=0,
-        segments=0,
-        file_bytes=0,
-        generation=1,
-        created_at=NOW,
-    ),
-}
-HANDLERS: Handlers = {
-    **SEEING,
-    READ_PAGES: read,
-    RECOGNIZE_TEXT: lambda _: RecognizedText(rec_text="hello", rec_score=0.9, served=SERVED),
-}
-
-
-@pytest.fixture
-def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder with the files that the examples speak of, and clients without a server."""
-    monkeypatch.chdir(tmp_path)
-    picture = encode_png(b"\xff" * 60 * 40, width=60, height=40, channels=1)
-    Path("lines").mkdir()
-    Path("portraits").mkdir()
-    for name in ("page.png", "line.png", "lines/1.png", "lines/2.png", "photo.jpg", "portraits/ann.jpg"):
-        Path(name).write_bytes(picture)
-    Path("portraits/gallery.txt").write_text("ann.jpg Ann Lee\n")
-    monkeypatch.setattr(paddlewheel, "Client", lambda *_, **__: InMemoryClient(HANDLERS))
-    monkeypatch.setattr(paddlewheel, "AsyncClient", lambda *_, **__: AsyncInMemoryClient(HANDLERS))
-    yield
-
-
-@pytest.mark.usefixtures("prepared")
-@pytest.mark.parametrize(("needs", "code"), BLOCKS, ids=range(len(BLOCKS)))
-def test_every_example_runs(needs: str | None, code: str, capsys: pytest.CaptureFixture[str]) -> None:
-    for package in (needs or "").replace(",", " ").split():
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed")
-    scope: dict[str, Any] = {"__name__": "example"}
-    exec(compile(code, str(GUIDE), "exec"), scope)  # noqa: S102 - the guide's own code
-    assert bool(capsys.readouterr().out) == ("print(" in code)
-    assert Path("output").is_dir() == ("save_to_" in code)
 
 
 def rows(root: type[PaddlewheelError]) -> Iterator[str]:
