@@ -99,7 +99,7 @@ def reader_of(redis: FakeRedis) -> ResultReader:
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("paddlewheel.wire.waiting.RECONNECT_PAUSE", 0.0)
+    monkeypatch.setattr("paddlewheel.wire.subscription.RECONNECT_PAUSE", 0.0)
 
 
 @pytest.mark.parametrize("command", ["connect", "subscribe", "get_message"])
@@ -144,8 +144,8 @@ async def test_what_nobody_waits_for_any_more_is_given_up_when_the_connection_is
     await reader.close()
 
 
-async def test_a_connection_that_stays_lost_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("paddlewheel.wire.waiting.CONNECT_PATIENCE", 0.05)
+async def test_a_connection_that_stays_lost_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paddlewheel.wire.subscription.CONNECT_PATIENCE", 0.05)
     reader = reader_of(FakeRedis(connect=10**9))
     with pytest.raises(BrokerUnavailable, match=r"no connection within 0\.05 s\. .*Connection reset by peer"):
         await reader.wait("t")
@@ -174,16 +174,16 @@ async def test_a_record_that_is_no_result_is_its_waiters_error_alone(raw: bytes)
     while KEY not in redis.lost.channels:
         await asyncio.sleep(0)
     redis.lost.announce(raw)
-    told = (await asyncio.wait_for(waiting, 10)).error()
-    assert isinstance(told, InternalError)
-    assert "is not a result" in str(told)
+    err = (await asyncio.wait_for(waiting, 10)).error()
+    assert isinstance(err, InternalError)
+    assert "is not a result" in str(err)
     redis.records[RESULT_KEY.format("other").encode()] = record()
     redis.lost.messages.put_nowait("lost")
     assert (await asyncio.wait_for(other, 10)).payload == {"rec_text": "seven"}
     await reader.close()
 
 
-async def test_a_listener_that_ends_tells_its_waiters_and_the_next_one_starts_anew() -> None:
+async def test_a_listener_that_ends_fails_its_waiters_and_the_next_waiter_starts_another() -> None:
     redis = FakeRedis()
     reader = reader_of(redis)
     waiting = asyncio.create_task(reader.wait("t"))
