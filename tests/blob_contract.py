@@ -128,7 +128,7 @@ class BlobStoreContract:
 
 
 class Clock:
-    """A clock that moves when it is told to."""
+    """A clock that moves when a test moves it."""
 
     def __init__(self) -> None:
         self.time = NOW

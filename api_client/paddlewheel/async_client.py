@@ -88,7 +88,7 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close every connection; tasks already accepted go on."""
+        """Close every connection; tasks that were accepted continue."""
         await self.reader.close()
         await self._announcements.aclose()
         await self._broker.aclose()

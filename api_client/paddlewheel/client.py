@@ -1,7 +1,7 @@
 """The client for ordinary code: the asyncio client, driven by one background thread.
 
 One implementation serves both, so that a sync caller too has one connection and one subscription however
-many threads wait. The thread starts with the first call and is started anew in a forked child.
+many threads wait. The thread starts with the first call and is started again in a forked child.
 """
 
 import asyncio
@@ -101,7 +101,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close every connection; tasks already accepted go on."""
+        """Close every connection; tasks that were accepted continue."""
         if self._loop is None or self._thread is None or self._pid != os.getpid():
             self._async.blobs.close()
             return

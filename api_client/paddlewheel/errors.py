@@ -147,7 +147,7 @@ class DeadlineExceeded(CallerError):
 
 
 class ResultTimeout(CallerError, TimeoutError):
-    """No result came in time; the task goes on and can be waited for again."""
+    """No result came in time; the task continues and can be waited for again."""
 
     code = "result_timeout"
 

@@ -145,7 +145,7 @@ async def _add(
                 await steps.send(portion, number, priority, each)
         await steps.finish()
     except PaddlewheelError as err:
-        err.add_note(f"To go on where this ended, repeat it with operation_id={operation!r}.")
+        err.add_note(f"To resume where this ended, repeat the call with operation_id={operation!r}.")
         raise
     return GalleryReport(gallery=gallery, operation_id=operation, outcomes=tuple(steps.outcomes))
 
@@ -171,7 +171,7 @@ class _Steps:
     async def send(
         self, portion: Sequence[Labelled], number: int, priority: Priority, options: dict[str, Any]
     ) -> None:
-        """Store and enqueue one step; an image that cannot be stored is told of, and left out."""
+        """Store and enqueue one step; an image that cannot be stored is reported and left out."""
         items: list[LabelledImage] = []
         outcomes: list[ImageOutcome | None] = []
         for image, label in portion:
@@ -214,7 +214,7 @@ class _Steps:
 
 
 def _without_making(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What holds for every step, without what only says how the gallery is made."""
+    """The options of every step: all but those that only say how the gallery is made."""
     making = set(BuildGallery.model_fields) - set(AppendGallery.model_fields)
     return {name: value for name, value in options.items() if name not in making}
 

@@ -142,7 +142,7 @@ class AsyncInMemoryClient(AsyncClient):
         self.broker.cancel(task_id)
 
     async def records(self, task_ids: Sequence[str]) -> list[TaskRecord | None]:
-        """What is known of each task."""
+        """The record of each task; None of an unknown one."""
         return [self._known(task_id) for task_id in task_ids]
 
     async def _record(self, task_id: str) -> TaskRecord:

@@ -31,7 +31,7 @@ class ContentStore(BlobStore, ABC):
 
     @abstractmethod
     def _read(self, digests: Sequence[str]) -> Mapping[str, bytes | BlobError]:
-        """What is stored, without what is missing. Never more than `max_bytes` + 1 bytes of a blob."""
+        """The stored blobs, without missing ones. Never more than `max_bytes` + 1 bytes of a blob."""
 
     def put(self, data: bytes) -> StoredBlob:
         return self.put_many([data])[0]

@@ -1,7 +1,7 @@
 """What an object store says when it refuses, in words that tell who has to do what.
 
 The libraries behind fsspec share no errors: one of a missing bucket, of credentials that the store does not
-know and of an object that nobody may read are told apart by the store's own code, which S3 and OSS spell
+know and of an object that nobody may read differ only in the store's own code, which S3 and OSS spell
 alike, further down in the chain of causes.
 """
 

@@ -71,7 +71,7 @@ class DetectedFace(BaseModel):
 
     @property
     def caption(self) -> str:
-        """What is written at the face in a drawing."""
+        """The text at the face in a drawing."""
         return f"{self.score:.2f}"
 
 

@@ -73,7 +73,7 @@ def _found(folder: Path) -> tuple[Path | None, dict[str, str]]:
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue
         except (ValueError, AttributeError) as err:
-            raise ConfigurationError(f"{path} is damaged; 'make down' and 'make up' write it anew.") from err
+            raise ConfigurationError(f"{path} is damaged; 'make down' and 'make up' write it again.") from err
     return None, {}
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 REPLY_SECONDS: Final = 5.0
-"""Without a reply for so long, a connection counts as lost: the server hangs, or the network swallows all."""
+"""Without a reply for so long, a connection counts as lost: the server hangs, or packets are dropped."""
 
 _HEALTH_CHECK_SECONDS: Final = 25
 _PROBES: Final = 2
@@ -46,7 +46,7 @@ def keepalive_options(timeout: float) -> dict[int, int]:
 
 
 def connect(url: str) -> "Redis":
-    """An asyncio connection pool. A server that restarts is back in seconds; only then is a caller told."""
+    """An asyncio connection pool. It retries for seconds, so that a server may restart, and then raises."""
     from redis.asyncio.retry import Retry
     from redis.backoff import ExponentialWithJitterBackoff
 
@@ -54,11 +54,11 @@ def connect(url: str) -> "Redis":
 
 
 def connect_once(url: str) -> "Redis":
-    """The same without a second try: for a subscription, whose owner decides when it connects anew."""
+    """The same without retries: for a subscription, whose owner decides when to reconnect."""
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
 
-    # Of an error that it supports redis-py connects anew even when no retry is left; others it raises.
+    # redis-py reconnects after an error that it supports even when no retry is left; others it raises.
     return _connect(url, Retry(NoBackoff(), retries=0, supported_errors=()))
 
 

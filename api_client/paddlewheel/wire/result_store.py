@@ -1,7 +1,7 @@
 """What the result store says of a task: Celery's result record, read without Celery.
 
 The client writes the first record when it enqueues, so that an unknown id is not found instead of
-pending for ever; the worker overwrites it with 'started' and with the outcome.
+pending indefinitely; the worker overwrites it with 'started' and with the outcome.
 """
 
 import json
@@ -98,7 +98,7 @@ class TaskRecord:
 
 
 def unreadable_record(task_id: str, err: Exception) -> TaskRecord:
-    """What a waiter is told when something else than a result is kept under the task's key."""
+    """The record that a waiter gets when something else than a result is kept under the task's key."""
     message = f"What is kept of the task {task_id} is not a result: {type(err).__name__}: {err}"
     payload = {"exc_type": InternalError.__name__, "exc_message": [message]}
     return TaskRecord(task_id=task_id, state="failed", name=None, enqueued_at=None, payload=payload)

@@ -14,7 +14,7 @@ from tests.data.png_pixels import png_pixels
 
 @dataclass
 class FakeArray:
-    """What is left of an array without numpy."""
+    """The part of an array that the client needs, without numpy."""
 
     shape: tuple[int, ...]
     pixels: bytes
