@@ -1,1 +1,1 @@
-"""TODO"""
+"""Every command that an operator types."""

@@ -18,7 +18,7 @@ from typing import Any, Final
 import yaml
 
 from local.checkout import CHECKOUT
-from workers.models.home.directory import CONFIG, GRAPHS, ONNX, PARAMS
+from workers.models.file_names import CONFIG, GRAPHS, ONNX, PARAMS
 
 NAME: Final = "PicoDet_LCNet_x2_5_face"
 THRESHOLD: Final = 0.5

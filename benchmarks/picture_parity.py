@@ -29,7 +29,8 @@ from workers.models.families.image_classification import Classification, ImageCl
 from workers.models.families.image_feature import ImageFeature
 from workers.models.families.network import Network
 from workers.models.families.object_detection import DetectedObject, ObjectDetection
-from workers.models.home.directory import CONFIG, ModelDirectory
+from workers.models.file_names import CONFIG
+from workers.models.home.directory import ModelDirectory
 from workers.models.home.packages import install
 
 Pixels = NDArray[np.uint8]

@@ -1,0 +1,1 @@
+"""The worker: takes tasks from the queue and runs vision models on them in batches."""

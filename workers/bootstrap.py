@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -26,12 +26,9 @@ from workers.consumer.deliveries import DeliveryCounter
 from workers.consumer.metrics import MetricsServer, WorkerMetrics
 from workers.images.loading import LINE_LIMITS, PAGE_LIMITS, ImageLoader
 from workers.images.pdf import PdfLimits
-from workers.inference.batching import BatchingOptions, DynamicBatcher
-from workers.inference.host import OPEN_NETWORK, HostConfig, HostedModel, ModelHost
-from workers.inference.memory import MemoryBounds
-from workers.models.engines.session import ItemShapes, SessionOptions
-from workers.models.home.directory import ModelDirectory
-from workers.services.engines import session_options, thread_environment
+from workers.inference.batching import DynamicBatcher
+from workers.inference.host import OPEN_NETWORK, HostConfig, ModelHost
+from workers.model_hosts import batching_options, host_config, session_options
 from workers.services.faces import BatchedFaces
 from workers.services.galleries import GalleryService
 from workers.services.gallery_images import GalleryImages
@@ -204,43 +201,6 @@ def _metrics(settings: WorkerSettings, hosts: Sequence[ModelHost], stack: ExitSt
     metrics.listen()
     stack.callback(metrics.close)
     return metrics
-
-
-def host_config(
-    settings: WorkerSettings,
-    directories: Mapping[str, ModelDirectory],
-    warm_up: Mapping[str, tuple[ItemShapes, ...]],
-    options: Mapping[str, SessionOptions],
-    loader: str,
-) -> HostConfig:
-    """What one model process loads."""
-    models = tuple(
-        HostedModel(
-            name=name, path=directory.path, options=options[name], warm_up=warm_up[name], loader=loader
-        )
-        for name, directory in directories.items()
-    )
-    return HostConfig(
-        models=models,
-        start_timeout=settings.start_timeout,
-        batch_timeout=settings.batch_timeout,
-        memory=MemoryBounds(limit=settings.model_memory_limit << 20, maximum=settings.model_memory_max << 20),
-        # A GPU's memory is not asked for: two processes at a time might not fit.
-        overlap=all(each.device == "cpu" for each in options.values()),
-        environment=thread_environment(settings),
-    )
-
-
-def batching_options(settings: WorkerSettings) -> BatchingOptions:
-    """How items are put together."""
-    return BatchingOptions(
-        max_batch_size=settings.max_batch_size,
-        max_wait_time=settings.max_wait_time,
-        max_pending=settings.max_pending,
-        max_batch_sizes=dict.fromkeys(
-            (*settings.detection_models, *settings.face_detection_models), settings.detection_batch_size
-        ),
-    )
 
 
 def image_loaders(settings: WorkerSettings, blobs: BlobStore) -> tuple[ImageLoader, ImageLoader]:

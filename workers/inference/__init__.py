@@ -1,1 +1,1 @@
-"""TODO"""
+"""Dynamic batching over model processes, which are started, watched and replaced."""

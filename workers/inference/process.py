@@ -6,7 +6,6 @@ start clean, and so that a native crash or a hang costs this process and not the
 
 import argparse
 import contextlib
-import ctypes
 import importlib
 import logging
 import os
@@ -32,8 +31,8 @@ from workers.models.families.network import Network
 from workers.models.home.directory import ModelDirectory
 from workers.processes.arena import Arena
 from workers.processes.frames import receive_frame, send_frame
+from workers.processes.parent_death import die_with_the_parent
 
-PR_SET_PDEATHSIG: Final = 1
 OOM_SCORE: Final = "500"
 log = logging.getLogger(__name__)
 
@@ -132,12 +131,6 @@ def _failure(err: Exception, request: dict[str, Any]) -> dict[str, Any]:
     return {"number": request["number"], "error": {"code": code, "message": message}}
 
 
-def _die_with_the_worker() -> None:
-    """A worker that is killed with -9 must not leave a model process behind, not even a hanging one."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def _die_first() -> None:
     """When memory runs out, the system is to take this process, and not the worker or a neighbour."""
     with contextlib.suppress(OSError):
@@ -164,7 +157,8 @@ def main() -> int:
     # The worker decides when to stop: a Ctrl-C or a SIGTERM for the whole group must not cut a batch short.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _die_with_the_worker()
+    # A worker that is killed with -9 must not leave a model process behind, not even a hanging one.
+    die_with_the_parent()
     _die_first()
     _watch(arguments.lifeline)
     slots = [Slot(i, *(int(fd) for fd in each.split(","))) for i, each in enumerate(arguments.slot)]

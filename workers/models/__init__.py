@@ -1,0 +1,1 @@
+"""Models: their files, the engines that run them, and what each family does before and after."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Child processes: shared memory, framed messages and an end with the parent."""

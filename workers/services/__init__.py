@@ -1,1 +1,1 @@
-"""TODO"""
+"""What tasks call: text, faces, pictures and galleries over batched models."""

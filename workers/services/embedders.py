@@ -13,7 +13,8 @@ from typing import Final
 from paddlewheel.contracts.galleries import GalleryKind
 from paddlewheel.errors import ModelMismatch
 from workers.models.families.image_feature import ImageFeature
-from workers.models.home.directory import CONFIG, ModelDirectory
+from workers.models.file_names import CONFIG
+from workers.models.home.directory import ModelDirectory
 
 _DIGITS: Final = 16
 _FINGERPRINT: Final = re.compile(r"(faces|images)/([^/@]+)@[0-9a-f]+(?:/[a-z]+)?\Z")

@@ -12,11 +12,11 @@ from click.testing import CliRunner
 
 from paddlewheel.errors import ModelUnavailable, ModelUnknown
 from tests.unit.models.conftest import DETECTION, RECOGNITION
-from workers.models.engines.onnx_metadata import onnx_metadata
 from workers.models.home import package_archive, packages
 from workers.models.home.catalog import CATALOG, CatalogEntry, PackageConversion, PackageLabels
 from workers.models.home.directory import ModelDirectory
 from workers.models.home.install import main
+from workers.models.home.onnx_metadata import onnx_metadata
 from workers.models.home.package_archive import Package, PackageFile
 from workers.models.home.packages import altered_files, install
 

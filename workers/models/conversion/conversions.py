@@ -7,7 +7,7 @@ from typing import Final
 from workers.models.conversion import centerface, dlib_face_resnet, efficientnet_lite
 from workers.models.conversion.layers import NetworkBuilder
 from workers.models.conversion.paddle_program import PaddleProgram
-from workers.models.home.directory import GRAPHS, ONNX, PARAMS
+from workers.models.file_names import GRAPHS, ONNX, PARAMS
 
 
 @dataclass(frozen=True, kw_only=True)

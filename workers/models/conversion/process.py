@@ -1,26 +1,38 @@
-"""Conversions, run in a process of their own and checked against the digests of what they have to make."""
+"""Runs conversions in a process of their own and checks the digests of the files that they make."""
 
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Protocol
 
 from paddlewheel.errors import ModelFilesRefused, ModelUnavailable
 from workers.models.conversion.__main__ import SOURCE
-from workers.models.home.catalog import PackageConversion
 
 _MODULE = __name__.rpartition(".")[0]
 
 
-def convert(jobs: Iterable[tuple[PackageConversion, bytes]]) -> list[dict[str, bytes]]:
-    """The files that each conversion makes of its source, by name.
+class PinnedConversion(Protocol):
+    """A conversion as the catalog pins it."""
 
-    Raises ModelUnavailable when one fails, ModelFilesRefused when it makes other files than are pinned.
+    @property
+    def kind(self) -> str:
+        """Its name in `CONVERSIONS`."""
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """The SHA-256 of each file that it makes, by name."""
+
+
+def convert(jobs: Iterable[tuple[PinnedConversion, bytes]]) -> list[dict[str, bytes]]:
+    """The files that each conversion makes from its source, by name.
+
+    Raises ModelUnavailable when one fails, ModelFilesRefused when its files differ from the pinned ones.
     """
     with TemporaryDirectory(prefix="paddlewheel-") as home:
-        folders: list[tuple[PackageConversion, Path]] = []
+        folders: list[tuple[PinnedConversion, Path]] = []
         for conversion, source in jobs:
             folder = Path(home) / str(len(folders))
             folder.mkdir()
@@ -31,8 +43,8 @@ def convert(jobs: Iterable[tuple[PackageConversion, bytes]]) -> list[dict[str, b
         return [_made(conversion, folder) for conversion, folder in folders]
 
 
-def _run(folders: Iterable[tuple[PackageConversion, Path]]) -> None:
-    """Paddle takes seconds to be imported: one process does them all."""
+def _run(folders: Iterable[tuple[PinnedConversion, Path]]) -> None:
+    """Run all conversions in one process: importing Paddle takes seconds."""
     pairs = [part for conversion, folder in folders for part in (conversion.kind, str(folder))]
     command = [sys.executable, "-m", _MODULE, *pairs]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -41,7 +53,7 @@ def _run(folders: Iterable[tuple[PackageConversion, Path]]) -> None:
         raise ModelUnavailable(f"The weights of a package could not be converted: {reason}")
 
 
-def _made(conversion: PackageConversion, folder: Path) -> dict[str, bytes]:
+def _made(conversion: PinnedConversion, folder: Path) -> dict[str, bytes]:
     files = {name: (folder / name).read_bytes() for name in conversion.files}
     for name, content in files.items():
         found = sha256(content).hexdigest()

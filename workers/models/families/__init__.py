@@ -1,1 +1,1 @@
-"""TODO"""
+"""What each family of models does before and after its network."""

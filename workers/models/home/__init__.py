@@ -1,1 +1,1 @@
-"""TODO"""
+"""The model home: which models are known, where they come from and what is installed."""

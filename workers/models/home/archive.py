@@ -14,7 +14,7 @@ from shutil import copyfileobj
 from typing import IO
 
 from paddlewheel.errors import ModelFilesRefused, ModelUnavailable
-from workers.models.home.directory import CONFIG
+from workers.models.file_names import CONFIG
 
 # A header of names is a few hundred bytes; tarfile would read one of gigabytes into memory.
 _LONGEST_READ = 1 << 20

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from workers.models.home.directory import GRAPHS, LINE_ANGLES, ONNX, PARAMS, ModelFamily
+from workers.models.file_names import GRAPHS, ONNX, PARAMS
+from workers.models.home.directory import LINE_ANGLES, ModelFamily
 from workers.models.home.package_archive import Package, PackageFile
 
 _GRAPH = GRAPHS[1]

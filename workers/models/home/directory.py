@@ -14,6 +14,7 @@ from typing import Any, Literal
 import yaml
 
 from paddlewheel.errors import ModelUnavailable
+from workers.models.file_names import CONFIG, GRAPHS, ONNX, PARAMS
 
 ModelFamily = Literal[
     "face_detection",
@@ -24,11 +25,6 @@ ModelFamily = Literal[
     "text_orientation",
     "text_recognition",
 ]
-
-CONFIG = "inference.yml"
-GRAPHS = ("inference.json", "inference.pdmodel")
-PARAMS = "inference.pdiparams"
-ONNX = "inference.onnx"
 
 # The two labels of a line classifier; any other classifier is one of pictures.
 LINE_ANGLES = ("0_degree", "180_degree")

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from paddlewheel.errors import ModelUnknown
-from workers.models.home.directory import CONFIG, ModelDirectory
+from workers.models.file_names import CONFIG
+from workers.models.home.directory import ModelDirectory
 
 
 class ModelHome:

@@ -17,9 +17,9 @@ import yaml
 
 from paddlewheel.errors import ModelUnavailable, ModelUnknown
 from workers.models.conversion.process import convert
-from workers.models.engines.onnx_metadata import onnx_metadata
+from workers.models.file_names import CONFIG, ONNX
 from workers.models.home.catalog import CATALOG, CatalogEntry
-from workers.models.home.directory import CONFIG, ONNX
+from workers.models.home.onnx_metadata import onnx_metadata
 from workers.models.home.package_archive import PackageArchives
 
 # Written last: the names and digests of a finished directory's files.

@@ -11,10 +11,11 @@ from tempfile import mkdtemp
 from typing import Any
 
 from paddlewheel.errors import ModelDownloadFailed, ModelFilesRefused, ModelUnavailable
+from workers.models.file_names import CONFIG
 from workers.models.home.archive import ArchiveLimits, unpack
 from workers.models.home.cards import ModelCard, model_card
 from workers.models.home.digests import SeenDigests, locked
-from workers.models.home.directory import CONFIG, ModelDirectory
+from workers.models.home.directory import ModelDirectory
 from workers.models.home.download import DownloadLimits, NotPublished, Progress, download
 from workers.models.home.installation import origin_of
 from workers.models.home.packages import RECORD, altered_files, install

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 from paddlewheel.errors import ConfigurationError
-from workers.models.home.directory import CONFIG, GRAPHS, PARAMS
+from workers.models.file_names import CONFIG, GRAPHS, PARAMS
 from workers.models.home.official import ARCHIVE_HOST, OfficialModel
 
 SourceName = Literal["bos", "huggingface"]

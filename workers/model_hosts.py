@@ -1,17 +1,56 @@
-"""How each model is run on each device, with the engine that `auto` stands for."""
+"""The model processes that the settings ask for: their models, their engines and their batches."""
 
 from collections.abc import Mapping
 from typing import Final
 
 from workers.inference.batching import BatchingOptions
+from workers.inference.host import HostConfig, HostedModel
+from workers.inference.memory import MemoryBounds
 from workers.models.engines.samples import PreparesImages
 from workers.models.engines.selection import EngineSelection
-from workers.models.engines.session import SessionOptions
+from workers.models.engines.session import ItemShapes, SessionOptions
 from workers.models.home.directory import ModelDirectory
 from workers.settings import WorkerSettings
 
 MEASURING: Final = 0.5
-"""The part of the start's time that measuring engines may take; loading the models has the rest."""
+"""The part of `start_timeout` that measuring engines may take; loading the models has the rest."""
+
+
+def host_config(
+    settings: WorkerSettings,
+    directories: Mapping[str, ModelDirectory],
+    warm_up: Mapping[str, tuple[ItemShapes, ...]],
+    options: Mapping[str, SessionOptions],
+    loader: str,
+) -> HostConfig:
+    """What one model process loads."""
+    models = tuple(
+        HostedModel(
+            name=name, path=directory.path, options=options[name], warm_up=warm_up[name], loader=loader
+        )
+        for name, directory in directories.items()
+    )
+    return HostConfig(
+        models=models,
+        start_timeout=settings.start_timeout,
+        batch_timeout=settings.batch_timeout,
+        memory=MemoryBounds(limit=settings.model_memory_limit << 20, maximum=settings.model_memory_max << 20),
+        # A GPU's memory is not asked for: two processes at a time might not fit.
+        overlap=all(each.device == "cpu" for each in options.values()),
+        environment=thread_environment(settings),
+    )
+
+
+def batching_options(settings: WorkerSettings) -> BatchingOptions:
+    """The batch sizes and waiting times of the settings."""
+    return BatchingOptions(
+        max_batch_size=settings.max_batch_size,
+        max_wait_time=settings.max_wait_time,
+        max_pending=settings.max_pending,
+        max_batch_sizes=dict.fromkeys(
+            (*settings.detection_models, *settings.face_detection_models), settings.detection_batch_size
+        ),
+    )
 
 
 def session_options(
