@@ -100,7 +100,7 @@ def object_server() -> Iterator[ObjectServer]:
 
 @contextmanager
 def known_to_fsspec(server: ObjectServer) -> Iterator[None]:
-    """`s3://` means this server, by the variables that docs/batch-jobs.md names."""
+    """`s3://` means this server, by the variables that docs/how-to/run-a-million-images.md names."""
     # fsspec has read the environment already: it does so when it is imported.
     fsspec.config.set_conf_env(fsspec.config.conf, server.environment())
     try:

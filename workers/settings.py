@@ -1,7 +1,7 @@
 """Every setting of a worker, read from the environment in this one place.
 
 A field `max_batch_size` is the variable PADDLEWHEEL_MAX_BATCH_SIZE; lists are separated by commas.
-The table in docs/operating.md is written from the descriptions below.
+The table in docs/how-to/add-a-worker-machine.md is written from the descriptions below.
 """
 
 import ipaddress

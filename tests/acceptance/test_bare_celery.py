@@ -1,4 +1,4 @@
-"""The contract of docs/bare-celery.md, kept by programs that have Celery and redis and nothing of ours."""
+"""The contract for other producers, kept by programs that have Celery and redis and nothing of ours."""
 
 import json
 import subprocess

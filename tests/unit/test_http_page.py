@@ -1,4 +1,4 @@
-"""docs/http.md says what the gateway has."""
+"""docs/how-to/call-over-http.md says what the gateway has."""
 
 import re
 import time
@@ -11,7 +11,7 @@ from gateway.app import create_app
 from gateway.settings import SCOPES, GatewaySettings
 from gateway.webhooks import secret_of, signed_headers
 
-PAGE = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "call-over-http.md").read_text()
 SETTINGS = GatewaySettings.model_validate({"broker_url": "redis://nowhere", "database_url": "postgresql://"})
 
 
@@ -44,7 +44,7 @@ def test_every_door_of_the_page_is_there() -> None:
 def test_the_pages_ten_lines_verify_a_webhook() -> None:
     (code,) = [each for each in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "def verified" in each]
     scope: dict[str, Any] = {}
-    exec(compile(code, "docs/http.md", "exec"), scope)  # noqa: S102 - the page's own example
+    exec(compile(code, "docs/how-to/call-over-http.md", "exec"), scope)  # noqa: S102 - the page's own example
     verified = scope["verified"]
     secret = secret_of("master", "key")
     headers = signed_headers(secret, "task_1", int(time.time()), b"{}")

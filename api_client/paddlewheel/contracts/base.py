@@ -1,8 +1,8 @@
 """What crosses the queue: each task's name, queue, request and result, written once.
 
 Both sides import these objects; the same definitions serve a bare Celery producer, which sends the
-request as JSON under the task's name (docs/bare-celery.md). Everything is frozen, checked on entry and
-refuses unknown fields.
+request as JSON under the task's name (docs/how-to/enqueue-from-another-language.md). Everything is frozen,
+checked on entry and refuses unknown fields.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Backup and restore as docs/galleries.md says: the database is all that has to be kept."""
+"""Backup and restore as docs/explanation/galleries.md says: the database is all that has to be kept."""
 
 import shutil
 import subprocess

@@ -14,7 +14,7 @@ from paddlewheel.contracts.known_tasks import TASKS
 from paddlewheel.errors import CallerError, OperatorError, PaddlewheelError
 from tests.samples import ROOT
 
-GUIDE: Final = ROOT / "docs" / "client.md"
+GUIDE: Final = ROOT / "docs" / "how-to" / "enqueue-from-python.md"
 SPECS: dict[str, TaskSpec[Any, Any]] = {
     name: spec for name, spec in vars(paddlewheel).items() if isinstance(spec, TaskSpec)
 }
@@ -66,7 +66,7 @@ def test_every_task_and_its_options_are_listed() -> None:
 
 
 def test_the_page_for_other_producers_names_every_task_and_its_fields() -> None:
-    page = (GUIDE.parent / "bare-celery.md").read_text("utf-8")
+    page = (GUIDE.parent / "enqueue-from-another-language.md").read_text("utf-8")
     named = set(re.findall(r"`([a-z_.]+)`", page))
     for spec in TASKS:
         assert spec.name in named

@@ -1,4 +1,4 @@
-"""What index_store may import, and that every promise of docs/galleries.md has the test that it names."""
+"""What index_store may import, and that every promise of the galleries' page has the test that it names."""
 
 import ast
 import re
@@ -43,7 +43,7 @@ def test_importing_the_package_does_not_load_faiss() -> None:
 
 
 def test_every_promise_of_the_documentation_names_tests_that_exist() -> None:
-    text = (ROOT / "docs" / "galleries.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "explanation" / "galleries.md").read_text(encoding="utf-8")
     promises = re.findall(r"^\d+\. \*\*.*?(?=^\d+\. \*\*|^#)", text, re.MULTILINE | re.DOTALL)
     assert len(promises) >= 15
     defined = {

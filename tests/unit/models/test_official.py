@@ -13,7 +13,7 @@ from workers.models.home.official import OfficialCatalog, OfficialModel, officia
 from workers.services.thresholds import default_thresholds
 
 MODELS = {model.name: model for model in official_catalog().models}
-GUIDE = Path(__file__).parents[3] / "docs" / "models.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "how-to" / "use-your-own-model.md"
 
 
 def figures(name: str) -> dict[str, tuple[object, ...]]:

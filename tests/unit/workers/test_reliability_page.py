@@ -1,4 +1,4 @@
-"""Every row of docs/reliability.md names tests that exist."""
+"""Every row of docs/explanation/reliability.md names tests that exist."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_every_fault_of_the_page_names_tests_that_exist() -> None:
-    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "explanation" / "reliability.md").read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if line.startswith("| ")][1:]
     assert len(rows) >= 15
     defined = {

@@ -76,7 +76,7 @@ def test_every_setting_is_described() -> None:
 
 
 def test_the_operators_page_lists_every_setting() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "operating.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "add-a-worker-machine.md").read_text()
     for name, field in WorkerSettings.model_fields.items():
         (row,) = [line for line in page.splitlines() if line.startswith(f"| `PADDLEWHEEL_{name.upper()}` |")]
         assert row.endswith(f"| {field.description} |")
