@@ -66,7 +66,6 @@ class Database:
             pool_timeout=pool_timeout,
             connect_args={"connect_timeout": connect_timeout, **CONNECTION_OPTIONS},
         )
-        self._transactions = self._engine.execution_options(isolation_level="READ COMMITTED")
         self._queries = QueryDispatcher(
             {**self._engine.dialect.create_connect_args(address)[1], **CONNECTION_OPTIONS},
             connect_timeout=connect_timeout,
@@ -82,13 +81,13 @@ class Database:
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """SQLAlchemy's connection in a transaction: its statements commit together, or not at all."""
-        with self._connect(self._transactions) as connection, connection.begin():
+        with self._connect() as connection, _autocommit_off(connection), connection.begin():
             yield connection
 
     @contextmanager
     def session(self) -> Iterator[Connection]:
         """SQLAlchemy's connection whose statements commit one by one, for locks."""
-        with self._connect(self._engine) as connection:
+        with self._connect() as connection:
             yield connection
 
     @contextmanager
@@ -145,11 +144,14 @@ class Database:
             return work()
 
     @contextmanager
-    def _connect(self, engine: sqlalchemy.Engine) -> Iterator[Connection]:
+    def _connect(self) -> Iterator[Connection]:
         self._leave_parents_connections()
         try:
-            with engine.connect() as connection:
-                _replace_if_lost(connection)
+            with self._engine.connect() as connection:
+                if not _answers(connection):
+                    # A restart of the server ends the idle connections too; the next use takes a new one.
+                    self.close()
+                    connection.invalidate()
                 yield connection
         except sqlalchemy.exc.SQLAlchemyError as err:
             converted = convert_error(err)
@@ -191,9 +193,24 @@ def transaction_on(cursor: Cursor, begin: str = "BEGIN") -> Iterator[None]:
     cursor.execute("COMMIT")
 
 
-def _replace_if_lost(connection: Connection) -> None:
+def _answers(connection: Connection) -> bool:
     """Ping a connection of the pool before its first statement: not every piece of work is repeatable."""
     try:
-        connection.dialect.do_ping(connection.connection.dbapi_connection)  # type: ignore[arg-type]
+        return connection.dialect.do_ping(connection.connection.dbapi_connection)  # type: ignore[arg-type]
     except psycopg2.Error:
-        connection.invalidate()
+        return False
+
+
+@contextmanager
+def _autocommit_off(connection: Connection) -> Iterator[None]:
+    """Let psycopg2 begin a transaction with the next statement.
+
+    SQLAlchemy's isolation levels would do the same for two more round trips.
+    """
+    driver: Any = connection.connection.dbapi_connection
+    driver.autocommit = False
+    try:
+        yield
+    finally:
+        if not driver.closed:
+            driver.autocommit = True

@@ -1,8 +1,11 @@
 """Connections are waited for a while, and the errors around them are typed."""
 
 import threading
+from contextlib import closing, suppress
 
+import psycopg2
 import pytest
+from sqlalchemy import text
 
 from database.locks import SessionLock
 from database.migration import migrate
@@ -26,6 +29,26 @@ def test_a_database_that_lacks_a_column_is_told_to_be_migrated(empty_database: s
     database = Database(empty_database)
     with pytest.raises(SchemaOutdated, match="migrate"):
         BatchJobStore(database).active()
+    database.close()
+
+
+def test_a_transaction_replaces_connections_that_the_server_has_ended(empty_database: str) -> None:
+    database = Database(empty_database)
+    with database.begin() as connection, database.begin(), database.session():
+        connection.execute(text("CREATE TABLE written (number integer)"))
+    with closing(psycopg2.connect(empty_database)) as operator, operator.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    # All at once: the first to notice must not leave a dead connection to the next.
+    with suppress(KeyError), database.begin() as connection:
+        connection.execute(text("INSERT INTO written VALUES (1)"))
+        raise KeyError
+    with database.begin() as connection:
+        assert connection.execute(text("SELECT count(*) FROM written")).scalar() == 0
+    with database.cursor() as cursor:
+        assert cursor.connection.autocommit
     database.close()
 
 
