@@ -48,7 +48,11 @@ def test_an_ordinary_user_starts_and_stops_the_servers_in_a_folder_of_its_own(
             text=True,
             check=False,
             cwd=CHECKOUT,
-            env={"PATH": os.defpath, "PYTHONPATH": str(PACKAGES), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={
+                "PATH": os.defpath,
+                "PYTHONPATH": os.pathsep.join(map(str, (CHECKOUT / "api_client", PACKAGES))),
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
             timeout=120,
             **as_account(account),
         )
