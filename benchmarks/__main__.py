@@ -6,6 +6,7 @@ from typing import Final
 
 BENCHMARKS: Final = {
     "parity": "answers and scores against PaddleX 3.7.2 on the same weights",
+    "accuracy": "exact lines, errors and reading order by kind of page, beside rapidocr and faster-paddle",
     "throughput": "lines per second through the queue, the bare engine loop, PaddleX's predict",
     "queue": "latencies and lines per second through the queue, beside Celery alone, celery-batches, PaddleX",
     "neighbours": "whether a line's answer depends on the lines it is batched with",
