@@ -14,7 +14,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def main() -> int:
-    """Read the settings and serve until told to stop."""
+    """Read the settings, migrate the database and serve until a signal stops the process."""
     try:
         settings = GatewaySettings.from_environment()
         migrate(settings.database_url)

@@ -1,7 +1,7 @@
-"""Back-pressure: no new work while the oldest waiting task has waited too long.
+"""Back-pressure: refuse new work while the oldest waiting task is too old.
 
-The length of a queue says little where one task reads a line and another a book; the age of its oldest
-task says how long a new one will wait. The tail of a broker's list is the oldest message of its priority.
+Queue length says little when one task reads a line and another a whole book. The age of the oldest task
+predicts how long a new one will wait. It is the tail of the broker's list for its priority.
 """
 
 import json
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 QUEUES: Final = ("gpu", "index", "batch")
 _MEMORY: Final = 0.5
-"""Seconds that an answer is reused, so that a flood of requests does not become one of questions."""
+"""Seconds for which an age is cached, so that a flood of requests does not reach the broker."""
 
 
 def lists_of(queue: str, *, urgent_only: bool = False) -> list[str]:
@@ -29,8 +29,8 @@ def lists_of(queue: str, *, urgent_only: bool = False) -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class QueueLine:
-    """The tasks that wait in one queue at one priority; `oldest` is the wait of the oldest, in seconds."""
+class QueueStats:
+    """The tasks waiting in one queue at one priority; `oldest` is the age of the oldest in seconds."""
 
     queue: str
     priority: str
@@ -39,7 +39,7 @@ class QueueLine:
 
 
 class AdmissionControl:
-    """Asks the broker how old the oldest waiting task of a queue is."""
+    """Refuses requests while a queue's oldest interactive task is older than `max_age` seconds."""
 
     def __init__(self, redis: "Redis", max_age: float) -> None:
         self._redis = redis
@@ -47,7 +47,7 @@ class AdmissionControl:
         self._known: dict[str, tuple[float, float]] = {}
 
     async def admit(self, queue: str) -> None:
-        """Raises Refusal (429) with Retry-After while interactive tasks wait for too long."""
+        """Raise Refusal (429, with Retry-After) while interactive tasks wait too long."""
         if not self._max_age:
             return
         at, age = self._known.get(queue, (0.0, 0.0))
@@ -63,7 +63,7 @@ class AdmissionControl:
             )
 
     async def oldest(self, lists: Sequence[str]) -> float:
-        """Seconds that the oldest message of these lists has waited; 0 where there is none."""
+        """Age in seconds of the oldest message in these lists; 0 if they are empty."""
         with broker_errors():
             pipeline = self._redis.pipeline(transaction=False)
             for each in lists:
@@ -71,8 +71,8 @@ class AdmissionControl:
             tails = await pipeline.execute()
         return max(map(_age, tails), default=0.0)
 
-    async def lines(self) -> list[QueueLine]:
-        """Every queue at every priority."""
+    async def queue_stats(self) -> list[QueueStats]:
+        """Read depth and age of every queue at every priority."""
         wanted = [(queue, priority, step) for queue in QUEUES for priority, step in PRIORITIES.items()]
         with broker_errors():
             pipeline = self._redis.pipeline(transaction=False)
@@ -82,13 +82,13 @@ class AdmissionControl:
                 pipeline.lindex(name, -1)
             answers = iter(await pipeline.execute())
         return [
-            QueueLine(queue=queue, priority=priority, depth=next(answers), oldest=_age(next(answers)))
+            QueueStats(queue=queue, priority=priority, depth=next(answers), oldest=_age(next(answers)))
             for queue, priority, _ in wanted
         ]
 
 
 def enqueued_at(message: bytes | None) -> float | None:
-    """When a message was enqueued, if its producer said so."""
+    """When a message was enqueued (seconds since the epoch); None if its producer did not say."""
     if message is None:
         return None
     try:

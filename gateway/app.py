@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
-    """The application of one process; its connections are opened when it starts."""
+    """Create the application of one process. It connects to the servers at startup."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -60,12 +60,12 @@ def create_app(settings: GatewaySettings) -> FastAPI:
 
     @app.get("/health", tags=["Operation"])
     async def health() -> Health:
-        """Whether this process answers; it asks nobody else."""
+        """Whether this process answers. No other server is contacted."""
         return Health(logId=request_id())
 
     @app.get("/ready", tags=["Operation"], responses=FAILED_ENVELOPES)
     async def ready(service: Annotated[TaskRunner, Depends(gateway)]) -> Health:
-        """Whether requests can be answered: the broker and the database are asked."""
+        """Whether the broker and the database can be reached."""
         await service.check()
         return Health(logId=request_id())
 

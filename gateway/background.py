@@ -1,4 +1,4 @@
-"""Work that goes on beside the requests of a process."""
+"""Background work of a process, beside its requests."""
 
 import asyncio
 import logging
@@ -7,17 +7,17 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 _AGAIN: Final = 1.0
-"""Seconds until a cancellation that got lost is repeated: a library may swallow one that races its answer."""
+"""Seconds before cancelling again: a library may swallow a cancellation that races with its answer."""
 
 _TIMES: Final = 10
-"""Cancellations after which work that does not end is left behind: a process has to end."""
+"""Cancellations before work that does not end is abandoned, so that the process can exit."""
 
 log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def running(work: Callable[[], Coroutine[Any, Any, None]], name: str) -> AsyncIterator[None]:
-    """Do the work meanwhile; it is cancelled at the end."""
+async def run_in_background(work: Callable[[], Coroutine[Any, Any, None]], name: str) -> AsyncIterator[None]:
+    """Run `work` while the context is open, and cancel it on exit."""
     task = asyncio.create_task(work(), name=name)
     try:
         yield
@@ -27,4 +27,4 @@ async def running(work: Callable[[], Coroutine[Any, Any, None]], name: str) -> A
             if (await asyncio.wait({task}, timeout=_AGAIN))[0]:
                 break
         else:
-            log.error("%s does not end, and is left behind", name)
+            log.error("%s did not stop after %d cancellations and was abandoned", name, _TIMES)

@@ -1,4 +1,4 @@
-"""Batch jobs over HTTP: submit, look, cancel, take up again. The workers do them, and see to them alone."""
+"""Batch jobs over HTTP: submit, list, show, cancel, resume and retry. Workers schedule and run them."""
 
 import asyncio
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import AwareDatetime, BaseModel
 
-from gateway.keys import Caller, allowed
+from gateway.keys import Caller, require_scope
 from gateway.plain_text import PlainText
 from gateway.problems import PROBLEMS
 from gateway.services import TaskRunner, gateway
@@ -14,16 +14,16 @@ from gateway.task_options import IdempotencyKey
 from paddlewheel.contracts.batch_jobs import BatchJobId, BatchState, BatchStatus, NewBatchJob
 
 Service = Annotated[TaskRunner, Depends(gateway)]
-Owner = Annotated[Caller, Depends(allowed("jobs"))]
+Owner = Annotated[Caller, Depends(require_scope("jobs"))]
 Id = Annotated[BatchJobId, Path()]
 Webhook = Annotated[
     PlainText | None,
-    Query(max_length=2048, description="An https address that is told each time the job has ended."),
+    Query(max_length=2048, description="An https address that is notified each time the job ends."),
 ]
 
 
 class BatchPage(BaseModel):
-    """Batch jobs, the newest first; `next` is the `before` of the page after this one."""
+    """Batch jobs, newest first; pass `next` as `before` to get the next page."""
 
     jobs: list[BatchStatus]
     next: AwareDatetime | None = None
@@ -42,9 +42,9 @@ def batch_router() -> APIRouter:
         idempotency_key: IdempotencyKey = None,
         webhook: Webhook = None,
     ) -> BatchStatus:
-        """Submit a job: a manifest of addresses in, a result file out.
+        """Submit a job: a manifest of image addresses in, a result file out.
 
-        Both are addresses below the roots that the operator allows batch jobs to use.
+        Both must be below the roots that the operator allows for batch jobs.
         """
         if webhook is not None:
             service.check_webhook(webhook)
@@ -62,7 +62,7 @@ def batch_router() -> APIRouter:
         before: AwareDatetime | None = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> BatchPage:
-        """Your own jobs, the newest first."""
+        """List your own jobs, newest first."""
         found = await asyncio.to_thread(
             service.batches.page, owner.key_id, state=state, before=before, limit=limit
         )
@@ -70,22 +70,22 @@ def batch_router() -> APIRouter:
 
     @router.get("/{job_id}")
     async def show_batch_job(job_id: Id, service: Service, owner: Owner) -> BatchStatus:
-        """How a job stands: lines done and failed, rate and remaining time."""
+        """Show a job's state: lines done and failed, rate and remaining time."""
         return await asyncio.to_thread(service.batches.status, job_id, owner.key_id)
 
     @router.post("/{job_id}/cancel")
     async def cancel_batch_job(job_id: Id, service: Service, owner: Owner) -> BatchStatus:
-        """Stop a job; what is done of it is kept for a while. One that has ended stays as it is."""
+        """Cancel a job. Finished lines are kept for a while; a job that has ended does not change."""
         return await asyncio.to_thread(service.batches.cancel, job_id, owner.key_id)
 
     @router.post("/{job_id}/resume")
     async def resume_batch_job(job_id: Id, service: Service, owner: Owner) -> BatchStatus:
-        """Go on with a job that was cancelled or has failed; finished lines are not done again."""
+        """Resume a cancelled or failed job. Finished lines are not processed again."""
         return await asyncio.to_thread(service.batches.resume, job_id, owner.key_id)
 
     @router.post("/{job_id}/retry")
     async def retry_batch_job(job_id: Id, service: Service, owner: Owner) -> BatchStatus:
-        """Do the failed lines of a finished job again, those alone, and write its result anew."""
+        """Retry only the failed lines of a finished job, and rewrite its result."""
         return await asyncio.to_thread(service.batches.retry, job_id, owner.key_id)
 
     return router

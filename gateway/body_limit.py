@@ -1,4 +1,4 @@
-"""A request's body is limited while it arrives, whatever its headers promise."""
+"""Limits a request's body while it arrives, whatever Content-Length says."""
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -13,7 +13,7 @@ class BodyLimit:
     def __init__(self, app: ASGIApp, most: int) -> None:
         self._app = app
         self._most = most
-        self._detail = f"The request has more than {most} bytes: put images first, or send fewer at a time."
+        self._detail = f"The request has more than {most} bytes: store images first, or send fewer at a time."
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -26,7 +26,7 @@ class BodyLimit:
             return
         taken = 0
 
-        async def counted() -> Message:
+        async def receive_counted() -> Message:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
@@ -34,7 +34,7 @@ class BodyLimit:
                 raise HTTPException(413, self._detail)
             return message
 
-        await self._app(scope, counted, send)
+        await self._app(scope, receive_counted, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = answer_problem(scope["path"], 413, "request_too_large", self._detail)

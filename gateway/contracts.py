@@ -1,4 +1,4 @@
-"""Tasks' contracts as HTTP takes them: where a task has a stored image, a caller may also send one."""
+"""Task contracts over HTTP: where a task takes a stored image, a caller may also send the image itself."""
 
 from collections.abc import Awaitable, Callable
 from functools import cache
@@ -15,12 +15,12 @@ StoreImage = Callable[[HttpImage], Awaitable[ImageRef]]
 
 @cache
 def over_http(model: type[BaseModel]) -> type[BaseModel]:
-    """The same contract with an `HttpImage` for every `ImageRef`; the model itself if it has none."""
+    """Derive the contract with `HttpImage` in place of `ImageRef`; the model itself if it has none."""
     kinds = {name: info.rebuild_annotation() for name, info in model.model_fields.items()}
     changed = {
         name: (exchanged, model.model_fields[name])
         for name, kind in kinds.items()
-        if (exchanged := _exchanged(kind)) != kind
+        if (exchanged := _replace_images(kind)) != kind
     }
     if not changed:
         return model
@@ -29,7 +29,7 @@ def over_http(model: type[BaseModel]) -> type[BaseModel]:
     return made
 
 
-def _exchanged(kind: Any) -> Any:
+def _replace_images(kind: Any) -> Any:
     if kind is ImageRef:
         return HttpImage
     if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -38,20 +38,20 @@ def _exchanged(kind: Any) -> Any:
     if not arguments or origin is None:
         return kind
     if origin is Annotated:
-        return Annotated[(_exchanged(arguments[0]), *arguments[1:])]
-    exchanged = tuple(_exchanged(each) for each in arguments)
+        return Annotated[(_replace_images(arguments[0]), *arguments[1:])]
+    exchanged = tuple(_replace_images(each) for each in arguments)
     if exchanged == arguments:
         return kind
     return Union[exchanged] if origin in (Union, UnionType) else origin[exchanged]  # noqa: UP007 - built at run time
 
 
-async def stored(value: Any, store: StoreImage) -> Any:
-    """A request as its task takes it: plain data, every image in it stored."""
+async def store_images(value: Any, store: StoreImage) -> Any:
+    """Store every image of a request, and return the request as plain data for its task."""
     if isinstance(value, HttpImage):
         return (await store(value)).model_dump(exclude_none=True)
     if isinstance(value, BaseModel):
         given = [name for name in type(value).model_fields if name in value.model_fields_set]
-        return {name: await stored(getattr(value, name), store) for name in given}
+        return {name: await store_images(getattr(value, name), store) for name in given}
     if isinstance(value, (list, tuple)):
-        return [await stored(each, store) for each in value]
+        return [await store_images(each, store) for each in value]
     return value

@@ -1,4 +1,4 @@
-"""Annotated pictures for answers, drawn beside the event loop."""
+"""Draws annotated pictures for answers in a thread, off the event loop."""
 
 import asyncio
 import base64
@@ -11,7 +11,7 @@ QUALITY: Final = 90
 
 
 async def jpeg(result: Result, wanted: bool | None) -> str | None:
-    """The drawn result as a JPEG, base64; None if it is not wanted. PaddleX draws unless told not to."""
+    """Draw a result as a base64 JPEG. PaddleX draws by default; `wanted=False` returns None."""
     return None if wanted is False else await asyncio.to_thread(_jpeg, result)
 
 

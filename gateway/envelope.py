@@ -1,4 +1,4 @@
-"""PaddleX's envelope around every answer of its service."""
+"""PaddleX's envelope around every answer of its services."""
 
 from typing import Generic, Literal, TypeVar
 
@@ -10,7 +10,7 @@ ResultT = TypeVar("ResultT")
 
 
 class Envelope(BaseModel, Generic[ResultT]):
-    """`logId` names the request, `errorCode` is 0; an error has the HTTP status in it, and no result."""
+    """A successful answer. `logId` is the request's id; errors use `FailedEnvelope`."""
 
     logId: str  # noqa: N815 - PaddleX's names
     errorCode: Literal[0] = 0  # noqa: N815
@@ -27,11 +27,11 @@ class Health(BaseModel):
 
 
 class PaddleXRequest(BaseModel):
-    """A request in PaddleX's words. Unknown fields are ignored, as PaddleX does."""
+    """Base of requests in PaddleX's format. Unknown fields are ignored, as in PaddleX."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-def enveloped(result: ResultT) -> Envelope[ResultT]:
-    """The result of the request that is being answered."""
+def to_envelope(result: ResultT) -> Envelope[ResultT]:
+    """Wrap the current request's result."""
     return Envelope(logId=request_id(), result=result)

@@ -1,13 +1,13 @@
-"""Galleries as resources. Each call is a task that the gateway waits for; tasks may be submitted too."""
+"""Galleries as resources. Each call enqueues a task and waits for it; /v1/tasks runs the same tasks."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel
 
-from gateway.contracts import over_http, stored
+from gateway.contracts import over_http, store_images
 from gateway.indexes import GallerySummary
-from gateway.keys import allowed
+from gateway.keys import require_scope
 from gateway.plain_text import PlainText
 from gateway.problems import PROBLEMS
 from gateway.services import TaskRunner, gateway
@@ -40,12 +40,12 @@ AppendOverHttp = over_http(AppendGallery)
 
 Service = Annotated[TaskRunner, Depends(gateway)]
 Key = Annotated[GalleryKey, Path()]
-READ = [Depends(allowed("galleries:read"))]
-WRITE = [Depends(allowed("galleries:write"))]
+READ = [Depends(require_scope("galleries:read"))]
+WRITE = [Depends(require_scope("galleries:write"))]
 
 
 class GalleryPage(BaseModel):
-    """Galleries by their keys; `next` is where the page after this one begins."""
+    """Galleries sorted by key; pass `next` as `after` to get the next page."""
 
     galleries: list[GallerySummary]
     next: str | None = None
@@ -61,37 +61,37 @@ def galleries_router() -> APIRouter:
         after: Annotated[PlainText, Query(max_length=200)] = "",
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
     ) -> GalleryPage:
-        """Every gallery, by key."""
+        """List all galleries by key."""
         found = await service.indexes.page(after, limit)
         return GalleryPage(galleries=found, next=found[-1].gallery if len(found) == limit else None)
 
     @router.post("", status_code=201, dependencies=WRITE)
     async def create_gallery(request: BuildOverHttp, service: Service) -> AddedImages:  # type: ignore[valid-type]
-        """Create a gallery, empty or of a few images."""
+        """Create a gallery, empty or with a few images."""
         return await service.run(
-            BUILD_GALLERY, BuildGallery.model_validate(await stored(request, service.intake.store))
+            BUILD_GALLERY, BuildGallery.model_validate(await store_images(request, service.uploads.store))
         )
 
     @router.get("/{key}", dependencies=READ)
     async def describe_gallery(key: Key, service: Service) -> GalleryDescription:
-        """What a gallery is made of."""
+        """Describe a gallery: model, index, size and segments."""
         return await service.run(DESCRIBE_GALLERY, DescribeGallery(gallery=key))
 
     @router.delete("/{key}", dependencies=WRITE)
     async def delete_gallery(key: Key, service: Service) -> DeletedGallery:
-        """Delete a gallery with all that it holds."""
+        """Delete a gallery and all its vectors."""
         return await service.run(DELETE_GALLERY, DeleteGallery(gallery=key))
 
     @router.post("/append", dependencies=WRITE)
     async def append_images(request: AppendOverHttp, service: Service) -> AddedImages:  # type: ignore[valid-type]
-        """Append images; each has its own outcome."""
+        """Append images; each one has its own outcome."""
         return await service.run(
-            APPEND_GALLERY, AppendGallery.model_validate(await stored(request, service.intake.store))
+            APPEND_GALLERY, AppendGallery.model_validate(await store_images(request, service.uploads.store))
         )
 
     @router.post("/erase", dependencies=WRITE)
     async def erase_vectors(request: RemoveGallery, service: Service) -> RemovedVectors:
-        """Remove vectors by id, label or external id. The receipt says until when files hold them."""
+        """Remove vectors by id, label or external id. The receipt says when files stop holding them."""
         return await service.run(REMOVE_GALLERY, request)
 
     @router.post("/search", dependencies=READ)
@@ -101,7 +101,7 @@ def galleries_router() -> APIRouter:
 
     @router.post("/export", dependencies=WRITE)
     async def export_gallery(request: ExportGallery, service: Service) -> ExportedGallery:
-        """Write a gallery as PaddleX's folder where the workers keep exchanged files."""
+        """Export a gallery as a PaddleX folder to the workers' exchange folder."""
         return await service.run(EXPORT_GALLERY, request)
 
     return router

@@ -1,4 +1,4 @@
-"""Images as HTTP brings them: base64, an address, a blob that was put before, or an uploaded file."""
+"""Images in HTTP requests: base64, an address, a stored blob, or an uploaded file."""
 
 import asyncio
 import base64
@@ -15,7 +15,7 @@ from paddlewheel.errors import BlobTooLarge, ImageEmpty, InvalidRequest, UrlRefu
 from paddlewheel.sources.url_fetcher import UrlFetcher
 
 FETCHES: Final = 8
-"""Images that are fetched at a time, in threads of their own: slow servers hold up nobody else's work."""
+"""Threads that fetch images. They are separate, so that slow servers do not delay other work."""
 
 
 class HttpImage(BaseModel):
@@ -28,9 +28,13 @@ class HttpImage(BaseModel):
     )
 
     base64: str | None = Field(None, description="The bytes of an image file or PDF, base64.")
-    url: str | None = Field(None, max_length=4096, description="An https address, where these are allowed.")
-    blob: BlobAddress | None = Field(None, description="An image that was put before, by its address.")
-    input_path: str | None = Field(None, max_length=512, description="Your name for it; it is echoed.")
+    url: str | None = Field(
+        None, max_length=4096, description="An https address, if the operator allows them."
+    )
+    blob: BlobAddress | None = Field(None, description="The address of a stored image.")
+    input_path: str | None = Field(
+        None, max_length=512, description="Your name for the image, returned with the result."
+    )
 
     @model_validator(mode="after")
     def _one(self) -> "HttpImage":
@@ -40,7 +44,7 @@ class HttpImage(BaseModel):
 
 
 class ImageUploads:
-    """Turns images of requests into references to stored ones. `fetcher` is None where URLs are off."""
+    """Stores the images of requests and returns references. `fetcher` is None when URLs are disabled."""
 
     def __init__(self, client: AsyncClient, fetcher: UrlFetcher | None, max_bytes: int) -> None:
         self._client = client
@@ -49,11 +53,11 @@ class ImageUploads:
         self._threads = ThreadPoolExecutor(FETCHES, thread_name_prefix="fetch")
 
     def close(self) -> None:
-        """Fetch nothing more."""
+        """Stop fetching."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def store(self, image: HttpImage) -> ImageRef:
-        """One image. Raises UrlError, BlobTooLarge, ImageEmpty, InvalidRequest."""
+        """Store one image. Raises UrlError, BlobTooLarge, ImageEmpty, InvalidRequest."""
         if image.blob is not None:
             return ImageRef(blob=image.blob, input_path=image.input_path)
         if image.url is not None:
@@ -61,17 +65,17 @@ class ImageUploads:
         return await self.put(self.decode(image.base64 or ""), image.input_path)
 
     async def store_text(self, text: str) -> ImageRef:
-        """PaddleX's form: a string is an address if it begins as one, else base64."""
+        """Store an image in PaddleX's form: a string that is an http(s) address, or else base64."""
         if text.startswith(("http://", "https://")):
             return await self.put(await self.fetch(text), None)
         return await self.put(self.decode(text), None)
 
     async def store_texts(self, texts: Sequence[str]) -> list[ImageRef]:
-        """Many in PaddleX's form, in their order."""
+        """Store several images in PaddleX's form; references keep the order."""
         return list(await asyncio.gather(*(self.store_text(text) for text in texts)))
 
     async def put(self, data: bytes, name: str | None) -> ImageRef:
-        """The bytes of an image file."""
+        """Store the bytes of an image file. Raises ImageEmpty, BlobTooLarge."""
         if not data:
             raise ImageEmpty("The image has no bytes.")
         if len(data) > self._max_bytes:
@@ -79,13 +83,13 @@ class ImageUploads:
         return await self._client.put(data, name=name)
 
     async def fetch(self, url: str) -> bytes:
-        """The bytes behind an address. Raises UrlRefused while addresses are off."""
+        """Fetch an address. Raises UrlRefused while URLs are disabled."""
         if self._fetcher is None:
             raise UrlRefused("Images are not fetched by address here: send their bytes.")
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._fetcher.fetch, url)
 
     def decode(self, text: str) -> bytes:
-        """Base64, with or without the head of a data URL; blanks and line ends do not count."""
+        """Decode base64, with or without a data URL's prefix. Whitespace is ignored."""
         if text.startswith("data:"):
             text = text.partition(",")[2]
         if len(text) > self._max_bytes * 3 // 2:

@@ -1,10 +1,10 @@
-"""Images that are put once and used by many tasks."""
+"""Stores images that several tasks use."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, File, UploadFile
 
-from gateway.keys import allowed
+from gateway.keys import require_scope
 from gateway.problems import PROBLEMS
 from gateway.services import TaskRunner, gateway
 from paddlewheel.contracts.base import ImageRef
@@ -14,12 +14,12 @@ def images_router() -> APIRouter:
     """All of /v1/images."""
     router = APIRouter(prefix="/v1/images", tags=["Images"], responses=PROBLEMS)
 
-    @router.post("", status_code=201, dependencies=[Depends(allowed("tasks"))])
+    @router.post("", status_code=201, dependencies=[Depends(require_scope("tasks"))])
     async def put_image(
         image: Annotated[UploadFile, File(description="An image file or a PDF.")],
         service: Annotated[TaskRunner, Depends(gateway)],
     ) -> ImageRef:
-        """Store an image; tasks name it by its `blob` until `expires_at` (seconds since the epoch)."""
-        return await service.intake.put(await image.read(), image.filename or None)
+        """Store an image. Tasks refer to it by `blob` until `expires_at` (seconds since the epoch)."""
+        return await service.uploads.put(await image.read(), image.filename or None)
 
     return router

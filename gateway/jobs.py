@@ -1,4 +1,4 @@
-"""Jobs over HTTP: accepted in Postgres first, then enqueued; their outcome is kept when it is first seen."""
+"""Jobs over HTTP: stored in Postgres first, then enqueued. Their outcome is stored when it is first seen."""
 
 import asyncio
 import hashlib
@@ -23,11 +23,11 @@ SPECS: Final[Mapping[str, TaskSpec[Any, Any]]] = {spec.name: spec for spec in TA
 
 
 class JobService:
-    """Submits jobs and tells how they stand."""
+    """Submits jobs and finds, awaits and cancels them."""
 
-    def __init__(self, client: AsyncClient, jobs: JobStore) -> None:
+    def __init__(self, client: AsyncClient, store: JobStore) -> None:
         self._client = client
-        self._jobs = jobs
+        self._store = store
 
     async def submit(
         self,
@@ -41,14 +41,14 @@ class JobService:
         idempotency_key: str | None = None,
         webhook: str | None = None,
     ) -> Job:
-        """Accept one task; `deadline` is seconds from now.
+        """Accept one task; `deadline` is in seconds from now.
 
-        The same key of the same caller is the same job. Raises IdempotencyMismatch, InvalidRequest.
+        Repeating a caller's idempotency key returns the same job. Raises IdempotencyMismatch, InvalidRequest.
         """
         require_plain(request)
         key = idempotency_key or str(uuid.uuid4())
         job, new = await asyncio.to_thread(
-            self._jobs.accept,
+            self._store.accept,
             NewJob(
                 id=make_id(spec, f"{key_id}\n{key}"),
                 key_id=key_id,
@@ -62,29 +62,29 @@ class JobService:
             ),
         )
         if new:
-            # Should this fail, the sweeper enqueues it: it has been accepted.
+            # If this fails, the sweeper enqueues the accepted job.
             await self.enqueue([job])
         return job
 
     async def enqueue(self, jobs: Sequence[Job]) -> None:
-        """Hand jobs to the broker; those that it knows already are not enqueued twice."""
+        """Send jobs to the broker. It does not enqueue a job that it already knows."""
         await self._client.publish([_message(job) for job in jobs])
-        await asyncio.to_thread(self._jobs.enqueued, [job.id for job in jobs])
+        await asyncio.to_thread(self._store.enqueued, [job.id for job in jobs])
 
     async def find(self, key_id: str, job_id: str) -> tuple[Job, str]:
-        """A caller's job and its state, which may also be running. Raises TaskNotFound."""
-        job = await asyncio.to_thread(self._jobs.find, key_id, job_id)
+        """Find a caller's job and its current state, which may be "running". Raises TaskNotFound."""
+        job = await asyncio.to_thread(self._store.find, key_id, job_id)
         if job.state != "queued":
             return job, job.state
         (record,) = await self._client.records([job_id])
         if record is None or not record.finished:
             return job, record.state if record else "queued"
         await self.settle([record])
-        settled = await asyncio.to_thread(self._jobs.find, key_id, job_id)
+        settled = await asyncio.to_thread(self._store.find, key_id, job_id)
         return settled, settled.state
 
     async def wait(self, key_id: str, job_id: str, seconds: float) -> tuple[Job, str]:
-        """The same, once it has ended or the time is up."""
+        """Like `find`, but wait up to `seconds` for the job to end."""
         found = await self.find(key_id, job_id)
         if found[1] not in ("queued", "running") or not seconds:
             return found
@@ -96,7 +96,7 @@ class JobService:
         return await self.find(key_id, job_id)
 
     async def cancel(self, key_id: str, job_id: str) -> None:
-        """Ask the workers to drop it; one that the broker has forgotten is cancelled here."""
+        """Ask the workers to drop a job. A job that the broker has lost is cancelled in the database."""
         job, _ = await self.find(key_id, job_id)
         if job.state != "queued":
             return
@@ -107,23 +107,23 @@ class JobService:
             outcome = JobOutcome(
                 id=job_id, state="cancelled", error_code="task_cancelled", error_message=message
             )
-            await asyncio.to_thread(self._jobs.settle, [outcome])
+            await asyncio.to_thread(self._store.settle, [outcome])
 
     async def settle(self, records: Sequence[TaskRecord]) -> None:
-        """Keep the outcomes of finished records."""
-        await asyncio.to_thread(self._jobs.settle, [_outcome(record) for record in records])
+        """Store the outcomes of finished records."""
+        await asyncio.to_thread(self._store.settle, [_outcome(record) for record in records])
 
 
 def digest_of(request: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) of what a request asks for: when its images expire does not matter."""
-    text = json.dumps(_lasting(request), sort_keys=True, ensure_ascii=False)
+    """SHA-256 (hex) of a request without the expiry times of its images."""
+    text = json.dumps(_without_expiry(request), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _lasting(value: Any) -> Any:
+def _without_expiry(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {name: _lasting(each) for name, each in value.items() if name != "expires_at"}
-    return [_lasting(each) for each in value] if isinstance(value, list) else value
+        return {name: _without_expiry(each) for name, each in value.items() if name != "expires_at"}
+    return [_without_expiry(each) for each in value] if isinstance(value, list) else value
 
 
 def _message(job: Job) -> TaskMessage:

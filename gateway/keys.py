@@ -1,4 +1,4 @@
-"""Who is asking, and what they may do: API keys, kept as hashes."""
+"""API keys: they identify the caller, carry its scopes, and are stored as hashes."""
 
 import hashlib
 import secrets
@@ -20,19 +20,19 @@ _bearer = HTTPBearer(auto_error=False, description="The same API key as a bearer
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """A key's owner, or nobody in particular (`key_id` is empty)."""
+    """The owner of a key; `key_id` is empty for an anonymous caller."""
 
     key_id: str
     scopes: frozenset[str]
 
 
 def new_key() -> str:
-    """A key of 256 random bits: it cannot be guessed, so a plain hash of it keeps it secret."""
+    """Generate a key of 256 random bits. It cannot be guessed, so an unsalted hash keeps it secret."""
     return PREFIX + secrets.token_urlsafe(32)
 
 
 def hash_key(key: str) -> str:
-    """SHA-256 (hex): what is stored of a key."""
+    """Hash a key for storage: SHA-256, hex."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
@@ -41,7 +41,7 @@ async def find_caller(
     header: Annotated[str | None, Depends(_header)],
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Caller:
-    """The caller that the request's key names. Raises Refusal (401) for a key that is not valid."""
+    """Find the caller by the request's key. Raises Refusal (401) if the key is not valid."""
     services = request.app.state.services
     key = header or (bearer.credentials if bearer else None)
     if key is None:
@@ -52,8 +52,8 @@ async def find_caller(
     return caller
 
 
-def allowed(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
-    """A dependency that lets in who may do this, at the rate that their key allows."""
+def require_scope(scope: Scope) -> Callable[..., Coroutine[Any, Any, Caller]]:
+    """Make a dependency that checks the caller's scope and request rate."""
 
     async def check(request: Request, caller: Annotated[Caller, Depends(find_caller)]) -> Caller:
         if scope not in caller.scopes:

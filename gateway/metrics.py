@@ -1,6 +1,6 @@
-"""A gateway's requests and the servers' figures, as Prometheus reads them.
+"""Prometheus metrics: this gateway's requests, and statistics of the servers.
 
-The figures of the servers are the same at every gateway: take the largest of several, not their sum.
+Every gateway reports the same server statistics: aggregate them with max, not with sum.
 """
 
 import time
@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.keys import allowed
+from gateway.keys import require_scope
 from gateway.problems import FAILED_ENVELOPES
 from gateway.service_stats import DatabaseStats, ServerStats
 from gateway.services import TaskRunner, gateway
@@ -25,7 +25,7 @@ REQUEST_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 
 
 class RequestMetrics:
-    """Requests of one gateway."""
+    """Counts and times the requests of one gateway."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -43,8 +43,8 @@ class RequestMetrics:
             registry=self.registry,
         )
 
-    def answered(self, scope: Scope, status: int, seconds: float) -> None:
-        """Count one, by its route and not by its address, which a caller makes up."""
+    def count(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count one request by its route. Its path would let callers create any number of time series."""
         route = getattr(scope.get("route"), "path", "unknown")
         known = scope["method"] if route != "unknown" else "any"
         self._requests.labels(known, route, str(status)).inc()
@@ -65,55 +65,55 @@ class RequestCounts:
             return
         began, status = time.monotonic(), 500
 
-        async def noted(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, noted)
+            await self._app(scope, receive, send_and_note)
         finally:
-            self._metrics.answered(scope, status, time.monotonic() - began)
+            self._metrics.count(scope, status, time.monotonic() - began)
 
 
 class ServerCollector(Collector):
-    """Queues, dead letters, galleries and batch jobs."""
+    """Exports statistics of queues, dead letters, galleries and batch jobs."""
 
     def __init__(self, stats: ServerStats) -> None:
         self._stats = stats
 
     def collect(self) -> Iterable[Metric]:
-        """The families; those of a server that is away are missing."""
-        lines, stored = self._stats.lines, self._stats.stored
-        yield _gauge("paddlewheel_broker_up", "Whether the broker answers.", lines is not None)
-        yield _gauge("paddlewheel_database_up", "Whether Postgres answers.", stored is not None)
+        """Yield the metric families, without those of a server that cannot be reached."""
+        queues, database = self._stats.queues, self._stats.database
+        yield _gauge("paddlewheel_broker_up", "Whether the broker answers.", queues is not None)
+        yield _gauge("paddlewheel_database_up", "Whether Postgres answers.", database is not None)
         names = ("queue", "priority")
         depth = GaugeMetricFamily("paddlewheel_queue_tasks", "Tasks that wait.", labels=names)
         age = GaugeMetricFamily(
             "paddlewheel_queue_oldest_seconds", "How long the oldest task has waited.", labels=names
         )
-        for line in lines or ():
-            depth.add_metric((line.queue, line.priority), line.depth)
-            age.add_metric((line.queue, line.priority), line.oldest)
+        for queue in queues or ():
+            depth.add_metric((queue.queue, queue.priority), queue.depth)
+            age.add_metric((queue.queue, queue.priority), queue.oldest)
         yield depth
         yield age
-        if stored is not None:
-            yield from _database_metrics(stored)
+        if database is not None:
+            yield from _database_metrics(database)
 
 
 def metrics_router(metrics: RequestMetrics) -> APIRouter:
-    """What Prometheus scrapes."""
+    """/metrics, for Prometheus."""
     router = APIRouter(tags=["Operation"], responses=FAILED_ENVELOPES)
 
     @router.get(
         "/metrics",
-        dependencies=[Depends(allowed("metrics"))],
+        dependencies=[Depends(require_scope("metrics"))],
         response_class=Response,
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
     async def scrape(service: Annotated[TaskRunner, Depends(gateway)]) -> Response:
-        """Prometheus' text format. Its scraper sends the API key as a bearer token."""
+        """Metrics in Prometheus' text format. Configure the scraper to send the API key as a bearer token."""
         registry = CollectorRegistry()
         registry.register(ServerCollector(await service.stats.read()))
         text = generate_latest(metrics.registry) + generate_latest(registry)
@@ -122,16 +122,16 @@ def metrics_router(metrics: RequestMetrics) -> APIRouter:
     return router
 
 
-def _database_metrics(stored: DatabaseStats) -> Iterable[Metric]:
-    yield _gauge("paddlewheel_dead_letters", "Tasks that were given up.", stored.jobs.dead_letters)
-    yield _gauge("paddlewheel_http_tasks_waiting", "Tasks without an outcome.", stored.jobs.waiting_jobs)
-    yield _gauge("paddlewheel_webhooks_waiting", "Webhooks to deliver.", stored.jobs.waiting_webhooks)
-    yield _gauge("paddlewheel_galleries", "Galleries.", stored.galleries.galleries)
-    yield _gauge("paddlewheel_galleries_vectors", "Vectors of all galleries.", stored.galleries.vectors)
+def _database_metrics(stats: DatabaseStats) -> Iterable[Metric]:
+    yield _gauge("paddlewheel_dead_letters", "Tasks that were given up.", stats.jobs.dead_letters)
+    yield _gauge("paddlewheel_http_tasks_waiting", "Tasks without an outcome.", stats.jobs.waiting_jobs)
+    yield _gauge("paddlewheel_webhooks_waiting", "Webhooks to deliver.", stats.jobs.waiting_webhooks)
+    yield _gauge("paddlewheel_galleries", "Galleries.", stats.galleries.galleries)
+    yield _gauge("paddlewheel_galleries_vectors", "Vectors of all galleries.", stats.galleries.vectors)
     yield _gauge(
         "paddlewheel_galleries_unsealed_changes",
         "Changes of the gallery that is furthest behind which are in no segment file.",
-        stored.galleries.most_unsealed,
+        stats.galleries.most_unsealed,
     )
     vectors = GaugeMetricFamily(
         "paddlewheel_gallery_vectors", "Vectors of the largest galleries.", labels=("gallery",)
@@ -139,12 +139,12 @@ def _database_metrics(stored: DatabaseStats) -> Iterable[Metric]:
     unsealed = GaugeMetricFamily(
         "paddlewheel_gallery_unsealed_changes", "Their changes in no segment file.", labels=("gallery",)
     )
-    for each in stored.galleries.largest:
+    for each in stats.galleries.largest:
         vectors.add_metric((each.key,), each.live)
         unsealed.add_metric((each.key,), each.generation - each.sealed_generation)
     yield vectors
     yield unsealed
-    yield from _batch_metrics(stored.jobs.batches)
+    yield from _batch_metrics(stats.jobs.batches)
 
 
 def _batch_metrics(batches: BatchJobStats) -> Iterable[Metric]:

@@ -1,4 +1,4 @@
-"""The page on which people try the HTTP interface. It loads nothing from elsewhere."""
+"""The interactive page of the HTTP interface. It loads nothing from other hosts."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +14,7 @@ _NO_ICON: Final = "data:,"
 
 
 def add_page(app: FastAPI) -> None:
-    """Serve it on /docs, with Swagger UI's files out of a package."""
+    """Serve Swagger UI at /docs, with its files from an installed package."""
     folder = Path(str(files("fastapi_offline"))) / "static"
     app.mount(ASSETS, StaticFiles(directory=folder))
 

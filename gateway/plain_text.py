@@ -1,4 +1,4 @@
-"""Text that Postgres can keep: every character but NUL."""
+"""Text that Postgres can store: every character except NUL."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -7,22 +7,22 @@ from pydantic import AfterValidator
 
 from paddlewheel.errors import InvalidRequest
 
-_WORDS = "The text holds a NUL character: leave it out."
+_MESSAGE = "The text holds a NUL character: leave it out."
 
 
-def _checked(text: str) -> str:
+def _refuse_nul(text: str) -> str:
     if "\0" in text:
-        raise ValueError(_WORDS)
+        raise ValueError(_MESSAGE)
     return text
 
 
-PlainText = Annotated[str, AfterValidator(_checked)]
+PlainText = Annotated[str, AfterValidator(_refuse_nul)]
 
 
 def require_plain(value: Any) -> None:
-    """Raise InvalidRequest for a NUL in any text of a JSON value."""
+    """Raise InvalidRequest if any text of a JSON value holds a NUL."""
     if isinstance(value, str) and "\0" in value:
-        raise InvalidRequest(_WORDS)
+        raise InvalidRequest(_MESSAGE)
     if isinstance(value, Mapping):
         require_plain(list(value))
         require_plain(list(value.values()))

@@ -1,4 +1,4 @@
-"""Errors over HTTP: problem details (RFC 9457) under /v1, PaddleX's envelope everywhere else."""
+"""Errors over HTTP: problem details (RFC 9457) under /v1, and PaddleX's envelope elsewhere."""
 
 import json
 import logging
@@ -65,7 +65,7 @@ _STATUS: Final[Mapping[type[PaddlewheelError], int]] = {
 
 
 class Problem(BaseModel):
-    """What went wrong. `code` is stable and meant for programs, `detail` for people."""
+    """An error. `code` is stable and for programs; `detail` is for people."""
 
     type: str = "about:blank"
     title: str
@@ -76,7 +76,7 @@ class Problem(BaseModel):
 
 
 class Refusal(Exception):
-    """A request that is refused before any task is made of it."""
+    """Refuses a request before any task is enqueued."""
 
     def __init__(
         self, status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None
@@ -89,7 +89,7 @@ class Refusal(Exception):
 
 
 def status_of(err: PaddlewheelError) -> int:
-    """422 is the caller's to mend, 503 the operator's; some errors have a status of their own."""
+    """The HTTP status of an error: its own, or 422 for the caller's errors and 503 for the operator's."""
     for kind in type(err).__mro__:
         if kind in _STATUS:
             return _STATUS[kind]
@@ -99,7 +99,7 @@ def status_of(err: PaddlewheelError) -> int:
 def answer_problem(
     path: str, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """The answer in the words of the path's family."""
+    """Answer with an error in the format of the path's family."""
     if path.startswith(VERSIONED):
         problem = Problem(
             title=_TITLES.get(status, "Error"),
@@ -114,7 +114,7 @@ def answer_problem(
 
 
 def handle_errors(app: FastAPI) -> None:
-    """Let no error out but in those words."""
+    """Register handlers that turn every error into one of the two formats."""
 
     @app.exception_handler(PaddlewheelError)
     async def typed(request: Request, err: PaddlewheelError) -> JSONResponse:
@@ -131,14 +131,14 @@ def handle_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, err: RequestValidationError) -> JSONResponse:
         faults = [{key: each[key] for key in ("type", "loc", "msg")} for each in err.errors()]
-        # PaddleX's clients read a JSON list out of errorMsg.
+        # PaddleX's clients parse errorMsg as a JSON list.
         paddlex = json.dumps(faults, ensure_ascii=False, default=str)
         detail = _sentence(faults) if request.url.path.startswith(VERSIONED) else paddlex
         return answer_problem(request.url.path, 422, "invalid_request", detail)
 
     @app.exception_handler(ValidationError)
     async def contradicted(request: Request, err: ValidationError) -> JSONResponse:
-        """PaddleX's words are wider than the tasks' contracts."""
+        """PaddleX's requests allow values that the tasks' contracts refuse."""
         return answer_problem(request.url.path, 422, InvalidRequest.code, explain(err))
 
     @app.exception_handler(HTTPException)
@@ -149,7 +149,7 @@ def handle_errors(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unexpected(request: Request, err: Exception) -> JSONResponse:
         log.error("request %s: %s %s failed", request_id(), request.method, request.url.path, exc_info=err)
-        detail = "An unexpected error; the gateway's log has the details under the request's id."
+        detail = "An unexpected error occurred; the gateway's log has the details under the request's id."
         headers = {REQUEST_ID: request_id()}
         return answer_problem(request.url.path, 500, "internal_error", detail, headers)
 
@@ -185,7 +185,7 @@ def _documented(kind: str, schema: dict[str, Any]) -> dict[int | str, dict[str, 
 
 
 class FailedEnvelope(BaseModel):
-    """PaddleX's envelope of a request that failed: `errorCode` is the HTTP status."""
+    """PaddleX's envelope of a failed request; `errorCode` is the HTTP status."""
 
     logId: str  # noqa: N815 - PaddleX's names
     errorCode: int  # noqa: N815
@@ -193,7 +193,7 @@ class FailedEnvelope(BaseModel):
 
 
 PROBLEMS: Final = _documented("application/problem+json", Problem.model_json_schema())
-"""What any answer under /v1 may be instead, for the OpenAPI document."""
+"""Error answers under /v1, for the OpenAPI document."""
 
 FAILED_ENVELOPES: Final = _documented("application/json", FailedEnvelope.model_json_schema())
-"""The same of PaddleX's services."""
+"""Error answers of PaddleX's services, for the OpenAPI document."""

@@ -1,4 +1,4 @@
-"""How fast one key may ask: a token bucket in the broker, shared by all gateways."""
+"""Limits the request rate of each key with a token bucket in the broker, shared by all gateways."""
 
 import math
 import time
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _KEY: Final = "paddlewheel:rate:{}"
 
-# Tokens grow with the time since the last request; the answer is the wait (seconds) until there is one.
+# The bucket refills with the time since the last request; returns the seconds until a token is available.
 _TAKE: Final = """
 local now, rate, burst = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local state = redis.call('HMGET', KEYS[1], 'tokens', 'at')
@@ -27,7 +27,7 @@ return tostring(wait)
 
 
 class RateLimiter:
-    """`rate` requests a second, `burst` at once; a rate of 0 is no limit."""
+    """Allows `rate` requests a second and bursts of `burst`; a rate of 0 means no limit."""
 
     def __init__(self, redis: "Redis", rate: float, burst: int) -> None:
         self._redis = redis
@@ -35,7 +35,7 @@ class RateLimiter:
         self._burst = burst
 
     async def take(self, key_id: str) -> None:
-        """Count one request. Raises Refusal (429) that says when the next one is welcome."""
+        """Take one token. Raises Refusal (429, with Retry-After) if there is none."""
         if not self._rate:
             return
         with broker_errors():

@@ -1,7 +1,7 @@
-"""PaddleX's recognition services, of faces and of images (PP-ShiTu): four operations on an index.
+"""PaddleX's recognition services, for faces and for images (PP-ShiTu): four operations on an index.
 
-Their ids are counted from 0 in each index, so the gateway counts too: an image's number is its external id
-in the gallery, is never given twice, and is what idMap shows and remove takes.
+PaddleX numbers images from 0 in each index, and so does the gateway. An image's number is its external id in
+the gallery, is never reused, and is what idMap shows and the remove operation takes.
 """
 
 import asyncio
@@ -12,9 +12,9 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gateway.drawing import jpeg
-from gateway.envelope import Envelope, PaddleXRequest, enveloped
+from gateway.envelope import Envelope, PaddleXRequest, to_envelope
 from gateway.index_operations import ChangeRequest
-from gateway.keys import allowed
+from gateway.keys import require_scope
 from gateway.plain_text import PlainText
 from gateway.problems import FAILED_ENVELOPES
 from gateway.services import TaskRunner, gateway
@@ -38,14 +38,13 @@ from paddlewheel.contracts.search import MAX_TOP_K, GalleryKey
 from paddlewheel.errors import GalleryNotFound, InvalidRequest
 
 ID_MAP_LIMIT: Final = 10_000
-"""Vectors up to which idMap shows the whole index, as the seed's service does; above, only what is new."""
+"""Size up to which idMap shows the whole index, as PaddleX's service does; above it, only new images."""
 
-# Numbers given in advance: a request of many images is several tasks, which may be done in any order.
 Key = Annotated[PlainText, Field(min_length=1, max_length=200)]
 
 
 class ImageLabelPair(PaddleXRequest):
-    """An image (base64, or an address where these are allowed) and its label."""
+    """An image (base64, or an address if the operator allows them) and its label."""
 
     image: str
     label: PlainText = Field(min_length=1, max_length=1024)
@@ -82,7 +81,7 @@ class AddRequest(PaddleXRequest):
 
 
 class RemoveRequest(PaddleXRequest):
-    """Images to take out, by the ids of idMap."""
+    """Images to remove, by their ids in idMap."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"ids": [0, 2], "indexKey": "b4a3c1e0-2f5d-4f53-9d3f-6a4f2b1c7e90"}]}
@@ -93,7 +92,7 @@ class RemoveRequest(PaddleXRequest):
 
 
 class InferRequest(PaddleXRequest):
-    """A picture to recognise. Without an index, faces are found and not named."""
+    """A picture to recognise. Without an index, faces are detected but not identified."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -112,7 +111,7 @@ class InferRequest(PaddleXRequest):
 
 
 class SkippedImage(BaseModel):
-    """An image that is not in the index, and why. `position` counts the request's pairs from 0."""
+    """An image that was not indexed, and why. `position` counts the request's pairs from 0."""
 
     position: int
     label: str
@@ -123,7 +122,7 @@ class SkippedImage(BaseModel):
 class IndexResult(BaseModel):
     """An index after a change.
 
-    `idMap` are labels by id: of the whole index up to 10,000 images, beyond that of what this request added.
+    `idMap` maps ids to labels: of the whole index up to 10,000 images, else of the images just added.
     """
 
     indexKey: str  # noqa: N815
@@ -140,7 +139,7 @@ class RecResult(BaseModel):
 
 
 class Recognised(BaseModel):
-    """A face or an object: left, top, right, bottom in pixels, and what the index knows of it."""
+    """A face or an object: left, top, right, bottom in pixels, and its matches in the index."""
 
     bbox: tuple[float, float, float, float]
     recResults: list[RecResult]  # noqa: N815
@@ -148,7 +147,7 @@ class Recognised(BaseModel):
 
 
 class FacesResult(BaseModel):
-    """What was found. `image` is a JPEG, base64."""
+    """The faces found. `image` is a JPEG, base64."""
 
     faces: list[Recognised]
     image: str | None = None
@@ -168,56 +167,59 @@ class RecognitionIndex:
         self._gateway = gateway
         self._kind = kind
 
-    async def build(self, pairs: Sequence[ImageLabelPair], asking: ChangeRequest) -> IndexResult:
-        """A new index of these images; those that cannot be used are told, unless all cannot."""
-        images = await self._stored(pairs)
-        operation = await self._gateway.operations.build(asking, self._kind, _content(images, pairs))
+    async def build(self, pairs: Sequence[ImageLabelPair], change: ChangeRequest) -> IndexResult:
+        """Build an index of these images and report those that cannot be used.
+
+        Raises InvalidRequest if none can be used.
+        """
+        images = await self._store(pairs)
+        operation = await self._gateway.operations.build(change, self._kind, _content_of(images, pairs))
         try:
-            async with self._gateway.operations.attended(operation, asking):
+            async with self._gateway.operations.watch_caller(operation, change):
                 if not operation.done:
                     request = BuildGallery(
                         gallery=operation.index_key, kind=self._kind, operation_id=operation.id
                     )
                     await self._gateway.run(BUILD_GALLERY, request)
-                result = await self._append(operation, _numbered(operation, images, pairs))
+                result = await self._append(operation, _number_images(operation, images, pairs))
             if len(result.skipped) == len(pairs):
                 raise InvalidRequest(
                     f"None of the images can be used; the first: {result.skipped[0].errorMsg}"
                 )
-            await self._gateway.operations.conclude(operation, asking)
+            await self._gateway.operations.conclude(operation, change)
         except BaseException:
-            # Nobody has been told its key.
+            # The caller has not received its key.
             await asyncio.shield(self._gateway.operations.drop(operation))
             raise
         return result
 
-    async def add(self, key: str, pairs: Sequence[ImageLabelPair], asking: ChangeRequest) -> IndexResult:
-        """More images."""
-        await self._known(key)
-        images = await self._stored(pairs)
-        operation = await self._gateway.operations.add(asking, key, _content(images, pairs))
+    async def add(self, key: str, pairs: Sequence[ImageLabelPair], change: ChangeRequest) -> IndexResult:
+        """Add images. Raises GalleryNotFound."""
+        await self._require_index(key)
+        images = await self._store(pairs)
+        operation = await self._gateway.operations.add(change, key, _content_of(images, pairs))
         try:
-            async with self._gateway.operations.attended(operation, asking):
-                result = await self._append(operation, _numbered(operation, images, pairs))
-            await self._gateway.operations.conclude(operation, asking)
+            async with self._gateway.operations.watch_caller(operation, change):
+                result = await self._append(operation, _number_images(operation, images, pairs))
+            await self._gateway.operations.conclude(operation, change)
         except BaseException:
             await asyncio.shield(self._gateway.operations.release(operation))
             raise
         return result
 
     async def remove(self, key: str, ids: Sequence[int]) -> IndexResult:
-        """Fewer images; ids that are not there do not matter."""
-        await self._known(key)
+        """Remove images; unknown ids are ignored. Raises GalleryNotFound."""
+        await self._require_index(key)
         request = RemoveGallery(gallery=key, external_ids=tuple(map(str, ids)))
         await self._gateway.run(REMOVE_GALLERY, request)
-        return await self._shown(key, {}, [])
+        return await self._describe(key, {}, [])
 
-    async def _known(self, key: str) -> None:
+    async def _require_index(self, key: str) -> None:
         if await self._gateway.indexes.kind(key) != self._kind:
             raise GalleryNotFound(f"There is no index {key!r}.")
 
-    async def _stored(self, pairs: Sequence[ImageLabelPair]) -> list[ImageRef]:
-        return await self._gateway.intake.store_texts([pair.image for pair in pairs])
+    async def _store(self, pairs: Sequence[ImageLabelPair]) -> list[ImageRef]:
+        return await self._gateway.uploads.store_texts([pair.image for pair in pairs])
 
     async def _append(self, operation: Operation, items: Sequence[LabelledImage]) -> IndexResult:
         key = operation.index_key
@@ -228,40 +230,41 @@ class RecognitionIndex:
                 several_faces="largest",
                 operation_id=f"{operation.id}:{number}",
             )
-            for number, part in enumerate(_parts(items))
+            for number, part in enumerate(_split(items))
         ]
         added = await asyncio.gather(*(self._gateway.run(APPEND_GALLERY, step) for step in steps))
-        return await self._shown(key, *_told(items, added))
+        return await self._describe(key, *_collect_outcomes(items, added))
 
-    async def _shown(self, key: str, new: dict[str, str], skipped: list[SkippedImage]) -> IndexResult:
+    async def _describe(self, key: str, new: dict[str, str], skipped: list[SkippedImage]) -> IndexResult:
         count = await self._gateway.indexes.size(key)
         shown = await self._gateway.indexes.id_map(key) if count <= ID_MAP_LIMIT else new
         return IndexResult(indexKey=key, idMap=shown, imageCount=count, skipped=skipped)
 
 
-def _content(images: Sequence[ImageRef], pairs: Sequence[ImageLabelPair]) -> list[tuple[str, str]]:
-    """What tells these images from others: an address may bring other bytes tomorrow."""
+def _content_of(images: Sequence[ImageRef], pairs: Sequence[ImageLabelPair]) -> list[tuple[str, str]]:
+    """Identify a request by its images' content: an address may return other bytes tomorrow."""
     return [(image.blob, pair.label) for image, pair in zip(images, pairs, strict=True)]
 
 
-def _numbered(
+def _number_images(
     operation: Operation, images: Sequence[ImageRef], pairs: Sequence[ImageLabelPair]
 ) -> list[LabelledImage]:
+    # Numbered before they are enqueued: a large request is several tasks, which may run in any order.
     return [
         LabelledImage(image=image, label=pair.label, external_id=str(operation.first_number + position))
         for position, (image, pair) in enumerate(zip(images, pairs, strict=True))
     ]
 
 
-def _parts(items: Sequence[LabelledImage]) -> Iterator[Sequence[LabelledImage]]:
+def _split(items: Sequence[LabelledImage]) -> Iterator[Sequence[LabelledImage]]:
     for start in range(0, len(items), MAX_ITEMS):
         yield items[start : start + MAX_ITEMS]
 
 
-def _told(
+def _collect_outcomes(
     items: Sequence[LabelledImage], added: Sequence[AddedImages]
 ) -> tuple[dict[str, str], list[SkippedImage]]:
-    """What is new by its id, and what was skipped, of all steps together."""
+    """Collect the labels of indexed images by id, and the skipped images, over all steps."""
     outcomes = [outcome for step in added for outcome in step.outcomes]
     new: dict[str, str] = {}
     skipped: list[SkippedImage] = []
@@ -280,47 +283,47 @@ def recognition_router(kind: GalleryKind, prefix: Literal["face-recognition", "s
     """The four operations under PaddleX's names."""
     router = APIRouter(tags=[f"PaddleX: {prefix}"], responses=FAILED_ENVELOPES)
     Service = Annotated[TaskRunner, Depends(gateway)]  # noqa: N806 - a type
-    Asked = Annotated[ChangeRequest, Depends()]  # noqa: N806 - a type
+    Change = Annotated[ChangeRequest, Depends()]  # noqa: N806 - a type
 
     @router.post(f"/{prefix}-index-build")
-    async def index_build(request: BuildRequest, service: Service, asking: Asked) -> Envelope[IndexResult]:
-        """Make an index of images and their labels."""
-        return enveloped(await RecognitionIndex(service, kind).build(request.imageLabelPairs, asking))
+    async def index_build(request: BuildRequest, service: Service, change: Change) -> Envelope[IndexResult]:
+        """Build an index from images and their labels."""
+        return to_envelope(await RecognitionIndex(service, kind).build(request.imageLabelPairs, change))
 
     @router.post(f"/{prefix}-index-add")
-    async def index_add(request: AddRequest, service: Service, asking: Asked) -> Envelope[IndexResult]:
+    async def index_add(request: AddRequest, service: Service, change: Change) -> Envelope[IndexResult]:
         """Add images to an index."""
         index = RecognitionIndex(service, kind)
-        return enveloped(await index.add(request.indexKey, request.imageLabelPairs, asking))
+        return to_envelope(await index.add(request.indexKey, request.imageLabelPairs, change))
 
-    @router.post(f"/{prefix}-index-remove", dependencies=[Depends(allowed("galleries:write"))])
+    @router.post(f"/{prefix}-index-remove", dependencies=[Depends(require_scope("galleries:write"))])
     async def index_remove(request: RemoveRequest, service: Service) -> Envelope[IndexResult]:
-        """Take images out of an index."""
-        return enveloped(await RecognitionIndex(service, kind).remove(request.indexKey, request.ids))
+        """Remove images from an index."""
+        return to_envelope(await RecognitionIndex(service, kind).remove(request.indexKey, request.ids))
 
     if kind == "faces":
 
         @router.post(
             f"/{prefix}-infer",
-            dependencies=[Depends(allowed("galleries:read"))],
+            dependencies=[Depends(require_scope("galleries:read"))],
             response_model_exclude_none=True,
         )
         async def infer_faces(request: InferRequest, service: Service) -> Envelope[FacesResult]:
-            """Find the faces of a picture, and tell whose they are."""
-            image = await service.intake.store_text(request.image)
-            return enveloped(await _faces(request, image, service))
+            """Detect the faces in a picture and identify them."""
+            image = await service.uploads.store_text(request.image)
+            return to_envelope(await _faces(request, image, service))
 
     else:
 
         @router.post(
             f"/{prefix}-infer",
-            dependencies=[Depends(allowed("galleries:read"))],
+            dependencies=[Depends(require_scope("galleries:read"))],
             response_model_exclude_none=True,
         )
         async def infer_objects(request: InferRequest, service: Service) -> Envelope[ObjectsResult]:
-            """Find what of the index is most like a picture; the picture counts as one object."""
-            image = await service.intake.store_text(request.image)
-            return enveloped(await _objects(request, image, service))
+            """Search the index for a picture, which counts as one object."""
+            image = await service.uploads.store_text(request.image)
+            return to_envelope(await _objects(request, image, service))
 
     return router
 

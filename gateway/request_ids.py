@@ -1,4 +1,4 @@
-"""Every request has an id: the caller's own where it is a decent one. It travels to the workers' logs."""
+"""Request ids: the caller's own if it is well formed, else a new one. Workers log them too."""
 
 import re
 import uuid
@@ -9,17 +9,17 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER: Final = "X-Request-ID"
-_DECENT: Final = re.compile(r"[A-Za-z0-9_.-]{8,64}")
+_WELL_FORMED: Final = re.compile(r"[A-Za-z0-9_.-]{8,64}")
 _current: ContextVar[str] = ContextVar("request_id")
 
 
 def request_id() -> str:
-    """The id of the request that is being answered."""
+    """The id of the current request."""
     return _current.get("")
 
 
 class RequestIds:
-    """Middleware that gives each request its id and tells it to the caller."""
+    """Middleware that gives each request an id and returns it in a header."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -30,13 +30,13 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get(HEADER, "")
-        mine = given if _DECENT.fullmatch(given) else str(uuid.uuid4())
+        mine = given if _WELL_FORMED.fullmatch(given) else str(uuid.uuid4())
 
-        async def told(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)[HEADER] = mine
             await send(message)
 
-        # Not taken back: what answers an unexpected error stands outside of this.
+        # Never reset: the handler of unexpected errors runs outside this middleware and needs the id.
         _current.set(mine)
-        await self._app(scope, receive, told)
+        await self._app(scope, receive, send_with_id)

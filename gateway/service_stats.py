@@ -1,4 +1,4 @@
-"""The state of the whole service: its queues, dead letters, galleries and batch jobs."""
+"""Statistics of the whole service: queues, dead letters, galleries and batch jobs."""
 
 import asyncio
 import time
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from database.pool import Database
-from gateway.admission import AdmissionControl, QueueLine
+from gateway.admission import AdmissionControl, QueueStats
 from index_store.gallery import GalleryTotals
 from index_store.gallery_rows import GalleryRows
 from job_store.job_stats import JobStats, read_job_stats
 from paddlewheel.errors import PaddlewheelError
 
 MEMORY: Final = 5.0
-"""Seconds for which statistics are reused, however often a caller asks."""
+"""Seconds for which statistics are cached."""
 
 LARGEST: Final = 20
-"""Galleries that metrics name: their number has no limit, that of time series has to have one."""
+"""Galleries reported by name. Their number has no limit, but the number of time series needs one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +30,14 @@ class DatabaseStats:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerStats:
-    """One look at the servers; None for one that did not answer."""
+    """Statistics of broker and database; None for a server that cannot be reached."""
 
-    lines: Sequence[QueueLine] | None
-    stored: DatabaseStats | None
+    queues: Sequence[QueueStats] | None
+    database: DatabaseStats | None
 
 
 class ServiceStats:
-    """Looks when a caller asks, at most once every MEMORY seconds."""
+    """Reads statistics on demand, at most every MEMORY seconds."""
 
     def __init__(self, admission: AdmissionControl, database: Database) -> None:
         self._admission = admission
@@ -45,23 +45,25 @@ class ServiceStats:
         self._galleries = GalleryRows(database)
         self._lock = asyncio.Lock()
         self._at = float("-inf")
-        self._latest = ServerStats(lines=None, stored=None)
+        self._latest = ServerStats(queues=None, database=None)
 
     async def read(self) -> ServerStats:
-        """The state of the servers; one that does not answer is reported as None, not raised."""
+        """Read the statistics; a server that cannot be reached is None and raises nothing."""
         async with self._lock:
             if time.monotonic() - self._at > MEMORY:
-                self._latest = ServerStats(lines=await self._queues(), stored=await self._rows())
+                self._latest = ServerStats(
+                    queues=await self._read_queues(), database=await self._read_database()
+                )
                 self._at = time.monotonic()
             return self._latest
 
-    async def _queues(self) -> Sequence[QueueLine] | None:
+    async def _read_queues(self) -> Sequence[QueueStats] | None:
         try:
-            return await self._admission.lines()
+            return await self._admission.queue_stats()
         except PaddlewheelError:
             return None
 
-    async def _rows(self) -> DatabaseStats | None:
+    async def _read_database(self) -> DatabaseStats | None:
         try:
             return await asyncio.to_thread(self._read_rows)
         except PaddlewheelError:

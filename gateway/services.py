@@ -1,4 +1,4 @@
-"""What the gateway's endpoints share, built once a process."""
+"""The resources that the gateway's endpoints share, built once per process."""
 
 import asyncio
 import io
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 class TaskRunner:
-    """Enqueues tasks for requests and waits for them."""
+    """Enqueues tasks for requests, waits for them, and holds the services that endpoints use."""
 
     def __init__(
         self,
@@ -55,9 +55,9 @@ class TaskRunner:
         keys: ApiKeys,
         indexes: IndexRegistry,
         operations: IndexOperations,
-        jobs: JobStore,
+        job_store: JobStore,
         batches: BatchJobStore,
-        hooks: WebhookSender,
+        webhooks: WebhookSender,
         stats: ServiceStats,
     ) -> None:
         self.settings = settings
@@ -68,28 +68,28 @@ class TaskRunner:
         self.operations = operations
         self.stats = stats
         self.batches = batches
-        self.desk = JobService(client, jobs)
-        self._jobs = jobs
-        self._hooks = hooks
+        self.jobs = JobService(client, job_store)
+        self._job_store = job_store
+        self._webhooks = webhooks
         self._keys = keys
         policy = settings.url_policy
-        self.intake = ImageUploads(
+        self.uploads = ImageUploads(
             client, UrlFetcher(policy) if policy else None, settings.gateway_max_image_bytes
         )
 
     async def find_key(self, digest: str) -> Caller | None:
-        """The owner of the key of this hash, if it is valid."""
+        """Find the owner of the key with this hash; None if the key is not valid."""
         found = await asyncio.to_thread(self._keys.find, digest)
         return Caller(key_id=found.id, scopes=frozenset(found.scopes)) if found else None
 
     async def check(self) -> None:
-        """Raises BrokerUnavailable or DatabaseUnavailable."""
-        await self.admission.lines()
+        """Raise BrokerUnavailable or DatabaseUnavailable if a server cannot be reached."""
+        await self.admission.queue_stats()
         await self.find_key("")
 
     async def list_jobs(self, key_id: str, **wanted: Any) -> list[Job]:
-        """A caller's jobs."""
-        return await asyncio.to_thread(self._jobs.page, key_id, **wanted)
+        """List a caller's jobs."""
+        return await asyncio.to_thread(self._job_store.page, key_id, **wanted)
 
     def raise_for(self, job: Job) -> None:
         """Raise the typed error of a job that did not succeed."""
@@ -97,11 +97,11 @@ class TaskRunner:
             raise error_from(job.error_code, job.error_message or "")
 
     def check_webhook(self, url: str) -> None:
-        """Raises UrlRefused for an address that would not be told."""
-        self._hooks.check(url)
+        """Raise UrlRefused for an address to which no webhook would be sent."""
+        self._webhooks.check(url)
 
     async def run(self, spec: TaskSpec[RequestT, ResultT], request: RequestT) -> ResultT:
-        """Enqueue one task and wait; what nobody waits for any more is cancelled."""
+        """Enqueue one task and wait for its result. Cancel it on timeout or when the caller disconnects."""
         await self.admission.admit(spec.queue)
         timeout = self.settings.gateway_timeout
         pending = await self.client.enqueue(spec, request, deadline=timeout)
@@ -112,7 +112,7 @@ class TaskRunner:
             raise
 
     async def size_of(self, image: ImageRef) -> tuple[int, int]:
-        """Width and height of a stored image, from its header."""
+        """Read a stored image's width and height from its header. Raises ImageUnsupported."""
         data = await asyncio.to_thread(self.client.blobs.get, image)
         try:
             with Image.open(io.BytesIO(data)) as opened:
@@ -123,7 +123,7 @@ class TaskRunner:
 
 @asynccontextmanager
 async def open_gateway(settings: GatewaySettings) -> AsyncIterator[TaskRunner]:
-    """Connect to the servers; closes what it opened."""
+    """Connect to the servers, and close the connections on exit."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(
             AsyncClient(
@@ -143,9 +143,9 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[TaskRunner]:
         operations = IndexOperations(
             client, HttpOperations(database, patience=PATIENCE * timeout), indexes, timeout=timeout
         )
-        await stack.enter_async_context(operations.living())
-        jobs = JobStore(database)
-        hooks = WebhookSender(
+        await stack.enter_async_context(operations.running())
+        job_store = JobStore(database)
+        webhooks = WebhookSender(
             Webhooks(database),
             UrlFetcher(settings.webhook_policy),
             settings.webhook_secret,
@@ -155,9 +155,9 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[TaskRunner]:
         made = TaskRunner(
             settings,
             client,
-            jobs=jobs,
+            job_store=job_store,
             batches=BatchJobStore(database),
-            hooks=hooks,
+            webhooks=webhooks,
             admission=admission,
             stats=ServiceStats(admission, database),
             rates=RateLimiter(redis, settings.gateway_rate, settings.gateway_burst),
@@ -165,23 +165,23 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[TaskRunner]:
             indexes=indexes,
             operations=operations,
         )
-        stack.callback(made.intake.close)
+        stack.callback(made.uploads.close)
         sweeper = Sweeper(
             client,
-            made.desk,
-            jobs,
+            made.jobs,
+            job_store,
             operations,
             SessionLock(database, LockName.GATEWAY_SWEEPER),
             interval=settings.gateway_sweep_interval,
             keep=settings.gateway_keep_jobs,
         )
         await stack.enter_async_context(sweeper.running())
-        await stack.enter_async_context(hooks.running())
+        await stack.enter_async_context(webhooks.running())
         yield made
 
 
 def gateway(request: Request) -> TaskRunner:
-    """The process's gateway, for endpoints."""
+    """The process's task runner, as a dependency of endpoints."""
     services: Any = request.app.state.services
     found: TaskRunner = services
     return found

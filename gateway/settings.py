@@ -11,7 +11,7 @@ from paddlewheel.wire.addresses import Addresses
 from paddlewheel.wire.environment import Names, read_settings, split
 
 Scope = Literal["tasks", "galleries:read", "galleries:write", "jobs", "metrics"]
-"""What an API key may do: enqueue and read tasks, search galleries, change them, run batch jobs, watch."""
+"""Scopes of an API key: run tasks, search galleries, change galleries, run batch jobs, read metrics."""
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
@@ -33,45 +33,53 @@ class GatewaySettings(BaseModel):
     database_url: str = Field(
         repr=False, min_length=1, description="Postgres: API keys, jobs and galleries live there."
     )
-    blob_ttl: float = Field(3600, gt=0, description="Seconds that an image is kept after it was put.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
+    blob_ttl: float = Field(3600, gt=0, description="Seconds that an image is kept after it was stored.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="The lowest level that is logged."
+    )
 
-    gateway_host: str = Field("127.0.0.1", description="The address that it listens on.")
-    gateway_port: int = Field(8080, ge=1, le=65535, description="The port that it listens on.")
-    gateway_max_body_bytes: int = Field(64 << 20, ge=1024, description="Bytes of one request.")
-    gateway_max_image_bytes: int = Field(32 << 20, ge=1024, description="Bytes of one image in it.")
+    gateway_host: str = Field("127.0.0.1", description="The address to listen on.")
+    gateway_port: int = Field(8080, ge=1, le=65535, description="The port to listen on.")
+    gateway_max_body_bytes: int = Field(64 << 20, ge=1024, description="Most bytes of one request.")
+    gateway_max_image_bytes: int = Field(32 << 20, ge=1024, description="Most bytes of one image.")
     gateway_timeout: float = Field(
-        60, gt=0, le=3600, description="Seconds that a request waits for its tasks, at most."
+        60, gt=0, le=3600, description="Longest time in seconds that a request waits for a task."
     )
     gateway_anonymous_scopes: Scopes = Field(
-        (), description="What callers without a key may do: any of " + ", ".join(SCOPES) + "."
+        (), description="Scopes of callers without a key: any of " + ", ".join(SCOPES) + "; none by default."
     )
-    gateway_rate: float = Field(0, ge=0, description="Requests a second for each key; 0 for no limit.")
-    gateway_burst: int = Field(20, ge=1, description="Requests at once before the rate counts.")
+    gateway_rate: float = Field(0, ge=0, description="Requests per second for each key; 0 for no limit.")
+    gateway_burst: int = Field(20, ge=1, description="Requests that a key may send at once.")
     gateway_max_queue_age: float = Field(
         60,
         ge=0,
-        description="Seconds of the oldest waiting task past which work is refused; 0: never.",
+        description="Age in seconds of the oldest waiting task above which new work is refused; 0: never.",
     )
 
     gateway_sweep_interval: float = Field(
-        2, gt=0, description="Seconds between two looks for jobs that ended or were lost."
+        2, gt=0, description="Seconds between two checks for jobs that ended or were lost."
     )
     gateway_keep_jobs: float = Field(
-        7 * 86_400, gt=0, description="Seconds that a job and its result are kept after its end."
+        7 * 86_400, gt=0, description="Seconds that a job and its result are kept after the job ended."
     )
 
     webhook_secret: str = Field(
-        "", repr=False, description="What webhooks' secrets are made of; empty: no webhooks."
+        "", repr=False, description="The secret from which webhook secrets are derived; empty: no webhooks."
     )
-    webhook_hosts: Names = Field((), description="Hosts that webhooks may go to; empty for all public ones.")
-    webhook_networks: Networks = Field((), description="Private networks that webhooks may go to.")
+    webhook_hosts: Names = Field(
+        (), description="Hosts that may receive webhooks; empty for all public ones."
+    )
+    webhook_networks: Networks = Field((), description="Private networks that may receive webhooks.")
 
-    url_inputs: bool = Field(False, description="Whether images may be given by their https address.")
-    url_hosts: Names = Field((), description="Hosts that images may come from; empty for all public ones.")
-    url_networks: Networks = Field((), description="Private networks that images may come from.")
+    url_inputs: bool = Field(False, description="Whether callers may send images by https address.")
+    url_hosts: Names = Field(
+        (), description="Hosts from which images are fetched; empty for all public ones."
+    )
+    url_networks: Networks = Field((), description="Private networks from which images are fetched.")
     url_allow_http: bool = Field(False, description="Whether plain http addresses are fetched too.")
-    url_timeout: float = Field(20, gt=0, le=300, description="Seconds that fetching one image may take.")
+    url_timeout: float = Field(
+        20, gt=0, le=300, description="Longest time in seconds for fetching one image."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -81,12 +89,12 @@ class GatewaySettings(BaseModel):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
-        """Read PADDLEWHEEL_*. Raises ConfigurationError that names what is wrong."""
+        """Read PADDLEWHEEL_* variables. Raises ConfigurationError that names the wrong one."""
         return read_settings(cls, environment)
 
     @property
     def webhook_policy(self) -> UrlPolicy:
-        """Where webhooks may go."""
+        """The addresses that may receive webhooks."""
         return UrlPolicy(
             hosts=self.webhook_hosts,
             networks=self.webhook_networks,
@@ -96,7 +104,7 @@ class GatewaySettings(BaseModel):
 
     @property
     def url_policy(self) -> UrlPolicy | None:
-        """What may be fetched by its address; None while nothing may."""
+        """The addresses that may be fetched; None while URLs are disabled."""
         if not self.url_inputs:
             return None
         return UrlPolicy(

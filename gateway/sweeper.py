@@ -1,7 +1,7 @@
-"""Looks after what nobody waits for: keeps jobs' outcomes, enqueues what the broker has lost, drops indexes
-whose build was given up.
+"""Cleans up in the background: stores outcomes of jobs, enqueues jobs that the broker lost, drops indexes
+whose build was abandoned.
 
-Every gateway runs one; a lock in Postgres lets one at a time work.
+Every gateway runs a sweeper; a lock in Postgres lets one work at a time.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from database.locks import SessionLock
-from gateway.background import running
+from gateway.background import run_in_background
 from gateway.index_operations import IndexOperations
 from gateway.jobs import JobService
 from job_store.jobs import JobStore
@@ -19,19 +19,19 @@ from paddlewheel.async_client import AsyncClient
 from paddlewheel.errors import PaddlewheelError
 
 LOST_AFTER: Final = 5.0
-"""Seconds that a job may be unknown to the broker: its gateway may be about to enqueue it."""
+"""Seconds before a job unknown to the broker counts as lost: its gateway may be about to enqueue it."""
 
 log = logging.getLogger(__name__)
 
 
 class Sweeper:
-    """`interval` is the pause between two rounds, `keep` how long an ended job is kept; in seconds."""
+    """Sweeps every `interval` seconds, and deletes jobs `keep` seconds after they ended."""
 
     def __init__(
         self,
         client: AsyncClient,
-        desk: JobService,
-        jobs: JobStore,
+        jobs: JobService,
+        job_store: JobStore,
         operations: IndexOperations,
         lock: SessionLock,
         *,
@@ -39,8 +39,8 @@ class Sweeper:
         keep: float,
     ) -> None:
         self._client = client
-        self._desk = desk
         self._jobs = jobs
+        self._job_store = job_store
         self._operations = operations
         self._lock = lock
         self._interval = interval
@@ -48,32 +48,34 @@ class Sweeper:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Sweep in the background meanwhile."""
+        """Sweep in the background while the context is open."""
         try:
-            async with running(self._run, "sweeper"):
+            async with run_in_background(self._run, "sweeper"):
                 yield
         finally:
             await asyncio.to_thread(self._lock.release)
 
     async def round(self) -> tuple[int, int]:
-        """Look at every job once; how many were settled, and how many enqueued again."""
+        """Check every unsettled job once; returns how many were settled and how many enqueued again."""
         settled = enqueued = 0
         after = ""
-        while jobs := await asyncio.to_thread(self._jobs.unsettled, after=after):
+        while jobs := await asyncio.to_thread(self._job_store.unsettled, after=after):
             after = jobs[-1].id
             records = await self._client.records([job.id for job in jobs])
             finished = [record for record in records if record is not None and record.finished]
             if finished:
-                await self._desk.settle(finished)
+                await self._jobs.settle(finished)
             missing = [job.id for job, record in zip(jobs, records, strict=True) if record is None]
-            lost = await asyncio.to_thread(self._jobs.lost, missing, seconds=LOST_AFTER) if missing else []
+            lost = (
+                await asyncio.to_thread(self._job_store.lost, missing, seconds=LOST_AFTER) if missing else []
+            )
             if lost:
-                await self._desk.enqueue(lost)
-                log.warning("%d jobs were unknown to the broker and are enqueued again", len(lost))
+                await self._jobs.enqueue(lost)
+                log.warning("%d jobs were unknown to the broker and were enqueued again", len(lost))
             settled += len(finished)
             enqueued += len(lost)
-        await asyncio.to_thread(self._jobs.purge, seconds=self._keep)
-        await self._operations.tidy()
+        await asyncio.to_thread(self._job_store.purge, seconds=self._keep)
+        await self._operations.clean_up()
         return settled, enqueued
 
     async def _run(self) -> None:
@@ -83,7 +85,7 @@ class Sweeper:
                 if await asyncio.to_thread(self._lock.take):
                     await self.round()
             except PaddlewheelError as err:
-                log.warning("sweeping failed, and goes on: %s", err.message)
+                log.warning("a sweep failed; the next one follows in %g s: %s", self._interval, err.message)
             except Exception:
-                log.exception("sweeping failed unexpectedly, and goes on")
+                log.exception("a sweep failed unexpectedly; the next one follows in %g s", self._interval)
             await asyncio.sleep(self._interval)

@@ -1,4 +1,4 @@
-"""How a task goes on, as server-sent events (the WHATWG's HTML standard, section 9.2)."""
+"""A task's progress as server-sent events (WHATWG HTML standard, section 9.2)."""
 
 import asyncio
 import json
@@ -12,10 +12,10 @@ from gateway.task_views import UNFINISHED, TaskView
 from paddlewheel.errors import PaddlewheelError
 
 LOOK_SECONDS: Final = 1.0
-"""How often a task that has not ended is looked at; its end is told at once."""
+"""Seconds between two looks at an unfinished task. Its end is sent at once."""
 
 KEEP_ALIVE_LOOKS: Final = 15
-"""Looks without news after which a comment keeps proxies from hanging up."""
+"""Looks without a change before a comment is sent, so that proxies keep the connection open."""
 
 STREAM: Final[dict[str, Any]] = {
     "description": "Events named `state`, each with the task as JSON.",
@@ -24,31 +24,31 @@ STREAM: Final[dict[str, Any]] = {
 
 
 class TaskEvents(StreamingResponse):
-    """The events of one task until it has ended."""
+    """Streams one task's events until the task has ended."""
 
-    def __init__(self, desk: JobService, key_id: str, task_id: str) -> None:
+    def __init__(self, jobs: JobService, key_id: str, task_id: str) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(_events(desk, key_id, task_id), media_type="text/event-stream", headers=headers)
+        super().__init__(_events(jobs, key_id, task_id), media_type="text/event-stream", headers=headers)
 
 
-async def _events(desk: JobService, key_id: str, task_id: str) -> AsyncIterator[str]:
-    told: TaskView | None = None
+async def _events(jobs: JobService, key_id: str, task_id: str) -> AsyncIterator[str]:
+    sent: TaskView | None = None
     quiet = 0
     while True:
         try:
-            view = TaskView.of(*await desk.find(key_id, task_id))
+            view = TaskView.of(*await jobs.find(key_id, task_id))
         except PaddlewheelError as err:
             yield _event("error", {"code": err.code, "message": err.message})
             return
-        if view != told:
+        if view != sent:
             yield _event("state", view.model_dump(mode="json", exclude_none=True))
-            told, quiet = view, 0
+            sent, quiet = view, 0
         elif (quiet := quiet + 1) % KEEP_ALIVE_LOOKS == 0:
             yield ": still here\n\n"
         if view.state not in UNFINISHED:
             return
         try:
-            await desk.wait(key_id, task_id, LOOK_SECONDS)
+            await jobs.wait(key_id, task_id, LOOK_SECONDS)
         except PaddlewheelError:
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -1,4 +1,4 @@
-"""What may be said of a task beside its request."""
+"""Options of a submission, beside the task's request."""
 
 from typing import Annotated
 
@@ -9,15 +9,15 @@ from paddlewheel.contracts.base import Priority
 
 
 class SubmitOptions(BaseModel):
-    """How a task is to be run."""
+    """How to run a task."""
 
     priority: Priority = Field("interactive", description="Interactive tasks overtake bulk ones.")
     deadline: float | None = Field(
-        None, gt=0, le=86_400, description="Seconds from now after which nobody wants the answer."
+        None, gt=0, le=86_400, description="Seconds from now after which the task is dropped."
     )
     wait: float = Field(0, ge=0, le=60, description="Seconds to wait for the result before answering.")
     webhook: str | None = Field(
-        None, max_length=2048, description="An https address that is told when the task has ended."
+        None, max_length=2048, description="An https address that is notified when the task ends."
     )
 
 
@@ -30,6 +30,6 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=200,
         pattern=r"^[\x21-\x7e]+$",
-        description="Two requests with one key are one task.",
+        description="Requests with the same key are one task.",
     ),
 ]

@@ -1,4 +1,4 @@
-"""How a job looks over HTTP."""
+"""The HTTP representation of a job."""
 
 import base64
 import binascii
@@ -15,14 +15,14 @@ UNFINISHED: Final = frozenset({"queued", "running"})
 
 
 class TaskError(BaseModel):
-    """Why a task has no result. `code` is stable and meant for programs."""
+    """Why a task has no result. `code` is stable and for programs."""
 
     code: str
     message: str
 
 
 class TaskView(BaseModel):
-    """A task that was submitted. `result` is there when it succeeded, `error` when it did not."""
+    """A submitted task. `result` is set if it succeeded, `error` if it failed."""
 
     id: str
     name: str
@@ -32,11 +32,11 @@ class TaskView(BaseModel):
     deadline_at: datetime | None = None
     result: Any = None
     error: TaskError | None = None
-    url: str = Field(description="Where this task is.")
+    url: str = Field(description="The path of this task.")
 
     @classmethod
     def of(cls, job: Job, state: str) -> "TaskView":
-        """What its owner may see."""
+        """Convert a job and its current state for its owner."""
         error = None
         if job.error_code is not None:
             error = TaskError(code=job.error_code, message=job.error_message or "")
@@ -60,25 +60,25 @@ class TaskViews(BaseModel):
 
 
 class TaskPage(TaskViews):
-    """A page of tasks, the newest first; `next` is the cursor of the page after it."""
+    """A page of tasks, newest first; pass `next` as `cursor` to get the next page."""
 
     next: str | None = None
 
 
 def cursor_after(job: Job) -> str:
-    """Where the page that ends with this job ends."""
+    """Encode the cursor of the page after this job."""
     return base64.urlsafe_b64encode(f"{job.created_at.isoformat()} {job.id}".encode()).decode()
 
 
 def read_cursor(cursor: str | None) -> tuple[datetime, str] | None:
-    """The other way round. Raises InvalidRequest."""
+    """Decode a cursor. Raises InvalidRequest."""
     if cursor is None:
         return None
     try:
         at, _, job_id = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii").partition(" ")
         moment = datetime.fromisoformat(at)
     except (binascii.Error, ValueError) as err:
-        raise InvalidRequest("The cursor is not one that a page gave: leave it out to begin anew.") from err
+        raise InvalidRequest("The cursor is not valid: leave it out to start with the first page.") from err
     if moment.tzinfo is None or not job_id.isprintable():
-        raise InvalidRequest("The cursor is not one that a page gave: leave it out to begin anew.")
+        raise InvalidRequest("The cursor is not valid: leave it out to start with the first page.")
     return moment, job_id

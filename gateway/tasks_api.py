@@ -1,4 +1,4 @@
-"""Every task as a job: submit, look, wait, cancel, list."""
+"""Tasks as jobs: submit, show, wait, cancel and list them."""
 
 import time
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ from fastapi import APIRouter, Body, Depends, File, Form, Path, Query, Response,
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from gateway.contracts import over_http, stored
-from gateway.keys import Caller, allowed
+from gateway.contracts import over_http, store_images
+from gateway.keys import Caller, require_scope
 from gateway.plain_text import PlainText
 from gateway.problems import PROBLEMS, Refusal
 from gateway.request_ids import request_id
@@ -23,7 +23,7 @@ from paddlewheel.contracts.known_tasks import BULK_SPECS, TASKS
 from paddlewheel.errors import InvalidRequest
 
 MANY: Final = 256
-"""Tasks in one request."""
+"""Most tasks in one request."""
 
 Service = Annotated[TaskRunner, Depends(gateway)]
 TaskId = Annotated[PlainText, Path(max_length=64)]
@@ -33,7 +33,7 @@ _BULK: Final = frozenset(spec.name for spec in BULK_SPECS.values())
 
 
 def scope_of(spec: TaskSpec[Any, Any]) -> Scope:
-    """What a key must be allowed to do to submit this task."""
+    """The scope that a key needs to submit this task."""
     if spec.name in _READS:
         return "galleries:read"
     return "galleries:write" if spec.name.startswith("gallery.") else "tasks"
@@ -43,7 +43,7 @@ def tasks_router() -> APIRouter:
     """All of /v1/tasks."""
     router = APIRouter(prefix="/v1/tasks", tags=["Tasks"], responses=PROBLEMS)
     for spec in TASKS:
-        if spec.name not in _BULK:  # many tasks in one request are submitted at .../many
+        if spec.name not in _BULK:  # .../many submits several tasks in one request
             _add_submission(router, spec)
     _add_reading(router)
     return router
@@ -52,7 +52,7 @@ def tasks_router() -> APIRouter:
 def _add_submission(router: APIRouter, spec: TaskSpec[Any, Any]) -> None:
     request_model: type[BaseModel] = spec.request
     contract: Any = over_http(request_model)
-    Key = Annotated[Caller, Depends(allowed(scope_of(spec)))]  # noqa: N806 - a type
+    Key = Annotated[Caller, Depends(require_scope(scope_of(spec)))]  # noqa: N806 - a type
     Many = Annotated[list[contract], Body(min_length=1, max_length=MANY)]  # noqa: N806
     words: dict[str, Any] = {
         "description": spec.request.__doc__,
@@ -78,7 +78,7 @@ def _add_submission(router: APIRouter, spec: TaskSpec[Any, Any]) -> None:
         await service.admission.admit(spec.queue)
         view = await _submit(service, spec, body, caller, options, idempotency_key)
         if options.wait and view.state == "queued":
-            view = TaskView.of(*await service.desk.wait(caller.key_id, view.id, options.wait))
+            view = TaskView.of(*await service.jobs.wait(caller.key_id, view.id, options.wait))
         response.status_code = _status([view])
         response.headers["Location"] = view.url
         return view
@@ -121,7 +121,7 @@ def _add_submission(router: APIRouter, spec: TaskSpec[Any, Any]) -> None:
         fields = _fields(request)
         items = []
         for file in image:
-            ref = await service.intake.put(await file.read(), file.filename or None)
+            ref = await service.uploads.put(await file.read(), file.filename or None)
             items.append(_validated(contract, {**fields, "image": ref.model_dump(exclude={"expires_at"})}))
         views = await _submit_all(service, spec, items, caller, options, idempotency_key)
         response.status_code = _status(views)
@@ -133,7 +133,7 @@ def _answers(model: type[BaseModel], when: str) -> dict[int | str, dict[str, Any
 
 
 def _status(views: Sequence[TaskView]) -> int:
-    """202 while there is something to wait for."""
+    """202 while a task is unfinished, else 200."""
     return 202 if any(view.state in UNFINISHED for view in views) else 200
 
 
@@ -153,7 +153,7 @@ async def _submit_all(
         until = time.monotonic() + options.wait
         for number, view in enumerate(views):
             left = max(0.0, until - time.monotonic())
-            views[number] = TaskView.of(*await service.desk.wait(caller.key_id, view.id, left))
+            views[number] = TaskView.of(*await service.jobs.wait(caller.key_id, view.id, left))
     return views
 
 
@@ -167,9 +167,9 @@ async def _submit(
 ) -> TaskView:
     if options.webhook is not None:
         service.check_webhook(options.webhook)
-    plain = await stored(body, service.intake.store)
+    plain = await store_images(body, service.uploads.store)
     checked = spec.request.model_validate(plain)
-    job = await service.desk.submit(
+    job = await service.jobs.submit(
         spec,
         checked.model_dump(mode="json", exclude_defaults=True),
         key_id=caller.key_id,
@@ -183,7 +183,7 @@ async def _submit(
 
 
 def _add_reading(router: APIRouter) -> None:
-    Key = Annotated[Caller, Depends(allowed("tasks"))]  # noqa: N806 - a type
+    Key = Annotated[Caller, Depends(require_scope("tasks"))]  # noqa: N806 - a type
 
     @router.get("", response_model_exclude_none=True)
     async def list_tasks(
@@ -194,7 +194,7 @@ def _add_reading(router: APIRouter) -> None:
         cursor: Annotated[str | None, Query(max_length=200)] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> TaskPage:
-        """Your own tasks, the newest first, without their results. A running task is listed as queued."""
+        """List your own tasks, newest first, without results. A running task is listed as queued."""
         wanted = "queued" if state == "running" else state
         jobs = await service.list_jobs(
             caller.key_id, state=wanted, name=name, before=read_cursor(cursor), limit=limit
@@ -209,8 +209,8 @@ def _add_reading(router: APIRouter) -> None:
         caller: Key,
         wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for its end.")] = 0,
     ) -> TaskView:
-        """How a task stands, and its result. With `wait` the answer comes when it has ended: a long poll."""
-        return TaskView.of(*await service.desk.wait(caller.key_id, task_id, wait))
+        """Show a task's state and result. With `wait`, answer once it has ended (a long poll)."""
+        return TaskView.of(*await service.jobs.wait(caller.key_id, task_id, wait))
 
     @router.get("/{task_id}/result")
     async def task_result(
@@ -219,24 +219,24 @@ def _add_reading(router: APIRouter) -> None:
         caller: Key,
         wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for its end.")] = 0,
     ) -> Any:
-        """The result alone; 409 while there is none, the task's error if it failed."""
-        job, state = await service.desk.wait(caller.key_id, task_id, wait)
+        """Return the result alone; 409 while there is none, or the task's error if it failed."""
+        job, state = await service.jobs.wait(caller.key_id, task_id, wait)
         if state in UNFINISHED:
-            raise Refusal(409, "not_finished", f"The task is {state}: ask again, or wait.")
+            raise Refusal(409, "not_finished", f"The task is {state}: try again later, or set 'wait'.")
         service.raise_for(job)
         return job.result
 
     @router.get("/{task_id}/events", response_class=Response, responses={200: STREAM})
     async def task_events(task_id: TaskId, service: Service, caller: Key) -> Response:
-        """Server-sent events: `state` with the task whenever it changes, until it has ended."""
-        await service.desk.find(caller.key_id, task_id)
-        return TaskEvents(service.desk, caller.key_id, task_id)
+        """Stream server-sent events: `state` with the task whenever it changes, until it has ended."""
+        await service.jobs.find(caller.key_id, task_id)
+        return TaskEvents(service.jobs, caller.key_id, task_id)
 
     @router.post("/{task_id}/cancel", status_code=202, response_model_exclude_none=True)
     async def cancel_task(task_id: TaskId, service: Service, caller: Key) -> TaskView:
-        """Ask the workers to drop a task; one that has ended stays as it is."""
-        await service.desk.cancel(caller.key_id, task_id)
-        return TaskView.of(*await service.desk.find(caller.key_id, task_id))
+        """Cancel a task. A task that has ended does not change."""
+        await service.jobs.cancel(caller.key_id, task_id)
+        return TaskView.of(*await service.jobs.find(caller.key_id, task_id))
 
 
 def _fields(text: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Tells callers that a job or a batch job has ended: signed, with retries, and never to an address within.
+"""Sends webhooks when a job or a batch job has ended: signed, retried, and never to a private address.
 
-Headers and signature are those of the Standard Webhooks specification, so that its libraries verify them.
+Headers and signature follow the Standard Webhooks specification, so that its libraries verify them.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final
 
-from gateway.background import running
+from gateway.background import run_in_background
 from job_store.webhooks import DueDelivery, Webhooks
 from paddlewheel.errors import PaddlewheelError, UrlError, UrlRefused
 from paddlewheel.sources.url_fetcher import UrlFetcher
@@ -25,13 +25,13 @@ log = logging.getLogger(__name__)
 
 
 def secret_of(master: str, key_id: str) -> str:
-    """The secret that signs for one API key: made of the operator's, so that none has to be stored."""
+    """Derive the signing secret of one API key from the operator's secret, so that none is stored."""
     made = hmac.digest(master.encode(), f"webhook {key_id}".encode(), "sha256")
     return SECRET_PREFIX + base64.b64encode(made).decode()
 
 
 def signed_headers(secret: str, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The headers that go with a message."""
+    """The headers of a message, with its signature."""
     key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
     signature = hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()
     return {
@@ -43,37 +43,37 @@ def signed_headers(secret: str, message_id: str, timestamp: int, body: bytes) ->
 
 
 SENDERS: Final = 16
-"""Receivers that are told at a time."""
+"""Webhooks that are sent at the same time."""
 
 
 class WebhookSender:
-    """Sends what is due. Without a master secret, webhooks are refused when they are asked for."""
+    """Sends the webhooks that are due. Without a master secret, submissions with a webhook are refused."""
 
     def __init__(self, table: Webhooks, fetcher: UrlFetcher, master: str, *, interval: float) -> None:
         self._table = table
         self._fetcher = fetcher
         self._master = master
         self._interval = interval
-        # Of its own: receivers that are slow hold up nobody else's work.
+        # A separate pool, so that slow receivers do not delay other work.
         self._threads = ThreadPoolExecutor(SENDERS, thread_name_prefix="webhook")
 
     def check(self, url: str) -> None:
-        """Raises UrlRefused for an address that would not be told."""
+        """Raise UrlRefused for an address to which no webhook would be sent."""
         if not self._master:
             raise UrlRefused("Webhooks are off here: the operator has to set PADDLEWHEEL_WEBHOOK_SECRET.")
         self._fetcher.check(url)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Send in the background meanwhile."""
+        """Send in the background while the context is open."""
         try:
-            async with running(self._run, "webhooks"):
+            async with run_in_background(self._run, "webhooks"):
                 yield
         finally:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def round(self) -> int:
-        """Make every announcement that is due; how many."""
+        """Send every webhook that is due; returns how many."""
         due = await asyncio.to_thread(self._table.claim)
         loop = asyncio.get_running_loop()
         await asyncio.gather(*(loop.run_in_executor(self._threads, self._send, each) for each in due))
@@ -81,7 +81,7 @@ class WebhookSender:
 
     def _send(self, due: DueDelivery) -> None:
         body = json.dumps(_event(due)).encode()
-        # A task ends once; a batch job that is taken up again ends again, which is another message.
+        # A task ends once. A batch job that is resumed ends again, which is a new message.
         message_id = f"task_{due.job_id}" if due.kind == "task" else f"batch_job_{due.job_id}_{due.number}"
         headers = signed_headers(secret_of(self._master, due.key_id), message_id, int(time.time()), body)
         try:
@@ -100,15 +100,19 @@ class WebhookSender:
             try:
                 sent = await self.round() if self._master else 0
             except PaddlewheelError as err:
-                log.warning("sending webhooks failed, and goes on: %s", err.message)
+                log.warning(
+                    "sending webhooks failed; the next try follows in %g s: %s", self._interval, err.message
+                )
             except Exception:
-                log.exception("sending webhooks failed unexpectedly, and goes on")
+                log.exception(
+                    "sending webhooks failed unexpectedly; the next try follows in %g s", self._interval
+                )
             if not sent:
                 await asyncio.sleep(self._interval)
 
 
 def _event(due: DueDelivery) -> Mapping[str, object]:
-    """The result itself stays here: whoever gets a webhook asks for it with their key."""
+    """A webhook's body. It leaves the result out: the receiver fetches it with an API key."""
     return {
         "type": f"{due.kind}.{due.state}",
         "timestamp": due.finished_at.isoformat(),

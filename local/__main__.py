@@ -23,7 +23,7 @@ from paddlewheel.errors import ConfigurationError, PaddlewheelError
 
 Command = Callable[..., Any]
 
-# One machine serves both recognizers: the worker's default, and the one that the demo needs for its scripts.
+# Serves two recognizers: the worker's default, and the one whose scripts the demo needs.
 SETTINGS = {"PADDLEWHEEL_RECOGNITION_MODELS": "PP-OCRv4_mobile_rec,PP-OCRv6_small_rec"}
 
 
@@ -44,7 +44,7 @@ def with_root(command: Command) -> Command:
         default=CHECKOUT,
         type=click.Path(exists=True, file_okay=False, path_type=Path),
         callback=lambda _context, _option, root: StateFolder(root),
-        help="The folder that holds .paddlewheel; the checkout unless it is given.",
+        help="The folder that holds .paddlewheel; the checkout by default.",
     )
     return option(command)
 
@@ -52,9 +52,9 @@ def with_root(command: Command) -> Command:
 def with_choice(command: Command) -> Command:
     """The options that say what to run."""
     for option in (
-        click.option("--only", metavar="NAMES", help=f"Some of {','.join(SERVICES)}."),
-        click.option("--no-flower", is_flag=True, help="Without the Flower page."),
-        click.option("--workers", type=click.IntRange(min=1), default=1, help="How many workers."),
+        click.option("--only", metavar="NAMES", help=f"Services to run, of {','.join(SERVICES)}."),
+        click.option("--no-flower", is_flag=True, help="Do not run Flower."),
+        click.option("--workers", type=click.IntRange(min=1), default=1, help="Number of workers."),
     ):
         command = option(command)
     return command
@@ -62,18 +62,18 @@ def with_choice(command: Command) -> Command:
 
 @click.group(cls=ErrorReportingGroup)
 def main() -> None:
-    """The servers and workers of one machine.
+    """Run the servers and workers of one machine.
 
-    Set PADDLEWHEEL_BROKER_URL or PADDLEWHEEL_DATABASE_URL to use servers of your own.
+    Set PADDLEWHEEL_BROKER_URL or PADDLEWHEEL_DATABASE_URL to use your own servers.
     """
 
 
 @main.command()
 @with_root
 @with_choice
-@click.option("--wait/--no-wait", default=True, help="Whether to return only when everything is ready.")
+@click.option("--wait/--no-wait", default=True, help="Wait until every service is ready.")
 def up(folder: StateFolder, workers: int, no_flower: bool, only: str | None, wait: bool) -> None:
-    """Start what this machine needs, in the background."""
+    """Start the services in the background."""
     _up(folder, _wanted(workers, no_flower, only), Console(highlight=False), wait)
 
 
@@ -89,7 +89,7 @@ def _up(folder: StateFolder, wanted: StackRequest, console: Console, wait: bool 
     ]
     starting = control.start(folder, choice, {**SETTINGS, **os.environ})
     if not wait:
-        console.print(f"Starting {', '.join(wanted.names())}; 'status' shows how far it is.")
+        console.print(f"Starting {', '.join(wanted.names())}; 'status' shows the progress.")
         return
     try:
         state = starting.wait(lambda name, status: _show_ready(console, name, status))
@@ -118,17 +118,17 @@ def supervise(folder: StateFolder, workers: int, no_flower: bool, only: str | No
 @main.command()
 @with_root
 def down(folder: StateFolder) -> None:
-    """Stop what `up` started."""
+    """Stop the services that `up` started."""
     stopped = control.stop(folder)
     click.echo(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
 
 
 @main.command()
 @with_root
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def status(context: click.Context, folder: StateFolder, as_json: bool) -> None:
-    """Show what runs; the exit code is 0 if all of it is ready."""
+    """Show the services; the exit code is 0 if all are ready."""
     state = folder.read() if folder.in_use() else State()
     if as_json:
         click.echo(json.dumps({name: _row(each) for name, each in state.services.items()}, indent=1))
@@ -148,7 +148,7 @@ def logs(folder: StateFolder, name: str, lines: int) -> None:
     """Show the end of a service's log."""
     names = sorted(log.stem for log in folder.logs.glob("*.log"))
     if name not in names:
-        raise ConfigurationError(f"There is no log of {name}; there are {', '.join(names) or 'none yet'}.")
+        raise ConfigurationError(f"There is no log of {name}; existing logs: {', '.join(names) or 'none'}.")
     click.echo(tail(folder.log(name), lines))
 
 
@@ -161,7 +161,7 @@ def logs(folder: StateFolder, name: str, lines: int) -> None:
     help="Where the pictures go.",
 )
 def demo(output: Path) -> None:
-    """Start everything in this checkout, and show what it does."""
+    """Start every service of this checkout, and run the demo."""
     from local.demo import run
 
     console = Console(highlight=False)
@@ -171,7 +171,7 @@ def demo(output: Path) -> None:
 
 def _wanted(workers: int, no_flower: bool, only: str | None) -> StackRequest:
     if only and no_flower:
-        raise click.UsageError("--only already says what to run: leave --no-flower out.")
+        raise click.UsageError("--only already lists the services: leave --no-flower out.")
     services = frozenset(only.split(",") if only else SERVICES) - ({"flower"} if no_flower else set())
     return StackRequest(services=services, workers=workers, servers=Servers.named_in(os.environ))
 
@@ -181,7 +181,7 @@ def _join(folder: StateFolder, wanted: StackRequest, console: Console) -> None:
     missing = [name for name in wanted.names() if name not in state.services]
     if missing:
         raise ConfigurationError(
-            f"A stack without {', '.join(missing)} is running: stop it with 'make down', and start anew."
+            f"A stack without {', '.join(missing)} is running: stop it with 'make down', and start again."
         )
     console.print(f"Already running: {', '.join(state.services)}.")
 

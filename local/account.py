@@ -1,4 +1,4 @@
-"""Whom a server runs as. Postgres refuses root, so under root it drops to an account without rights."""
+"""The account that a server runs as. Postgres refuses root, so root drops to an unprivileged account."""
 
 import os
 import pwd
@@ -35,7 +35,7 @@ class Account:
 
 
 def unprivileged_account() -> Account | None:
-    """The account to drop to; None for an ordinary user, who needs none."""
+    """The account to drop to; None for an ordinary user."""
     if os.geteuid() != 0:
         return None
     for name in CANDIDATES:
@@ -46,12 +46,12 @@ def unprivileged_account() -> Account | None:
         return Account(name=name, uid=entry.pw_uid, gid=entry.pw_gid)
     raise ConfigurationError(
         "Postgres does not run as root, and there is no account to drop to "
-        f"({' or '.join(CANDIDATES)}): make one, or start as an ordinary user."
+        f"({' or '.join(CANDIDATES)}): create one, or start as an ordinary user."
     )
 
 
 def as_account(account: Account | None) -> dict[str, Any]:
-    """The arguments with which `subprocess` drops to the account, leaving every group of ours behind."""
+    """The `subprocess` arguments that drop to the account and leave all our groups."""
     if account is None:
         return {}
     return {"user": account.uid, "group": account.gid, "extra_groups": []}

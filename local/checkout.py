@@ -1,4 +1,4 @@
-"""Where the checkout lies that this code is part of."""
+"""The folder of the checkout that contains this code."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One child process of the stack: in a session of its own, its output in a log file."""
+"""One child process of the stack, in its own session, with its output in a log file."""
 
 import subprocess
 from pathlib import Path
@@ -12,7 +12,7 @@ LOG_BYTES = 10 * 1024 * 1024
 
 
 class Child:
-    """A running command. It is told from a later process of the same number by when it was born."""
+    """A running command. Its start time distinguishes it from a later process with the same pid."""
 
     def __init__(self, launch: Launch, log: Path) -> None:
         _rotate(log)
@@ -30,12 +30,12 @@ class Child:
                 )
         except OSError as err:
             raise OperatorError(f"{launch.argv[0]} could not be started: {err.strerror}.") from err
-        # A child that died at once is still a zombie here, and has no identity worth keeping.
+        # None if the child died at once: it is a zombie then, and has no start time.
         self.process = ProcessId.of(self._popen.pid)
         self.pid = self._popen.pid
 
     def exit_code(self) -> int | None:
-        """None while it runs; negative is the signal that ended it. What it left running is killed."""
+        """The exit code (negative for a signal), None while it runs. Kills what an ended child left."""
         code = self._popen.poll()
         if code is not None:
             kill_group(self.pid)
@@ -46,7 +46,7 @@ class Child:
             self._popen.send_signal(signum)
 
     def finish(self, seconds: float) -> bool:
-        """Waits for the end, and ends it with its whole group when the time is up; True if it obeyed."""
+        """Wait for the end; kill its whole group after `seconds`. Returns True if it ended by itself."""
         obeyed = wait_until(lambda: self.exit_code() is not None, seconds)
         if not obeyed:
             kill_group(self.pid)
@@ -55,7 +55,7 @@ class Child:
 
 
 def tail(log: Path, lines: int) -> str:
-    """The last lines of a log; empty if there is none."""
+    """The last lines of a log; empty if the log does not exist."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - lines * 400))
@@ -66,6 +66,6 @@ def tail(log: Path, lines: int) -> str:
 
 
 def _rotate(log: Path) -> None:
-    """Keeps one older log, so that a log does not fill the disk over the years."""
+    """Keep one older log, so that logs do not fill the disk."""
     if log.exists() and log.stat().st_size > LOG_BYTES:
         log.replace(log.with_name(f"{log.name}.1"))

@@ -1,4 +1,4 @@
-"""Starts and stops a stack from another process: the supervisor lives on when the command has returned."""
+"""Starts and stops a stack from another process. The supervisor keeps running after the command returns."""
 
 import signal
 import subprocess
@@ -20,10 +20,10 @@ Announce = Callable[[str, ServiceStatus], None]
 def start(
     folder: StateFolder, arguments: Sequence[str], environment: Mapping[str, str]
 ) -> "StartingSupervisor":
-    """Starts `python -m local supervise` with these arguments, detached from this process."""
+    """Start `python -m local supervise` with these arguments, detached from this process."""
     folder.create()
     log = folder.log("supervisor")
-    said_before = log.stat().st_size if log.exists() else 0
+    log_start = log.stat().st_size if log.exists() else 0
     with log.open("ab") as output:
         supervisor = subprocess.Popen(
             [sys.executable, "-m", "local", "supervise", *arguments],
@@ -34,43 +34,43 @@ def start(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return StartingSupervisor(folder, supervisor, said_before)
+    return StartingSupervisor(folder, supervisor, log_start)
 
 
 class StartingSupervisor:
-    """A supervisor of ours on its way up."""
+    """A supervisor that this process started and that is not ready yet."""
 
-    def __init__(self, folder: StateFolder, supervisor: subprocess.Popen[bytes], said_before: int) -> None:
+    def __init__(self, folder: StateFolder, supervisor: subprocess.Popen[bytes], log_start: int) -> None:
         self._folder = folder
         self._supervisor = supervisor
-        self._said_before = said_before
+        self._log_start = log_start
 
     def wait(self, announce: Announce) -> State:
-        """Announces every service once it is ready, and returns when all are.
+        """Announce each service when it is ready, and return when all are.
 
-        Raises OperatorError, with what the supervisor said, if one fails.
+        Raises OperatorError with the supervisor's output if a service fails.
         """
         announced: set[str] = set()
         while True:
             ended = self._supervisor.poll() is not None
             state = self._folder.read()
             if ended:
-                raise OperatorError(self._said())
+                raise OperatorError(self._output())
             if state.supervisor and state.supervisor.pid == self._supervisor.pid:
                 _announce_new(state, announced, announce)
                 if state.ready:
                     return state
             time.sleep(POLL_SECONDS)
 
-    def _said(self) -> str:
-        """What the supervisor wrote before it ended."""
+    def _output(self) -> str:
+        """The supervisor's output since it was started."""
         with self._folder.log("supervisor").open("rb") as log:
-            log.seek(self._said_before)
+            log.seek(self._log_start)
             return log.read().decode(errors="replace").strip().removeprefix("Error: ")
 
 
 def wait_for_other(folder: StateFolder) -> State:
-    """Waits until a stack that somebody else started is ready. Raises OperatorError if it ends instead."""
+    """Wait until a stack that another process started is ready. Raises OperatorError if it ends instead."""
     while folder.in_use():
         state = folder.read()
         if state.ready:
@@ -80,22 +80,22 @@ def wait_for_other(folder: StateFolder) -> State:
 
 
 def stop(folder: StateFolder) -> list[str]:
-    """Ends the stack of the folder, or what a killed one left behind; returns the services that it had."""
+    """Stop the folder's stack, or the processes that a killed one left. Returns the names of its services."""
     if not folder.path.is_dir():
         return []
-    # A supervisor takes the lock a moment before it writes down who it is.
-    wait_until(lambda: _known(folder.read()) or not folder.in_use(), 5)
+    # A supervisor takes the lock shortly before it records its own process.
+    wait_until(lambda: _has_supervisor(folder.read()) or not folder.in_use(), 5)
     state = folder.read()
     if state.supervisor and folder.in_use():
         state.supervisor.stop(signal.SIGTERM, STOP_SECONDS)
     end_leftovers(state)
     if not wait_until(lambda: not folder.in_use(), 5):
-        raise OperatorError(f"The stack of {folder.root} does not stop: see {folder.log('supervisor')}.")
+        raise OperatorError(f"The stack of {folder.root} did not stop: see {folder.log('supervisor')}.")
     folder.forget_processes()
     return list(state.services)
 
 
-def _known(state: State) -> bool:
+def _has_supervisor(state: State) -> bool:
     return state.supervisor is not None and state.supervisor.alive()
 
 

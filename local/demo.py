@@ -1,6 +1,6 @@
-"""The demo: a page, text lines and a PDF read, faces and pictures known, and what the batcher is worth.
+"""The demo: reads a page, text lines and a PDF, recognises faces and pictures, and measures the batcher.
 
-Real pictures, real models, real servers. Pictures and JSON files are written to a folder to look at.
+Pictures, models and servers are real. The demo writes pictures and JSON files to a folder.
 """
 
 import os
@@ -46,8 +46,8 @@ NEXT: Final = (
     ("faces identify {}/group.png --gallery demo-people", "who is in a picture"),
     ("classify {}/pictures", "a folder of pictures"),
     ("gallery describe demo-people", "what a gallery is made of"),
-    ("models list", "every model that can be had"),
-    ("dead list", "tasks that were given up"),
+    ("models list", "all available models"),
+    ("dead list", "tasks that failed for good"),
 )
 REPORT: Final = (
     (
@@ -69,7 +69,7 @@ REPORT: Final = (
 
 
 def run(console: Console, output: Path) -> None:
-    """Run every part against the service whose addresses are in the environment or in the checkout."""
+    """Run every part against the service whose addresses are in the environment or the checkout."""
     output.mkdir(parents=True, exist_ok=True)
     with Client() as client:
         read_a_page(client, console, output)
@@ -83,7 +83,7 @@ def run(console: Console, output: Path) -> None:
 
 
 def show_next(console: Console, output: Path) -> None:
-    """Where the pictures are, and what to type now."""
+    """List the pictures, and suggest the next commands."""
     pictures = sorted(path.name for path in output.iterdir() if path.stem.endswith("_img"))
     pictures += sorted(path.name for path in output.glob("group_*"))
     console.rule("[bold]Your turn")
@@ -95,7 +95,7 @@ def show_next(console: Console, output: Path) -> None:
 
 
 def read_a_page(client: Client, console: Console, output: Path) -> None:
-    """scikit-image's photograph of a printed page, twice as large, as a scanner would have it."""
+    """Read scikit-image's photograph of a printed page, enlarged to the resolution of a scan."""
     console.rule("[bold]A printed page")
     page = Image.fromarray(data.page()).convert("RGB")  # type: ignore[no-untyped-call]
     path = output / "page.png"
@@ -107,7 +107,7 @@ def read_a_page(client: Client, console: Console, output: Path) -> None:
 
 
 def read_lines(client: Client, console: Console, output: Path) -> None:
-    """Lines in several sizes and scripts; those that need it go to the model of many scripts."""
+    """Read lines in several sizes and scripts, each with the model that knows its script."""
     console.rule("[bold]Text lines, rendered in several sizes and scripts")
     table = Table("rendered", "read", "score", "model", "queue ms", "batch", "model ms", box=SIMPLE)
     pendings: list[tuple[str, Pending[RecognizedText]]] = []
@@ -123,7 +123,7 @@ def read_lines(client: Client, console: Console, output: Path) -> None:
 
 
 def read_a_pdf(client: Client, console: Console, output: Path) -> None:
-    """A PDF of three pages, read in one task by the model of many scripts, chosen by its name."""
+    """Read a PDF of three pages in one task, with the recognizer of many scripts chosen by name."""
     console.rule("[bold]A PDF")
     pages = [draw_page(lines) for lines in REPORT]
     path = output / "report.pdf"
@@ -136,7 +136,7 @@ def read_a_pdf(client: Client, console: Console, output: Path) -> None:
 
 
 def compare_throughput(client: Client, console: Console) -> None:
-    """The same lines through this service and through one whose batches are of one item."""
+    """Read the same lines with this service and with one whose batches hold a single item."""
     console.rule("[bold]Throughput, batcher on and off")
     images = [
         png(draw_line(f"order {number:04d} of {THROUGHPUT_LINES}", 30)) for number in range(THROUGHPUT_LINES)
@@ -159,13 +159,13 @@ def compare_throughput(client: Client, console: Console) -> None:
     table.add_row("batcher off", f"{off_speed:.0f}", f"{off_batch:.1f}", f"{off_seconds:.2f}")
     console.print(table)
     console.print(
-        f"Batches are worth {speed / off_speed:.2f} times here. A CPU computes a batch about as fast as its "
-        "items one by one;\na GPU is where they pay. One run on this machine; benchmarks/ measures with care."
+        f"Batching is {speed / off_speed:.2f} times as fast here. A CPU computes a batch about as fast as "
+        "single items;\na GPU gains much more. This is a single run; benchmarks/ measures with care."
     )
 
 
 def without_batches() -> dict[str, str]:
-    """The environment of a worker that reads text and runs every item alone."""
+    """The environment of a worker that serves only text and runs every item alone."""
     families = ("FACE_DETECTION", "FACE_FEATURE", "IMAGE_FEATURE", "CLASSIFICATION")
     others = {f"PADDLEWHEEL_{family}_MODELS": "none" for family in families}
     home = os.environ.get("PADDLEWHEEL_MODEL_HOME", str(CHECKOUT / ".paddlewheel" / "models"))
@@ -173,7 +173,7 @@ def without_batches() -> dict[str, str]:
 
 
 def throughput(client: Client, images: Sequence[bytes]) -> tuple[float, float, float]:
-    """Lines per second, the mean size of a line's batch, and the seconds it took."""
+    """Measure lines per second, the mean size of a line's batch, and the seconds taken."""
     refs = client.put_many(images)
     for pending in client.enqueue_many(RECOGNIZE_TEXT, refs[:16]):
         pending.result(timeout=120)
@@ -189,7 +189,7 @@ def throughput(client: Client, images: Sequence[bytes]) -> tuple[float, float, f
 
 
 def show_document(document: ReadDocument, console: Console) -> None:
-    """A table of lines, and how each page was served."""
+    """Print a table of lines, and how each page was served."""
     table = Table("page", "text", "score", box=SIMPLE)
     for page in document:
         number = "" if page.page_index is None else str(page.page_index)
@@ -207,7 +207,7 @@ def show_document(document: ReadDocument, console: Console) -> None:
 
 
 def timings(result: RecognizedText) -> tuple[str, str, str, str]:
-    """Model, queue wait, batch size and model time, as text."""
+    """Format model, queue time, batch size and model time."""
     served = result.served
     return (
         served.model.removesuffix("_rec"),

@@ -1,4 +1,4 @@
-"""The demo's door: PaddleX's face service, asked as any language asks it."""
+"""The demo's HTTP part: calls PaddleX's face service as a client in any language would."""
 
 import base64
 import json
@@ -12,8 +12,8 @@ from local.demo_people import GALLERY
 
 
 def ask_over_http(gateway_url: str, console: Console, output: Path) -> None:
-    """Post the group picture to /face-recognition-infer, and keep the picture that comes back."""
-    console.rule("[bold]The same over HTTP, in PaddleX's words")
+    """Post the group picture to /face-recognition-infer, and save the returned picture."""
+    console.rule("[bold]The same over HTTP, in PaddleX's format")
     image = base64.b64encode((output / "group.png").read_bytes()).decode()
     body = json.dumps({"image": image, "indexKey": GALLERY}).encode()
     request = urllib.request.Request(  # noqa: S310 - the gateway of this machine

@@ -1,4 +1,4 @@
-"""The demo's faces: a gallery of real people is built, appended to, searched, and one is forgotten."""
+"""The demo's faces: builds a gallery of real people, appends to it, searches it and removes a person."""
 
 from pathlib import Path
 from typing import Final
@@ -26,7 +26,7 @@ _HEIGHT: Final = 480
 
 
 def know_people(client: Client, console: Console, output: Path) -> None:
-    """Ask who is in a group picture as the gallery grows by one person and loses another."""
+    """Identify the faces of a group picture, before and after one person is added and another removed."""
     console.rule("[bold]Faces: who is in the picture?")
     delete(client, GALLERY)
     people = _people()
@@ -57,7 +57,7 @@ def know_people(client: Client, console: Console, output: Path) -> None:
 
 
 def delete(client: Client, gallery: str) -> None:
-    """What an earlier run left."""
+    """Delete the gallery of an earlier run."""
     client.enqueue(DELETE_GALLERY, DeleteGallery(gallery=gallery)).result(timeout=60)
 
 
@@ -78,7 +78,7 @@ def _people() -> dict[str, list[Path]]:
 
 
 def _other_picture(paths: list[Path]) -> Image.Image:
-    """Another photograph than the gallery's; where there is but one, its mirror image."""
+    """A photograph that is not in the gallery; the mirrored one if there is only one."""
     with Image.open(paths[-1]) as image:
         picture = image.convert("RGB")
     return picture if len(paths) > 1 else ImageOps.mirror(picture)

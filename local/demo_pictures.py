@@ -1,4 +1,4 @@
-"""The demo's pictures: what is alike is found, and a folder is classified."""
+"""The demo's pictures: searches for similar ones, and classifies a folder."""
 
 from pathlib import Path
 from typing import Final
@@ -14,12 +14,12 @@ from paddlewheel import CLASSIFY_IMAGE, SEARCH_IMAGE, Client, build_gallery
 
 GALLERY: Final = "demo-pictures"
 PICTURES: Final = ("astronaut", "chelsea", "coffee", "motorcycle_left", "rocket")
-"""Photographs of scikit-image; the motorcycle is there from the left and, for a question, from the right."""
+"""Photographs of scikit-image. The motorcycle is indexed from the left and searched from the right."""
 
 
 def know_pictures(client: Client, console: Console, output: Path) -> None:
-    """Search photographs by another view and by a cut-out, then tell what each shows."""
-    console.rule("[bold]Pictures: what is like this one, and what does it show?")
+    """Search photographs by another view, a crop and a mirrored copy, then classify them all."""
+    console.rule("[bold]Pictures: which are similar, and what do they show?")
     folder = output / "pictures"
     folder.mkdir(exist_ok=True)
     left, right, _ = data.stereo_motorcycle()  # type: ignore[no-untyped-call]
@@ -30,18 +30,18 @@ def know_pictures(client: Client, console: Console, output: Path) -> None:
     delete(client, GALLERY)
     build_gallery(client, GALLERY, [(path, name) for name, path in paths.items()], kind="images")
 
-    questions = {
+    queries = {
         "the motorcycle from the right": Image.fromarray(right).convert("RGB"),
         "a part of the cat": Image.open(paths["chelsea"]).crop((60, 20, 400, 280)),
         "the coffee, small and mirrored": Image.open(paths["coffee"])
         .resize((150, 100))
         .transpose(Image.Transpose.FLIP_LEFT_RIGHT),
     }
-    table = Table("asked with", "most like it", "score", "then", "score", box=SIMPLE)
-    for number, (words, picture) in enumerate(questions.items(), 1):
-        asked = output / f"question_{number}.png"
-        picture.save(asked)
-        found = client.enqueue(SEARCH_IMAGE, asked, gallery=GALLERY, top_k=3, threshold=-1).result(timeout=60)
+    table = Table("query", "most similar", "score", "second", "score", box=SIMPLE)
+    for number, (words, picture) in enumerate(queries.items(), 1):
+        query = output / f"query_{number}.png"
+        picture.save(query)
+        found = client.enqueue(SEARCH_IMAGE, query, gallery=GALLERY, top_k=3, threshold=-1).result(timeout=60)
         best, second = found.rec_results[:2]
         table.add_row(words, best.label, f"{best.score:.3f}", second.label, f"{second.score:.3f}")
         found.save_to_img(output)

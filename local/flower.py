@@ -1,4 +1,4 @@
-"""Flower, the page that shows workers and tasks, on loopback behind a password."""
+"""Flower, the web page that shows workers and tasks, on loopback behind a password."""
 
 import base64
 import http.client
@@ -15,7 +15,7 @@ USER = "paddlewheel"
 
 
 class Flower:
-    """Flower for the workers of one broker. `inherited` is the environment that it starts from."""
+    """Flower for the workers of one broker. `inherited` is its base environment."""
 
     name = "flower"
     stop_signal = signal.SIGTERM
@@ -30,14 +30,14 @@ class Flower:
         self._inherited = inherited
 
     def connection(self) -> dict[str, str]:
-        """What whoever opens the page has to know."""
+        """The address and credentials for people who open the page."""
         return {"flower_url": self.address, "flower_user": USER, "flower_password": self._password}
 
     def prepare(self) -> None:
-        """Flower keeps nothing."""
+        """Do nothing: Flower keeps no files."""
 
     def launch(self) -> Launch:
-        # Addresses and passwords go through the environment: arguments can be read by everybody.
+        # Addresses and passwords go through the environment: every user can read arguments.
         env = {
             **self._inherited,
             **self._servers.environment(),
@@ -49,7 +49,7 @@ class Flower:
         argv = (sys.executable, "-m", "celery", "--app", "workers.consumer.app", "flower")
         return Launch(argv=argv, env=env, cwd=CHECKOUT)
 
-    def ready(self, pid: int) -> bool:  # noqa: ARG002  the password tells our server from a stranger's
+    def ready(self, pid: int) -> bool:  # noqa: ARG002  the password shows that the server is ours
         connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=2)
         try:
             connection.request("GET", "/api/task/types", headers={"Authorization": self._authorization()})

@@ -1,4 +1,4 @@
-"""The HTTP gateway of the checkout, on loopback, where callers need no key."""
+"""The checkout's HTTP gateway, on loopback, where callers need no key."""
 
 import http.client
 import signal
@@ -14,12 +14,12 @@ SCOPES = "tasks,galleries:read,galleries:write,jobs,metrics"
 
 
 class Gateway:
-    """The gateway before one broker and one database. `inherited` is the environment that it starts from."""
+    """A gateway for one broker and one database. `inherited` is its base environment."""
 
     name = "gateway"
     stop_signal = signal.SIGTERM
     start_seconds = 60.0
-    stop_seconds = 35.0  # finishes the requests that it has
+    stop_seconds = 35.0  # finishes the requests in progress
 
     def __init__(self, *, servers: Servers, port: int, inherited: Mapping[str, str]) -> None:
         self.address = f"http://{LOOPBACK}:{port}"
@@ -28,11 +28,11 @@ class Gateway:
         self._inherited = inherited
 
     def connection(self) -> dict[str, str]:
-        """What a caller has to know."""
+        """The address for callers."""
         return {"gateway_url": self.address}
 
     def prepare(self) -> None:
-        """The gateway keeps nothing."""
+        """Do nothing: the gateway keeps no files."""
 
     def launch(self) -> Launch:
         env = {
@@ -44,7 +44,7 @@ class Gateway:
         }
         return Launch(argv=(sys.executable, "-m", "gateway"), env=env, cwd=CHECKOUT)
 
-    def ready(self, pid: int) -> bool:  # noqa: ARG002  the port is ours alone
+    def ready(self, pid: int) -> bool:  # noqa: ARG002  no other server has this port
         connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=2)
         try:
             connection.request("GET", "/ready")

@@ -1,4 +1,4 @@
-"""A service of a running stack: its process, and how often and how soon it is started again."""
+"""A service of a running stack: its process, and when it is restarted."""
 
 import time
 from pathlib import Path
@@ -14,14 +14,14 @@ FAILURES = 8
 
 
 class RestartPolicy:
-    """Longer and longer waits between failures, and an end to them; a steady run starts the count anew."""
+    """Waits longer after each failure and finally gives up; a steady run resets the count."""
 
     def __init__(self) -> None:
         self.total = 0
         self._failures = 0
 
     def delay(self, lived: float) -> float | None:
-        """Seconds to wait before the next start of a process that lived that long; None to give up."""
+        """Seconds to wait before restarting a process that lived `lived` seconds; None to give up."""
         self._failures = 1 if lived >= STEADY_SECONDS else self._failures + 1
         if self._failures > FAILURES:
             return None
@@ -30,9 +30,10 @@ class RestartPolicy:
 
 
 class Member:
-    """`seconds` is how long the last start took, None until it is ready.
+    """A service with its process, phase and restarts.
 
-    `due` is when it is started again, on the monotonic clock; None if it is not waiting for that.
+    `seconds` is how long the last start took, None until it is ready. `due` is the monotonic time of the next
+    restart, None if none is planned.
     """
 
     def __init__(self, service: Service, log: Path) -> None:
@@ -63,7 +64,7 @@ class Member:
         return self.child.exit_code() if self.child else None
 
     def became_ready(self) -> bool:
-        """Looks whether a starting service has come up."""
+        """Check whether a starting service has become ready."""
         if self.child is None or not self.service.ready(self.child.pid):
             return False
         self.phase = "ready"
@@ -71,7 +72,7 @@ class Member:
         return True
 
     def plan_restart(self) -> float | None:
-        """Sets when to start it again; returns the seconds until then, None if it is given up."""
+        """Plan the next start; returns the seconds until then, None if the service has failed for good."""
         delay = self.restarts.delay(self.lived())
         if delay is None:
             self.phase = "failed"
@@ -89,7 +90,7 @@ class Member:
             self.child.ask_to_stop(self.service.stop_signal)
 
     def finish(self) -> bool:
-        """Waits for the end after `ask_to_stop`; False if the process had to be killed."""
+        """Wait for the end after `ask_to_stop`; returns False if the process had to be killed."""
         return self.child is None or self.child.finish(self.service.stop_seconds)
 
     def status(self) -> ServiceStatus:

@@ -1,4 +1,4 @@
-"""Servers inside installed packages, found without running any code of the package."""
+"""Finds server programs in installed packages without running the packages' code."""
 
 import importlib.util
 from pathlib import Path
@@ -7,14 +7,14 @@ from paddlewheel.errors import ConfigurationError
 
 
 def program(package: str, pattern: str) -> Path:
-    """The one program of a package that fits the pattern."""
+    """The program of a package that matches the pattern. Raises ConfigurationError if there is none."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise ConfigurationError(f"{package} is not installed: run 'make setup'.")
     found = sorted(Path(spec.origin).parent.glob(pattern))
     if not found:
         raise ConfigurationError(
-            f"{package} has no server for this kind of machine: run your own, and set "
+            f"{package} has no server for this platform: run your own, and set "
             "PADDLEWHEEL_BROKER_URL and PADDLEWHEEL_DATABASE_URL."
         )
     return found[0]

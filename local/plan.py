@@ -1,4 +1,4 @@
-"""Which services a stack runs, where, in which order, and what the others are told of them."""
+"""Plans which services a stack runs, where and in which order, and what clients need to reach them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ SERVICES = ("valkey", "postgres", "flower", "gateway", "worker")
 
 @dataclass(frozen=True, kw_only=True)
 class StackRequest:
-    """What a stack is asked for: some of SERVICES, how many workers, and the operator's own servers."""
+    """A request for a stack: some of SERVICES, the number of workers, and the operator's own servers."""
 
     services: frozenset[str]
     workers: int
@@ -28,9 +28,9 @@ class StackRequest:
     def __post_init__(self) -> None:
         unknown = self.services - set(SERVICES)
         if unknown:
-            raise ConfigurationError(f"No service is called {min(unknown)}: there are {', '.join(SERVICES)}.")
+            raise ConfigurationError(f"There is no service {min(unknown)}: there are {', '.join(SERVICES)}.")
         if self.workers < 1:
-            raise ConfigurationError("There has to be at least one worker; leave 'worker' out for none.")
+            raise ConfigurationError("At least one worker is needed; leave 'worker' out to run none.")
         if "gateway" in self.services and not (self.runs_postgres or self.servers.database_url):
             raise ConfigurationError(
                 "The gateway needs a database: add postgres, or set PADDLEWHEEL_DATABASE_URL."
@@ -42,7 +42,7 @@ class StackRequest:
             )
 
     def names(self) -> list[str]:
-        """The names of the services that this comes to."""
+        """The names of the services to run."""
         names = ["valkey"] * self.runs_valkey + ["postgres"] * self.runs_postgres
         if "worker" in self.services:
             names += [f"worker-{number}" for number in range(1, self.workers + 1)]
@@ -61,7 +61,7 @@ class StackRequest:
 class Plan:
     """`stages` start one after the other; the services of one stage start together.
 
-    `servers` are the addresses, ours and the operator's; `connection` is what clients of this machine read.
+    `servers` holds all addresses, ours and the operator's; `connection` is what clients on this machine read.
     """
 
     stages: tuple[tuple[Service, ...], ...]
@@ -71,9 +71,9 @@ class Plan:
 
 
 def plan(folder: Path, state: State, wanted: StackRequest, environment: Mapping[str, str]) -> Plan:
-    """A plan for what is wanted. Draws the ports and passwords that the state does not have yet.
+    """Plan the requested stack. Draws ports and passwords that the state does not have yet.
 
-    `environment` is what Flower and the workers start from.
+    `environment` is the base environment of Flower, the gateway and the workers.
     """
     valkey = _valkey(folder, state) if wanted.runs_valkey else None
     postgres = _postgres(folder, state) if wanted.runs_postgres else None
@@ -82,18 +82,18 @@ def plan(folder: Path, state: State, wanted: StackRequest, environment: Mapping[
         broker_url=valkey.url if valkey else wanted.servers.broker_url,
         database_url=postgres.url if postgres else wanted.servers.database_url,
     ).completed()
-    page = _flower(state, servers, environment) if "flower" in wanted.services else None
-    door = _gateway(state, servers, environment) if "gateway" in wanted.services else None
+    flower = _flower(state, servers, environment) if "flower" in wanted.services else None
+    gateway = _gateway(state, servers, environment) if "gateway" in wanted.services else None
     count = wanted.workers if "worker" in wanted.services else 0
     workers = [
         Worker(folder, number=number, share=count, servers=servers, inherited=environment)
         for number in range(1, count + 1)
     ]
     return Plan(
-        # Postgres first: making its cluster takes a second, which would count as Valkey's.
-        stages=(_present(postgres, valkey), _present(*workers, page, door)),
+        # Postgres first: creating its cluster takes a second, which would count as Valkey's start.
+        stages=(_present(postgres, valkey), _present(*workers, flower, gateway)),
         servers=servers,
-        connection=servers.connection() | _told(page, door),
+        connection=servers.connection() | _connections(flower, gateway),
         notes=(postgres.note,) if postgres and postgres.note else (),
     )
 
@@ -119,7 +119,7 @@ def _gateway(state: State, servers: Servers, environment: Mapping[str, str]) -> 
     return Gateway(servers=servers, port=state.port("gateway"), inherited=environment)
 
 
-def _told(*services: Flower | Gateway | None) -> dict[str, str]:
+def _connections(*services: Flower | Gateway | None) -> dict[str, str]:
     return {name: value for service in services if service for name, value in service.connection().items()}
 
 

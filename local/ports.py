@@ -4,7 +4,7 @@ import random
 import socket
 
 LOOPBACK = "127.0.0.1"
-# Below the range from which systems take the ports of outgoing connections, which would take ours away.
+# Below the range of ephemeral ports, so that outgoing connections do not take our ports.
 RANGE = range(20_000, 32_000)
 ATTEMPTS = 200
 
@@ -21,7 +21,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port(taken: frozenset[int] = frozenset()) -> int:
-    """A port on which nothing listens, drawn by chance so that two checkouts rarely draw the same."""
+    """A random port on which nothing listens; two checkouts rarely draw the same."""
     for port in random.SystemRandom().sample(RANGE, ATTEMPTS):
         if port not in taken and is_free(port):
             return port

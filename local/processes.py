@@ -1,4 +1,4 @@
-"""Processes by identity: a process number alone may by now belong to a stranger."""
+"""Processes identified by pid and start time: a pid alone may have been reused."""
 
 import contextlib
 import os
@@ -14,14 +14,14 @@ POLL_SECONDS = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessId:
-    """A process that leads its own group. `born` tells it from a later process of the same number."""
+    """A process that leads its own group. `born` distinguishes it from a later process with the same pid."""
 
     pid: int
     born: str
 
     @classmethod
     def of(cls, pid: int) -> "ProcessId | None":
-        """The running process of that number; None if there is none (a zombie counts as none)."""
+        """The running process with that pid; None if there is none, or a zombie."""
         moment = born(pid)
         return cls(pid=pid, born=moment) if moment else None
 
@@ -29,7 +29,7 @@ class ProcessId:
         return born(self.pid) == self.born
 
     def send(self, signum: int) -> bool:
-        """Signals the process; False if it is gone."""
+        """Send a signal; returns False if the process has ended."""
         if not self.alive():
             return False
         try:
@@ -39,7 +39,7 @@ class ProcessId:
         return True
 
     def stop(self, signum: int, seconds: float) -> bool:
-        """Asks the process to end, and ends it and its group when the time is up; True if it obeyed."""
+        """Send a signal; kill the process and its group after `seconds`. True if it ended by itself."""
         if not self.send(signum):
             return True
         obeyed = wait_until(lambda: not self.alive(), seconds)
@@ -49,23 +49,23 @@ class ProcessId:
 
 
 def born(pid: int) -> str | None:
-    """When the process started, in the system's own words; None if it is gone or a zombie."""
+    """When the process started, in a system-specific format; None if it has ended or is a zombie."""
     return _born_by_proc(pid) if has_proc() else _born_by_ps(pid)
 
 
 def has_proc() -> bool:
-    """Whether the system shows its processes as files."""
+    """Whether the system has /proc."""
     return Path("/proc/self/stat").exists()
 
 
 def kill_group(pid: int) -> None:
-    """Kills what is left of the group of a process that was alive a moment ago."""
+    """Kill the remaining processes in the group of a process that has just ended."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 
 
 def wait_until(done: Callable[[], bool], seconds: float, every: float = POLL_SECONDS) -> bool:
-    """Waits for a condition; False if it did not come true in time."""
+    """Wait for a condition; returns False if it was not met in time."""
     end = time.monotonic() + seconds
     while not done():
         if time.monotonic() >= end:
@@ -81,7 +81,7 @@ def _born_by_proc(pid: int) -> str | None:
         return None
     if fields[0] in "ZX":
         return None
-    # Ticks count from the boot, so the boot belongs to the identity.
+    # The start time counts from the boot, so the boot id is part of the identity.
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{boot}:{fields[19]}"
 

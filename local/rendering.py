@@ -1,4 +1,4 @@
-"""Pictures of text, for the demo, the benchmarks and the tests."""
+"""Renders text as pictures for the demo, the benchmarks and the tests."""
 
 from collections.abc import Sequence
 from importlib.resources import files
@@ -11,15 +11,14 @@ from PIL import Image, ImageDraw, ImageFont
 JAPANESE: Final = 0
 KOREAN: Final = 1
 CHINESE: Final = 2
-"""Faces of the font collection; each of them has Latin letters too."""
-
+"""Faces of the font collection; each one has Latin letters too."""
 
 REGULAR: Final = 400
-"""The weight; the file's own default is its thinnest."""
+"""The font weight; the file's default is its thinnest."""
 
 
 def draw_line(text: str, size: int, face: int = CHINESE) -> Image.Image:
-    """One line, dark on light, with letters `size` pixels high."""
+    """Draw one line, dark on light, in a font of `size` pixels."""
     font = font_of(size, face)
     left, top, right, bottom = font.getbbox(text)
     pad = size // 3
@@ -29,7 +28,7 @@ def draw_line(text: str, size: int, face: int = CHINESE) -> Image.Image:
 
 
 def draw_page(lines: Sequence[str]) -> Image.Image:
-    """A page of A5 at 150 dpi: a heading and its lines."""
+    """Draw an A5 page at 150 dpi: a heading and its lines."""
     page = Image.new("RGB", (874, 1240), "white")
     pen = ImageDraw.Draw(page)
     pen.text((90, 100), lines[0], font=font_of(46), fill=(20, 20, 24))
@@ -39,7 +38,7 @@ def draw_page(lines: Sequence[str]) -> Image.Image:
 
 
 def font_of(size: int, face: int = CHINESE) -> ImageFont.FreeTypeFont:
-    """The collection that the demo's font package brings."""
+    """Load a face of the demo's font collection."""
     path = Path(str(files("manimgx_fonts_cjk"))) / "NotoSansCJK-VF.otf.ttc"
     font = ImageFont.truetype(str(path), size, index=face)
     font.set_variation_by_axes([REGULAR])
@@ -47,7 +46,7 @@ def font_of(size: int, face: int = CHINESE) -> ImageFont.FreeTypeFont:
 
 
 def png(image: Image.Image) -> bytes:
-    """The picture as PNG bytes."""
+    """Encode a picture as PNG."""
     buffer = BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()

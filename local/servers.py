@@ -1,4 +1,4 @@
-"""The addresses of the servers, ours or the operator's own."""
+"""The addresses of the servers, ours or the operator's."""
 
 import socket
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ POSTGRES_PORT = 5432
 
 @dataclass(frozen=True, kw_only=True)
 class Servers:
-    """Empty where there is none. Addresses carry passwords, so they are never shown."""
+    """Server addresses; empty if there is no such server. They hold passwords, so repr omits them."""
 
     broker_url: str = field(default="", repr=False)
     result_url: str = field(default="", repr=False)
@@ -22,32 +22,32 @@ class Servers:
 
     @classmethod
     def named_in(cls, environment: Mapping[str, str]) -> "Servers":
-        """The operator's own servers, by the variables that the client and the workers read too."""
+        """The operator's servers, from the variables that the client and the workers read."""
         return cls(
             **{each.name: environment.get(f"PADDLEWHEEL_{each.name.upper()}", "") for each in fields(cls)}
         )
 
     def completed(self) -> "Servers":
-        """Results and blobs live on the broker's server unless they have an address of their own."""
+        """Fill in defaults: results and blobs are on the broker's server unless they have an address."""
         results = self.result_url or self.broker_url
         return replace(self, result_url=results, blob_url=self.blob_url or results)
 
     def connection(self) -> dict[str, str]:
-        """What a client of this machine reads, without the servers that there are none of."""
+        """The known addresses by name, for clients on this machine."""
         return {name: url for name, url in asdict(self).items() if url}
 
     def environment(self) -> dict[str, str]:
-        """What the processes of this machine read, by the same variables."""
+        """The known addresses as environment variables, for processes on this machine."""
         return {f"PADDLEWHEEL_{name.upper()}": url for name, url in self.connection().items()}
 
     def check(self) -> None:
-        """Raises ConfigurationError if nothing listens where the operator says that a server is."""
+        """Raise ConfigurationError if nothing listens at an address that the operator set."""
         check_listening("PADDLEWHEEL_BROKER_URL", self.broker_url)
         check_listening("PADDLEWHEEL_DATABASE_URL", self.database_url)
 
 
 def shown(url: str) -> str:
-    """The host and port of an address, or its path: what may be printed of it."""
+    """The host and port of an address, or its path: the part without credentials."""
     parts = urlsplit(url)
     scheme = parts.scheme.partition("+")[0]
     if not parts.hostname:
@@ -57,7 +57,7 @@ def shown(url: str) -> str:
 
 def check_listening(variable: str, url: str) -> None:
     if not url or not urlsplit(url).hostname:
-        return  # a socket's path is for the service itself to open
+        return  # a unix socket is checked by the service that opens it
     try:
         where = shown(url)
         host, _, port = where.rpartition(":")
@@ -66,6 +66,6 @@ def check_listening(variable: str, url: str) -> None:
         raise ConfigurationError(f"{variable} is not an address.") from err
     except OSError as err:
         raise ConfigurationError(
-            f"Nothing answers at {where}, the server that {variable} names ({err}): start it, "
+            f"Nothing listens at {where}, the address in {variable} ({err}): start the server, "
             "or unset the variable to use the local one."
         ) from err

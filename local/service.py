@@ -1,4 +1,4 @@
-"""What the stack asks of a service: how to launch it, how to see that it is ready, how to end it."""
+"""The interface of a service in the stack: how to launch it, check its readiness and stop it."""
 
 import signal
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from local.account import Account
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """A command to run in the foreground. `account` is whom the process drops to, None to stay who we are."""
+    """A command to run in the foreground. `account` is the account to drop to; None keeps ours."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(repr=False)
@@ -20,7 +20,7 @@ class Launch:
 
 
 class Service(Protocol):
-    """One server or worker of the stack. `address` is where it is found, without any password."""
+    """One server or worker of the stack. `address` has no password in it."""
 
     name: str
     address: str
@@ -29,17 +29,17 @@ class Service(Protocol):
     stop_seconds: float
 
     def prepare(self) -> None:
-        """Makes files and folders ready. Called before every launch; quick when nothing is new."""
+        """Create files and folders. Called before every launch; fast if nothing has changed."""
 
     def launch(self) -> Launch: ...
 
     def ready(self, pid: int) -> bool:
-        """Whether the process of that number serves."""
+        """Whether the process with that pid serves requests."""
 
 
 @runtime_checkable
 class WatchedService(Protocol):
-    """A service that can be stuck while its process lives."""
+    """A service that can hang while its process is alive."""
 
     def live(self) -> bool:
-        """Whether it is not stuck. Asked of a service that was ready."""
+        """Whether it makes progress. Called only after the service was ready."""

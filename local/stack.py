@@ -30,13 +30,13 @@ LOG_LINES = 15
 
 
 class LocalStack:
-    """The services of `root`: some of local.plan.SERVICES, `workers` of the last kind.
+    """The services of `root`: some of local.plan.SERVICES, with `workers` workers.
 
-    A server that `servers` has an address for is the operator's own and is not started. `environment` is
-    what Flower and the workers start from. An ephemeral stack removes everything that it wrote when it
-    stops. `start` raises ConfigurationError when a stack already runs from the root, and OperatorError with
-    the end of its log when a service does not come up. Once started, `servers` holds every address.
-    `draw` makes the plan; tests put stand-ins into it.
+    A server with an address in `servers` is the operator's own and is not started. `environment` is the base
+    environment of Flower, the gateway and the workers. An ephemeral stack deletes everything that it wrote
+    when it stops. `start` raises ConfigurationError if a stack already runs from the root, and OperatorError
+    with the end of the log if a service does not become ready. Once started, `servers` holds every address.
+    `draw` makes the plan; tests replace it.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class LocalStack:
 
     @property
     def members(self) -> list[Member]:
-        """The services in the order of their start."""
+        """The services in start order."""
         return [member for stage in self._stages for member in stage]
 
     def __enter__(self) -> Self:
@@ -76,7 +76,7 @@ class LocalStack:
         self.stop()
 
     def start(self, given_up: Callable[[], bool] = lambda: False) -> None:
-        """Returns when every service is ready. `given_up` says whether nobody waits for that any more."""
+        """Start every service and return when all are ready. Stops early once `given_up()` is true."""
         self.folder.create()
         if not self._held.enter_context(self.folder.lock()):
             self._held.close()
@@ -91,19 +91,19 @@ class LocalStack:
             raise
 
     def launch(self, member: Member) -> None:
-        """Starts a service's process, and makes it known to the watchdog and in the state."""
+        """Start a service's process, and register it with the watchdog and in the state file."""
         child = member.launch()
         if self._watchdog and child.process:
             self._watchdog.watch(child.process, member.service.stop_signal)
         self.note(member)
 
     def note(self, member: Member) -> None:
-        """Writes down how a service is."""
+        """Write a service's status to the state file."""
         self.state.services[member.service.name] = member.status()
         self.folder.write(self.state)
 
     def stop(self) -> None:
-        """Ends the services in reverse order, each in bounded time. Harmless when nothing runs."""
+        """Stop the services in reverse order, each in bounded time. Does nothing if none runs."""
         self.folder.connection_file.unlink(missing_ok=True)
         self._stop_members()
         if self._watchdog:
@@ -117,7 +117,7 @@ class LocalStack:
         self._held.close()
 
     def _begin(self) -> None:
-        """Ends what an earlier run left behind, and takes over its ports and passwords."""
+        """Stop leftovers of an earlier run, and keep its ports and passwords."""
         earlier = self.folder.read()
         end_leftovers(earlier)
         self.state = State(
@@ -132,7 +132,7 @@ class LocalStack:
                 self._follow(drawn, given_up)
             except OperatorError:
                 self._stop_members()
-                # Somebody may have taken a port between our look and the server's: draw another.
+                # Another process may have taken a port after we drew it: draw again.
                 if not attempts_left or all(map(is_free, self.state.ports.values())):
                     raise
             else:
@@ -174,7 +174,7 @@ class LocalStack:
 
 
 def end_leftovers(state: State) -> None:
-    """Ends the processes that a state remembers, if they are still the same ones."""
+    """Stop the processes in a state file, if they are still the same ones."""
     processes = [
         (status.process, status.stop_signal)
         for status in state.services.values()
@@ -184,11 +184,11 @@ def end_leftovers(state: State) -> None:
 
 
 def _require_hope(member: Member) -> None:
-    """Raises OperatorError if a starting service has ended, or takes longer than it may."""
+    """Raise OperatorError if a starting service has ended or exceeded its start time."""
     code = member.exit_code()
     if code is None and not member.late():
         return
-    what = f"did not come up in {member.service.start_seconds:g} s" if code is None else f"ended with {code}"
+    what = f"was not ready in {member.service.start_seconds:g} s" if code is None else f"ended with {code}"
     raise OperatorError(
         f"{member.service.name} {what} while starting. Its log ends:\n{tail(member.log, LOG_LINES)}"
     )

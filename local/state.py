@@ -1,4 +1,4 @@
-"""What a stack remembers between commands: ports, passwords and processes, in a folder of its root."""
+"""The state that a stack keeps between commands: ports, passwords and processes, in a folder of its root."""
 
 import contextlib
 import fcntl
@@ -19,7 +19,7 @@ Phase = Literal["starting", "ready", "restarting", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceStatus:
-    """One service as `status` shows it. `stop_signal` is what its process has to be sent to end well."""
+    """One service as `status` shows it. `stop_signal` asks its process to shut down cleanly."""
 
     phase: Phase
     address: str
@@ -31,7 +31,7 @@ class ServiceStatus:
 
 @dataclass(kw_only=True)
 class State:
-    """`notes` are sentences for whoever started the stack."""
+    """The contents of the state file. `notes` are messages for the user who started the stack."""
 
     ports: dict[str, int] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict, repr=False)
@@ -41,7 +41,7 @@ class State:
     ready: bool = False
 
     def port(self, service: str) -> int:
-        """The service's port: the one of the last start unless somebody else has taken it since."""
+        """The service's port: the last one, or a new one if another process has taken it."""
         kept = self.ports.get(service)
         if kept is None or not ports.is_free(kept):
             self.ports[service] = ports.free_port(frozenset(self.ports.values()))
@@ -67,7 +67,7 @@ def _process(raw: dict[str, Any] | None) -> ProcessId | None:
 
 
 class StateFolder:
-    """`.paddlewheel` in the root of a stack. Its files are for their owner alone."""
+    """`.paddlewheel` in the root of a stack. Only its owner can read its files."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
@@ -81,25 +81,25 @@ class StateFolder:
             self.path.mkdir(mode=0o700, exist_ok=True)
             self.logs.mkdir(mode=0o700, exist_ok=True)
         except OSError as err:
-            raise ConfigurationError(f"{self.path} cannot be made: {err.strerror}.") from err
+            raise ConfigurationError(f"{self.path} cannot be created: {err.strerror}.") from err
 
     def close_to_others(self) -> None:
-        """Takes the folder back for its owner; whoever made it first may have left it open."""
+        """Restrict the folder to its owner; it may have been created with open permissions."""
         self.path.chmod(0o700)
 
     def log(self, service: str) -> Path:
         return self.logs / f"{service}.log"
 
     def read(self) -> State:
-        """The state of the last command; an empty one before the first."""
+        """Read the state file; an empty state if there is none."""
         try:
             return State.parse(self.state_file.read_text())
         except FileNotFoundError:
             return State()
         except (ValueError, TypeError, AttributeError) as err:
             raise ConfigurationError(
-                f"{self.state_file} is damaged: remove it (a new start picks new ports and passwords; "
-                "Postgres keeps its own, so remove its data folder with it)."
+                f"{self.state_file} is damaged: remove it (the next start draws new ports and passwords; "
+                "Postgres keeps its old password, so remove its data folder too)."
             ) from err
 
     def write(self, state: State) -> None:
@@ -109,14 +109,14 @@ class StateFolder:
         write_private(self.connection_file, json.dumps(dict(connection), indent=1))
 
     def forget_processes(self) -> None:
-        """Keeps the ports and the passwords of a stack that has ended, and nothing else."""
+        """Keep only the ports and passwords of a stack that has ended."""
         ended = self.read()
         self.connection_file.unlink(missing_ok=True)
         self.write(State(ports=ended.ports, passwords=ended.passwords))
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[bool]:
-        """Held by whoever runs the stack, for as long as it runs; yields whether it was free."""
+        """Lock the stack, as its supervisor does while it runs; yields whether the lock was free."""
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             try:
@@ -129,7 +129,7 @@ class StateFolder:
             os.close(descriptor)
 
     def in_use(self) -> bool:
-        """Whether a stack runs from this folder now."""
+        """Whether a stack runs from this folder."""
         if not self.path.is_dir():
             return False
         with self.lock() as free:
@@ -137,7 +137,7 @@ class StateFolder:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replaces a file as a whole, readable by its owner alone."""
+    """Replace a file atomically, readable only by its owner."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:

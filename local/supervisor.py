@@ -1,4 +1,4 @@
-"""Keeps the services of a stack running: starts again what ends, until it is asked to stop."""
+"""Keeps the services of a stack running: restarts those that end, until it is asked to stop."""
 
 import logging
 import signal
@@ -14,7 +14,7 @@ LOOK_SECONDS = 0.1
 
 
 class Supervisor:
-    """Runs a stack in this process, which does nothing else."""
+    """Runs a stack in a dedicated process."""
 
     def __init__(self, stack: LocalStack, log: logging.Logger) -> None:
         self._stack = stack
@@ -22,7 +22,7 @@ class Supervisor:
         self._stopping = False
 
     def run(self) -> None:
-        """Returns when everything has ended after a SIGTERM or SIGINT. Raises what keeps it from starting."""
+        """Run until SIGTERM or SIGINT, then stop every service. Raises if the stack cannot start."""
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, self._ask_to_stop)
         self._stack.start(given_up=lambda: self._stopping)
@@ -35,7 +35,7 @@ class Supervisor:
         self._log.info("stopped")
 
     def tend(self, member: Member) -> None:
-        """Looks after one service once."""
+        """Check one service once, and restart it if needed."""
         if member.phase == "failed":
             return
         if member.due is not None:
@@ -46,15 +46,15 @@ class Supervisor:
         elif member.phase != "ready":
             self._look_for_readiness(member)
         elif isinstance(member.service, WatchedService) and not member.service.live():
-            self._log.error("%s is stuck, and is ended", member.service.name)
+            self._log.error("%s hangs and is killed", member.service.name)
             member.kill()
 
     def _plan_restart(self, member: Member, reason: str) -> None:
         delay = member.plan_restart()
         if delay is None:
-            self._log.error("%s %s, and is given up: it failed too often", member.service.name, reason)
+            self._log.error("%s %s and is not restarted: it failed too often", member.service.name, reason)
         else:
-            self._log.warning("%s %s, starts again in %.1f s", member.service.name, reason, delay)
+            self._log.warning("%s %s and restarts in %.1f s", member.service.name, reason, delay)
         self._stack.note(member)
 
     def _start_again(self, member: Member) -> None:

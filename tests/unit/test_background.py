@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from gateway import background
-from gateway.background import running
+from gateway.background import run_in_background
 
 
 async def test_work_that_swallows_a_cancellation_is_cancelled_again() -> None:
@@ -20,7 +20,7 @@ async def test_work_that_swallows_a_cancellation_is_cancelled_again() -> None:
         await asyncio.Event().wait()
 
     async with asyncio.timeout(30):
-        async with running(work, "deaf once"):
+        async with run_in_background(work, "deaf once"):
             await asyncio.sleep(0)
         assert swallowed.is_set()
 
@@ -41,7 +41,7 @@ async def test_work_that_never_ends_does_not_keep_a_process(
                 continue
 
     with caplog.at_level(logging.ERROR):
-        async with asyncio.timeout(30), running(work, "deaf"):
+        async with asyncio.timeout(30), run_in_background(work, "deaf"):
             await asyncio.sleep(0)
     assert "deaf does not end" in caplog.text
     given_up.set()

@@ -142,7 +142,7 @@ def open_indexes(monkeypatch: pytest.MonkeyPatch) -> None:
     async def known(*_: object) -> None:
         return None
 
-    monkeypatch.setattr("gateway.recognition.RecognitionIndex._known", known)
+    monkeypatch.setattr("gateway.recognition.RecognitionIndex._require_index", known)
 
 
 @pytest.mark.usefixtures("open_indexes")

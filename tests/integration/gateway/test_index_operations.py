@@ -216,8 +216,8 @@ def test_of_two_requests_at_one_gateway_the_last_decides(table: HttpOperations, 
     assert table.conclude(second)
 
 
-class Caller:
-    """One who asks, and may hang up."""
+class FakeChange:
+    """A request whose caller may disconnect."""
 
     key_id = ""
 
@@ -225,10 +225,10 @@ class Caller:
         self.idempotency_key = idempotency_key
         self.afterwards: list[Any] = []
         self._gone = asyncio.Event()
-        self.hung_up = self._gone.wait
+        self.wait_for_disconnect = self._gone.wait
         self.hang_up = self._gone.set
 
-    async def gone(self) -> bool:
+    async def is_disconnected(self) -> bool:
         return self._gone.is_set()
 
     def after_answer(self, *work: Any) -> None:
@@ -245,8 +245,8 @@ def operations(table: HttpOperations) -> IndexOperations:
 
 
 async def test_who_hung_up_and_sends_it_again_gets_what_was_done(operations: IndexOperations) -> None:
-    deaf: Any = Caller()
-    listening: Any = Caller()
+    deaf: Any = FakeChange()
+    listening: Any = FakeChange()
     first = await operations.build(deaf, "faces", CONTENT)
     deaf.hang_up()
     await operations.conclude(first, deaf)
@@ -260,7 +260,7 @@ async def test_who_hung_up_and_sends_it_again_gets_what_was_done(operations: Ind
 
 
 async def test_nothing_is_begun_for_who_has_hung_up(operations: IndexOperations, database: Database) -> None:
-    deaf: Any = Caller()
+    deaf: Any = FakeChange()
     deaf.hang_up()
     with pytest.raises(Refusal) as refused:
         await operations.build(deaf, "faces", CONTENT)
@@ -271,15 +271,15 @@ async def test_nothing_is_begun_for_who_has_hung_up(operations: IndexOperations,
 async def test_a_build_with_a_key_is_kept_though_its_caller_hung_up(
     operations: IndexOperations, table: HttpOperations, database: Database
 ) -> None:
-    deaf: Any = Caller("portraits-7731")
+    deaf: Any = FakeChange("portraits-7731")
     first = await operations.build(deaf, "faces", CONTENT)
     deaf.hang_up()
-    async with operations.attended(first, deaf):
+    async with operations.watch_caller(first, deaf):
         pass
     await operations.conclude(first, deaf)
     age(database, 7200)
     assert table.abandon(seconds=60) == 0
-    again = await operations.build(Caller("portraits-7731"), "faces", CONTENT)  # type: ignore[arg-type]
+    again = await operations.build(FakeChange("portraits-7731"), "faces", CONTENT)  # type: ignore[arg-type]
     assert (again.id, again.index_key, again.done) == (first.id, first.index_key, True)
 
 

@@ -67,7 +67,7 @@ def test_a_killed_valkey_comes_back_with_its_data_at_the_same_address(root: Path
     with redis.Redis.from_url(address) as client:
         assert client.get("key") == b"kept"
     assert connection(root)["broker_url"] == address
-    assert "valkey ended with -9, starts again" in StateFolder(root).log("supervisor").read_text()
+    assert "valkey ended with -9 and restarts" in StateFolder(root).log("supervisor").read_text()
 
 
 def test_a_killed_supervisor_leaves_no_server_running_and_the_next_up_works(root: Path) -> None:

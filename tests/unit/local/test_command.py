@@ -45,7 +45,7 @@ def test_choices_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     assert "leave --no-flower out" in shown
     code, shown = invoke(tmp_path, "up", "--only", "redis")
     assert code == 1
-    assert "No service is called redis" in shown
+    assert "There is no service redis" in shown
     assert invoke(tmp_path, "up", "--workers", "0")[0] == 2
 
 
@@ -55,4 +55,4 @@ def test_logs_are_shown_by_name(tmp_path: Path) -> None:
         assert invoke(tmp_path, "logs", "one") == (0, "hello from one\n")
         code, shown = invoke(tmp_path, "logs", "two")
         assert code == 1
-        assert "no log of two; there are one" in shown
+        assert "no log of two; existing logs: one" in shown

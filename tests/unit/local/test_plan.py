@@ -54,7 +54,7 @@ def test_one_server_of_the_operator_replaces_that_one_alone(tmp_path: Path) -> N
 
 
 def test_a_service_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="No service is called redis"):
+    with pytest.raises(ConfigurationError, match="There is no service redis"):
         wanted("redis")
 
 
@@ -65,5 +65,5 @@ def test_workers_without_a_broker_are_refused() -> None:
 
 
 def test_no_worker_at_all_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="at least one"):
+    with pytest.raises(ConfigurationError, match="At least one"):
         wanted("valkey", "worker", workers=0)

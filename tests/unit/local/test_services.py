@@ -137,5 +137,5 @@ def test_a_worker_is_ready_when_it_made_its_file_since_its_launch(worker: Worker
 def test_a_package_that_is_not_installed_is_named_with_what_to_do() -> None:
     with pytest.raises(ConfigurationError, match="run 'make setup'"):
         program("no_such_package_here", "bin/*")
-    with pytest.raises(ConfigurationError, match="no server for this kind of machine"):
+    with pytest.raises(ConfigurationError, match="no server for this platform"):
         program("json", "bin/server")

@@ -58,7 +58,7 @@ def test_a_service_that_ends_while_starting_fails_the_start_with_its_log(tmp_pat
 def test_a_service_that_takes_too_long_fails_the_start(tmp_path: Path) -> None:
     slow = StandIn(tmp_path, "slow", "import time; time.sleep(600)")
     slow.start_seconds = 0.2
-    with pytest.raises(OperatorError, match=r"slow did not come up in 0\.2 s"):
+    with pytest.raises(OperatorError, match=r"slow was not ready in 0\.2 s"):
         LocalStack(tmp_path, draw=drawing((slow,))).start()
 
 
@@ -120,7 +120,7 @@ def test_an_ephemeral_stack_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_an_operator_s_server_that_does_not_answer_keeps_the_stack_from_starting(tmp_path: Path) -> None:
     service = StandIn(tmp_path, "one")
     own = Servers(broker_url="redis://127.0.0.1:1")
-    with pytest.raises(ConfigurationError, match=r"Nothing answers at 127\.0\.0\.1:1"):
+    with pytest.raises(ConfigurationError, match=r"Nothing listens at 127\.0\.0\.1:1"):
         LocalStack(tmp_path, services={"worker"}, servers=own, draw=drawing((service,))).start()
     assert service.launches == 0
 

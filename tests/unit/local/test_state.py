@@ -83,7 +83,7 @@ def test_a_private_file_was_never_open_and_is_replaced_as_a_whole(tmp_path: Path
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / ".paddlewheel").write_text("in the way")
-    with pytest.raises(ConfigurationError, match=r"\.paddlewheel cannot be made"):
+    with pytest.raises(ConfigurationError, match=r"\.paddlewheel cannot be created"):
         StateFolder(tmp_path).create()
 
 

@@ -144,7 +144,7 @@ def test_a_photograph_that_is_missing_or_altered_is_named(
 ) -> None:
     path = tmp_path / "somebody.jpg"
     one = photographs.Photograph(path=path, person="Somebody", sha256=sha256(CONTENT).hexdigest())
-    monkeypatch.setattr(photographs, "_TAKEN", (one,))
+    monkeypatch.setattr(photographs, "_EXTRACTED", (one,))
     with pytest.raises(
         ConfigurationError, match=r"somebody\.jpg is missing or was altered: run 'make setup'"
     ):
