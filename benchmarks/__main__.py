@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: what can be measured, and how long it takes."""
+"""`python -m benchmarks`: lists and runs the benchmarks."""
 
 import runpy
 import sys
@@ -14,7 +14,7 @@ BENCHMARKS: Final = {
     "crosstalk": "whether an answer ever reaches another caller, also while processes are killed",
     "families": "pictures per second of each family through the queue, the bare loop, PaddleX's predict",
     "identify": "where the time of naming a face among 100,000 goes, beside PaddleX's pipeline",
-    "faces": "whether people are told apart by their faces, aligned and cut out by their box",
+    "faces": "whether people are distinguished by their faces, aligned and cropped by their box",
     "batch": "whether a long batch job's result is whole and in order, whatever is killed on the way",
     "serving": "naming a face over HTTP by 1, 8 and 64 callers, beside PaddleX's basic serving",
     "galleries": "appends and searches beside raw FAISS, PaddleX's store, pgvector, usearch and hnswlib",
@@ -22,7 +22,7 @@ BENCHMARKS: Final = {
 
 
 def main() -> None:
-    """Run the benchmarks that are named, or all of them, with their own defaults."""
+    """Run the named benchmarks, or all of them, with their defaults."""
     if {"-h", "--help"} & set(sys.argv[1:]):
         print("python -m benchmarks [NAME ...]\n")
         for name, what in BENCHMARKS.items():
@@ -41,7 +41,7 @@ def main() -> None:
         except SystemExit as done:
             failed.extend([name] if done.code else [])
     if failed:
-        sys.exit(f"These did not keep their promise: {', '.join(failed)}.")
+        sys.exit(f"These benchmarks failed: {', '.join(failed)}.")
 
 
 if __name__ == "__main__":

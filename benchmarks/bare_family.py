@@ -1,8 +1,7 @@
-"""A model family in a bare loop: one process that has pictures and no queue, client or other caller.
+"""A model family in a bare loop: one process with pictures, without a queue, a client or other callers.
 
-Run by `benchmarks.families` as a child, so that thread pools are sized as in a worker. Each line of its
-input, `SIZE SECONDS`, is answered with pictures a second at that batch size and CPU milliseconds a picture,
-as JSON.
+`benchmarks.families` runs it as a child, so that thread pools are sized as in a worker. For each input line
+`SIZE SECONDS` it prints, as JSON, pictures per second at that batch size and CPU milliseconds per picture.
 """
 
 import argparse
@@ -36,7 +35,7 @@ Loop = Callable[[Sequence[bytes], int], None]
 
 
 class BareFamilies:
-    """What a worker does with a picture, without what is around it."""
+    """A worker's processing of a picture, without the queue around it."""
 
     def __init__(self, home: ModelHome, threads: int) -> None:
         self._home = home
@@ -118,7 +117,7 @@ def measured(loop: Loop, pictures: Sequence[bytes], size: int, seconds: float) -
 
 
 def main() -> None:
-    """Answer lines until there are no more."""
+    """Answer input lines until the input ends."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=("feature", "classes", "faces"))
     parser.add_argument("folder", type=Path)

@@ -2,11 +2,10 @@
 
     python -m benchmarks.batch [--lines N] [--kill-seconds S] [--seed S] [--workers N] [--model NAME]
 
-A manifest of small real pictures, over and over, is classified by two workers, of which one at a time is
-killed (-9) after a time of chance and started again. In the middle the broker is flushed. Every line of the
-result is compared with the answer to its picture; lines that were begun again are counted, and the memory of
-the workers is looked at all along. What is measured is the job and not the model, which is therefore a very
-small network unless --model names one of the model home.
+Two workers classify a manifest that repeats a few small real pictures. One worker at a time is killed (-9) at
+a random time and restarted, and halfway the broker is flushed. Every line of the result is compared with the
+answer to its picture, repeated lines are counted, and the workers' memory is recorded throughout. The job is
+measured and not the model, so the model is a very small network unless --model names another one.
 """
 
 import argparse
@@ -38,7 +37,7 @@ from tests.sample_pictures import sample_pictures
 from tests.tiny_networks import make_networks
 
 SIDE: Final = 64
-"""Pixels of a picture's sides: the job is what is measured here, not the decoder."""
+"""Pixels of a picture's sides: small, because the job is measured and not the decoder."""
 
 SMALL: Final = "classifier"
 """A network of tests.tiny_networks."""
@@ -49,7 +48,7 @@ REPORT_SECONDS: Final = 20.0
 
 @dataclass
 class Watch:
-    """What happened while the job ran. `memory` is the resident set of a worker in MB, by time."""
+    """Observations while the job ran. `memory` is the resident set of a worker in MB, by time."""
 
     kills: int = 0
     flushes: int = 0
@@ -73,7 +72,7 @@ class Havoc:
         self.watch = Watch()
 
     def turn(self, status: BatchStatus) -> None:
-        """What is due now."""
+        """Do what is due: record memory, kill a worker or flush the broker."""
         for worker in self._workers:
             process = worker.status().process
             if process is not None and process.alive():
@@ -107,15 +106,15 @@ def write_manifest(folder: Path, lines: int) -> list[str]:
 
 
 def faults(result: Path, addresses: Sequence[str], lines: int) -> list[str]:
-    """What is wrong with a result file, in a few words each; read as a stream."""
+    """List the faults of a result file, read as a stream."""
     found = []
     first: dict[str, str] = {}
     count = 0
     with result.open() as file:
         for count, line in enumerate(file, 1):
             expected = addresses[(count - 1) % len(addresses)]
-            address, _, told = line.partition(", {")
-            fields = json.loads("{" + told)
+            address, _, rest = line.partition(", {")
+            fields = json.loads("{" + rest)
             name = fields.get("class_name") or fields["error"]["code"]
             if address != expected or first.setdefault(address, name) != name:
                 found.append(f"line {count} is {address}: {name}")

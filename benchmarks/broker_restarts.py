@@ -36,7 +36,7 @@ LINES: Final = 24
 
 @dataclass
 class Tally:
-    """What the callers saw. `recoveries` are seconds from a kill to the next answer."""
+    """The callers' observations. `recoveries` are seconds from a kill to the next answer."""
 
     answered: int = 0
     refused: int = 0
@@ -50,13 +50,13 @@ class Tally:
         usual = sorted(self.recoveries)[len(self.recoveries) // 2] if self.recoveries else 0.0
         return (
             f"{self.answered} tasks answered over {len(self.recoveries)} broker restarts: {len(self.lost)} "
-            f"lost, {self.wrong} wrong, {self.refused} refused at the door and enqueued again, worker exits "
+            f"lost, {self.wrong} wrong, {self.refused} refused and enqueued again, worker exits "
             f"{self.exits}; the next answer came {usual:.1f} s after a kill (median), {slowest:.1f} s at most"
         )
 
     @property
     def kept(self) -> bool:
-        """Whether the promise held."""
+        """Whether every answer came and was right."""
         return not (self.lost or self.wrong or self.exits)
 
 

@@ -1,4 +1,4 @@
-"""Whether faces of one person are told from those of others, aligned by landmarks and cut out by their box.
+"""Measures how well faces of one person are distinguished from others, aligned by landmarks or cropped.
 
     python -m benchmarks.faces --photographs FOLDER
 
@@ -39,7 +39,7 @@ _NAMES: Final = {"obama": "Barack Obama", "biden": "Joe Biden"}
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy:
-    """What the scores of all pairs say; scores are cosines, `accuracy` is that at `best_threshold`."""
+    """Statistics over the scores of all pairs; scores are cosines, `accuracy` is at `best_threshold`."""
 
     way: str
     faces: int
@@ -197,7 +197,7 @@ def plot(pairs: dict[str, tuple[list[float], list[float]]], threshold: float, pa
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("output"))
 def main(folder: Path | None, detector: str, embedder: str, engine: str, home: Path, out: Path) -> None:
-    """Compare all pairs of faces; fails when aligned faces are told apart worse than cropped ones."""
+    """Compare all pairs of faces; fails if aligned faces are distinguished worse than cropped ones."""
     taken = pictures(folder or (SHARED if SHARED.is_dir() else None))
     models = Embeddings(ModelHome(home), detector, embedder, engine)
     threshold = default_thresholds([embedder]).get(embedder, 0.5)

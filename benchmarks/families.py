@@ -51,7 +51,7 @@ PICTURES: Final = 64
 BATCH_SIZES: Final = (1, 8)
 """What the bare loop and PaddleX are tried with; the faster counts."""
 ALONE: Final = 40
-"""Pictures that are asked for one at a time."""
+"""Pictures that are sent one at a time."""
 WARM_UP: Final = 1.0
 """Seconds of each before anything is timed."""
 PADDLEX_SECONDS: Final = 2.5
@@ -60,7 +60,7 @@ PADDLEX_SECONDS: Final = 2.5
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """What is asked of the queue, and what does the same without it."""
+    """A task family's requests to the queue, and the same work without it."""
 
     spec: TaskSpec[Any, Any]
     bare: str

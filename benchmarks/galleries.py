@@ -2,12 +2,12 @@
 
     python -m benchmarks.galleries --size 10000 --size 100000 --dimension 128 --dimension 512 --paddlex
 
-Every engine is measured in a process of its own on the same rows, one thread each; what others build is
-built by all cores. Times are medians in milliseconds, recall is against an exact scan in fp32. Writes
-galleries.json, galleries.md with the goals, and a plot of the append time against the size of the gallery.
-An engine has `--minutes` at each size, and what is not measured by then is said to be so. What is left empty
-is no operation of that engine, or its package is not installed (usearch, hnswlib). `--merge` takes over the
-results of other runs.
+Every engine runs in its own process on the same rows with one thread; other engines build their indexes with
+all cores. Times are medians in milliseconds, recall is against an exact scan in fp32. Writes galleries.json,
+galleries.md with the goals, and a plot of the append time against the size of the gallery. An engine has
+`--minutes` at each size; the report says what was not measured in that time. A cell is empty if the engine
+has no such operation, or if its package is not installed (usearch, hnswlib). `--merge` adds the results of
+other runs.
 """
 
 import json
@@ -52,7 +52,7 @@ Tell = Callable[..., None]
 
 
 def measure(name: str, data: Path, tell: Tell) -> None:
-    """Every figure of one engine, told as soon as it is known; times are in seconds."""
+    """Measure one engine and report each figure at once; times are in seconds."""
     rows, queries, exact = (np.load(data / f"{part}.npy") for part in ("rows", "queries", "exact"))
     use_threads(1)
     process = psutil.Process()
@@ -192,7 +192,7 @@ def _exact(rows: Embeddings, queries: Embeddings) -> Numbers:
 def run_engine(name: str, data: Path, minutes: float) -> dict[str, Any]:
     """`measure` in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.galleries", "measure", name, str(data)]
-    return told_by(name, command, {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}, minutes)
+    return read_figures(name, command, {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}, minutes)
 
 
 def run_paddlex(python: Path, index_type: str, repeats: int, data: Path, minutes: float) -> dict[str, Any]:
@@ -200,13 +200,13 @@ def run_paddlex(python: Path, index_type: str, repeats: int, data: Path, minutes
     script = Path(__file__).with_name("galleries_paddlex.py")
     command = [str(python), "-P", str(script), str(data), index_type, str(repeats)]
     environment = {"PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK": "True", "TMPDIR": str(data)}
-    return told_by(f"paddlex {index_type}", command, environment, minutes)
+    return read_figures(f"paddlex {index_type}", command, environment, minutes)
 
 
-def told_by(
+def read_figures(
     engine: str, command: Sequence[str], environment: dict[str, str], minutes: float
 ) -> dict[str, Any]:
-    """What the process has told before its end, or before its time was over."""
+    """Run a process and return the figures that it printed before it ended or ran out of time."""
     start = time.monotonic()
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
@@ -219,9 +219,9 @@ def told_by(
         )
         ended: dict[str, Any] = {}
         try:
-            told, _ = process.communicate(timeout=minutes * 60)
+            output, _ = process.communicate(timeout=minutes * 60)
         except subprocess.TimeoutExpired:
-            told, ended = _interrupted(process), {"over_minutes": minutes}
+            output, ended = _interrupted(process), {"over_minutes": minutes}
         except KeyboardInterrupt:
             _interrupted(process)
             raise
@@ -229,7 +229,7 @@ def told_by(
             errors.seek(0)
             last = [line for line in errors.read().splitlines() if line.strip()][-1:] or ["no message"]
             ended = {"error": f"ended with status {process.returncode}: {last[0].strip()[:200]}"}
-    lines = [line for line in told.splitlines() if line.startswith('{"engine"')]
+    lines = [line for line in output.splitlines() if line.startswith('{"engine"')]
     figures: dict[str, Any] = json.loads(lines[-1]) if lines else {"engine": engine}
     return {**figures, **ended, "took": time.monotonic() - start}
 

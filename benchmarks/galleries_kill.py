@@ -69,7 +69,7 @@ _SEALS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What was done, and what is wrong: every list of it has to be empty."""
+    """Operations counted, and faults found: every list has to be empty."""
 
     acknowledged: int
     kills: dict[str, dict[str, int]]
@@ -103,7 +103,7 @@ class Fate:
 
 
 class _FatedCursor(Cursor):
-    """Tells what a write has come to."""
+    """Reports the outcome of a write."""
 
     fate: Fate
 
@@ -135,7 +135,7 @@ class FatedDatabase(Database):
 
 
 def write(store: GalleryStore, journal: Journal, name: str) -> None:
-    """Append and remove for ever, first what a dead predecessor has left open."""
+    """Append and remove indefinitely; first finish what a dead predecessor left open."""
     history = History(journal.entries())
     mine = [number for ids in history.appended.values() for number in ids]
     for entry in list(history.open.values()):
@@ -179,7 +179,7 @@ def seal(store: GalleryStore, fate: Fate) -> None:
 
 
 def read(store: GalleryStore) -> None:
-    """Search for ever; anything but an unreachable database ends it."""
+    """Search indefinitely; any error except an unreachable database ends it."""
     queries = random_embeddings(4, DIMENSION)
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What is measured: galleries of ours, and what else keeps vectors, all behind the same few methods."""
+"""The measured engines: our galleries and other vector stores, behind one interface."""
 
 import os
 import select
@@ -38,7 +38,7 @@ Numbers = npt.NDArray[np.int64]
 
 
 class Engine(Protocol):
-    """What is measured. Row numbers are the answer of a search; `remove` may not exist."""
+    """A measured engine. A search returns row numbers; `remove` is optional."""
 
     def build(self, rows: Embeddings) -> None: ...
     def append(self, rows: Embeddings) -> None: ...

@@ -1,4 +1,4 @@
-"""The goals for galleries, and what of them a run of `benchmarks.galleries` has shown."""
+"""The goals for galleries, and whether a run of `benchmarks.galleries` met them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ class Shown:
     """One figure of a goal: at which size, in words, and whether it is good enough."""
 
     where: str
-    told: str
+    text: str
     met: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """What is wanted, and how it is found among the results."""
+    """A goal, and how to find its figures among the results."""
 
     wanted: str
     shown: Callable[[Sequence[Result]], Iterator[Shown]]
@@ -31,7 +31,7 @@ class Goal:
         found = list(self.shown(results))
         missed = [shown.where for shown in found if not shown.met]
         verdict = f"not at {', '.join(missed)}" if missed else "met" if found else "not measured"
-        return f"| {self.wanted} | {'; '.join(f'{s.where}: {s.told}' for s in found)} | {verdict} |"
+        return f"| {self.wanted} | {'; '.join(f'{s.where}: {s.text}' for s in found)} | {verdict} |"
 
 
 def goals_table(results: Sequence[Result]) -> str:
@@ -45,7 +45,7 @@ def _at_most(name: str, limit: float) -> Callable[[Sequence[Result]], Iterator[S
     def shown(results: Sequence[Result]) -> Iterator[Shown]:
         for result in _of(results, OURS, name):
             value = result[name] * 1000
-            yield Shown(where=_where(result), told=f"{short(value)} ms", met=value <= limit)
+            yield Shown(where=_where(result), text=f"{short(value)} ms", met=value <= limit)
 
     return shown
 
@@ -56,14 +56,14 @@ def _growth(results: Sequence[Result]) -> Iterator[Shown]:
         for result in ours:
             if result["dimension"] == small["dimension"] and result["size"] > small["size"]:
                 ratio = result["append_1"] / small["append_1"]
-                yield Shown(where=_where(result), told=f"{ratio:.2g} times", met=ratio <= 4)
+                yield Shown(where=_where(result), text=f"{ratio:.2g} times", met=ratio <= 4)
 
 
 def _bulk(results: Sequence[Result]) -> Iterator[Shown]:
     for result in _of(results, OURS, "copy_rows_per_second"):
         rate = result["copy_rows_per_second"]
         if result["dimension"] == 512:
-            yield Shown(where=_where(result), told=f"{rate:,.0f} a second", met=rate >= 60_000)
+            yield Shown(where=_where(result), text=f"{rate:,.0f} a second", met=rate >= 60_000)
 
 
 def _against(
@@ -72,9 +72,9 @@ def _against(
     def shown(results: Sequence[Result]) -> Iterator[Shown]:
         for ours, theirs in _pairs(results, engine, name):
             ratio = ours[name] / theirs[name]
-            told = f"{short(ours[name] * 1000)} ms to {short(theirs[name] * 1000)} ms, {ratio:.2g} times"
+            text = f"{short(ours[name] * 1000)} ms to {short(theirs[name] * 1000)} ms, {ratio:.2g} times"
             if size in (None, ours["size"]):
-                yield Shown(where=_where(ours), told=told, met=ratio <= limit)
+                yield Shown(where=_where(ours), text=text, met=ratio <= limit)
 
     return shown
 
@@ -84,7 +84,7 @@ def _beside_the_segment(results: Sequence[Result]) -> Iterator[Shown]:
         whole, bare = result["search_1"] * 1000, result["raw_segment_1"] * 1000
         yield Shown(
             where=_where(result),
-            told=f"{short(whole)} ms to {short(bare)} ms, {whole / bare:.2f} times, +{whole - bare:.2g} ms",
+            text=f"{short(whole)} ms to {short(bare)} ms, {whole / bare:.2f} times, +{whole - bare:.2g} ms",
             met=whole <= 2 * bare and whole - bare <= 0.3,
         )
 
@@ -93,7 +93,7 @@ def _recall(results: Sequence[Result]) -> Iterator[Shown]:
     for result in _of(results, OURS, "recall_1"):
         first, ten = result["recall_1"], result["recall_10"]
         yield Shown(
-            where=_where(result), told=f"{first:.4f} and {ten:.4f}", met=first >= 0.999 and ten >= 0.99
+            where=_where(result), text=f"{first:.4f} and {ten:.4f}", met=first >= 0.999 and ten >= 0.99
         )
 
 

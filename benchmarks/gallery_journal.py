@@ -1,4 +1,4 @@
-"""What the writers of the kill test meant to do, what was acknowledged, and what the gallery owes them."""
+"""Journals of the kill test's writers: operations begun and acknowledged, checked against the gallery."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ DIMENSION = 32
 
 
 class Journal:
-    """What one process meant to do, what was acknowledged and where it died; it survives the process."""
+    """One process's operations, acknowledgements and death, in a file that survives it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -39,7 +39,7 @@ def rows_of(operation: str) -> Embeddings:
 
 @dataclass
 class Findings:
-    """What is wrong, a line each: all have to be empty."""
+    """Faults, one line each: all lists have to be empty."""
 
     lost: set[str] = field(default_factory=set)
     undead: set[str] = field(default_factory=set)

@@ -63,8 +63,8 @@ def _table(size: int, dimension: int, group: Sequence[dict[str, Any]]) -> str:
     extra = ("raw_segment_1", "search_1_full_delta", "copy_rows_per_second", "label_recall_1", "load")
     lines += [f"\n{result['engine']}: {_ended(result)}" for result in group if _ended(result)]
     for result in group:
-        told = {name: result[name] for name in (*extra, "serving_append_1") if name in result}
-        lines.append(f"\n{result['engine']}: {json.dumps({name: round(told[name], 6) for name in told})}")
+        extras = {name: result[name] for name in (*extra, "serving_append_1") if name in result}
+        lines.append(f"\n{result['engine']}: {json.dumps({name: round(extras[name], 6) for name in extras})}")
     return "\n".join(lines) + "\n"
 
 
@@ -130,14 +130,14 @@ def plot(results: Sequence[dict[str, Any]], dimension: int, path: Path) -> None:
 
     mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "paddlewheel", "font.family": "sans-serif"}
     figure, axes = pyplot.subplots(figsize=(7.6, 4.4))
-    for name, told, colour in _LINES:
+    for name, label, colour in _LINES:
         points = _points(results, dimension, name)
         if not points:
             continue
         axes.plot(*zip(*points, strict=True), marker="o", color=colour, linewidth=2, markersize=5)
         size, taken = points[-1]
         axes.annotate(
-            f"{told}: {_time(taken)}",
+            f"{label}: {_time(taken)}",
             (size, taken),
             xytext=(10, 0),
             textcoords="offset points",

@@ -40,7 +40,7 @@ from benchmarks.known_faces import (
     galleries,
     pictures,
     same_faces,
-    told,
+    to_faces,
     worker_environment,
     write_for_paddlex,
 )
@@ -167,7 +167,7 @@ def ask(
     faces: KnownFaces,
     given: argparse.Namespace,
 ) -> tuple[Report, list[list[Face]]]:
-    """Percentiles of each part, and the faces of each picture; each has to be told right every time.
+    """Percentiles of each part, and the faces of each picture, which must be identified correctly every time.
 
     The detector's time is that of a `faces.detect` of the same pictures, the search's that of the same
     search in this process: a task tells the time of its last model.
@@ -185,13 +185,13 @@ def ask(
             result = identified(client, party, picture)
             parts["end to end"].append((time.perf_counter() - began) * 1000)
             if [face.label for face in result.faces] != [picture.person]:
-                raise RuntimeError(f"{picture.person} was told to be {result.faces}.")
+                raise RuntimeError(f"{picture.person} was identified as {result.faces}.")
             parts["queue"].append(result.served.queue_ms or 0.0)
             parts["embedding network"].append(result.served.model_ms)
             parts["in the worker"].append(result.served.total_ms)
     parts["search"] = searches(galleries(stack, root), party, faces.rows[: len(known)], given.repeats)
     engines = {each.served.model: each.served.engine for each in (found, result)}
-    return {"engines": engines} | percentiles(parts), [told(result) for result in warm[-1]]
+    return {"engines": engines} | percentiles(parts), [to_faces(result) for result in warm[-1]]
 
 
 def identified(client: Client, party: Party, picture: Picture) -> IdentifiedFaces:

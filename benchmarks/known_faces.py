@@ -154,8 +154,8 @@ def _module(kind: str, name: str, directory: Path) -> dict[str, Any]:
     return {"module_name": kind, "model_name": name, "model_dir": str(directory), "batch_size": 1}
 
 
-def told(result: IdentifiedFaces) -> list[Face]:
-    """The faces of an answer."""
+def to_faces(result: IdentifiedFaces) -> list[Face]:
+    """Convert an answer's faces for comparison."""
     return [
         {
             "bbox": list(face.bbox),

@@ -16,7 +16,7 @@ from paddlewheel import RECOGNIZE_TEXT, AsyncClient, ImageRef
 from paddlewheel.errors import PaddlewheelError
 
 PATIENCE: Final = 6.0
-"""Seconds after the last arrival in which answers count unless told otherwise."""
+"""Default seconds after the last arrival in which answers count."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@
 
 Text, embedders of pictures and faces and a classifier on the default weights; these and detectors on small
 networks with every kind of config. PaddleX runs in an environment of its own (made on the first call),
-at batch size 1, one image after the other; ours on the Paddle engine unless told. The promise: every text
+at batch size 1, one image after the other; ours on the Paddle engine by default. The promise: every text
 equal and every score within 1e-4, every line's box within a pixel and its score within 0.01; every number of
 an embedding, every score of a class or an object within 2e-5, every corner of an object within 2e-3 pixels.
 The exit status is 1 when it does not hold.

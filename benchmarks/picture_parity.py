@@ -39,7 +39,7 @@ Answer = dict[str, Any]
 RECORDED: Final = CHECKOUT / "tests" / "data" / "paddlex_answers.json"
 FLIPPED: Final = "face_feature, flipped"
 CASES: Final = (*CONFIGS, FLIPPED)
-"""What is recorded: the directories of tests.tiny_networks, and one of them with `flip`."""
+"""Networks whose answers are recorded: those of tests.tiny_networks, and one of them with `flip`."""
 
 DEFAULTS: Final[Mapping[str, str]] = {
     "EfficientNet-Lite0": "PP-LCNet_x1_0",

@@ -32,7 +32,7 @@ from paddlewheel import Client, ImageRef
 
 RATES: Final = (40.0, 300.0)
 BESIDE_BARE: Final = frozenset({"Paddlewheel", "Paddlewheel, two slots"})
-"""Who takes turns with the bare loop and PaddleX."""
+"""The party that takes turns with the bare loop and PaddleX."""
 
 FIXED_LONGEST: Final = 3
 """Words in the longest line for the model of a fixed time: lines of exact widths make batches when short."""

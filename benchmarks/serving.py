@@ -42,7 +42,7 @@ from benchmarks.known_faces import (
     fill,
     pictures,
     same_faces,
-    told,
+    to_faces,
     worker_environment,
     write_for_paddlex,
 )
@@ -112,7 +112,7 @@ def main() -> None:
 
 
 async def measure(root: Path, given: Namespace) -> Report:
-    """Every door at every number of callers; they take turns, and nobody is asked beside another."""
+    """Measure every way at every number of callers; they take turns, and only one runs at a time."""
     known = pictures(given.long_side)
     detector = await asyncio.to_thread(face_boxes.write_detector, root)
     report: Report = {"size": given.size, "clients": given.clients, "seconds": given.seconds}
@@ -207,7 +207,7 @@ def through_the_queue(client: AsyncClient, known: Sequence[Picture]) -> Door:
         pending = await client.enqueue(
             IDENTIFY_FACES, known[number].jpeg, gallery=KEY, threshold=THRESHOLD, top_k=TOP_K
         )
-        return told(await pending.result(120))
+        return to_faces(await pending.result(120))
 
     return Door(name=OUR_CLIENT, ask=ask)
 
@@ -215,7 +215,7 @@ def through_the_queue(client: AsyncClient, known: Sequence[Picture]) -> Door:
 async def in_turns(
     doors: Sequence[Door], known: Sequence[Picture], callers: int, given: Namespace
 ) -> dict[str, list[Load]]:
-    """The rounds of each door."""
+    """The rounds of each way."""
     loads: dict[str, list[Load]] = {door.name: [] for door in doors}
     for _ in range(given.rounds):
         for door in doors:
@@ -267,7 +267,7 @@ def figures(loads: Sequence[Load]) -> dict[str, float]:
 
 
 async def differences(doors: Sequence[Door], count: int) -> dict[str, float]:
-    """The largest between our gateway and every other door. Raises RuntimeError when faces differ."""
+    """The largest differences from our gateway's answers. Raises RuntimeError if the faces differ."""
     worst: dict[str, float] = {}
     for number in range(count):
         first = await doors[0].ask(number)

@@ -1,7 +1,7 @@
 """A worker that loses its life as a test wants it to: `python -m tests.deadly_worker`.
 
 In the folder DEADLY_FOLDER, the file `mended` keeps black lines from killing it, and the file `armed` kills
-it once, in the moment in which it holds a message that it has told nobody of.
+it once, at the moment when it holds a message that no other process knows of.
 """
 
 import os

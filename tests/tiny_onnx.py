@@ -1,7 +1,7 @@
 """Small ONNX files, written without the onnx package (onnx.proto: ModelProto).
 
 An embedder that answers with the mean of each of 4 by 4 parts of a picture, and a detector that marks the
-bright cells of 8 by 8 pixels, in pixels of the picture: their answers can be told with a pencil.
+bright cells of 8 by 8 pixels, in pixels of the picture: their answers can be computed by hand.
 """
 
 import struct

@@ -19,7 +19,7 @@ from paddlewheel import (
     build_gallery,
 )
 from paddlewheel.errors import GalleryNotFound
-from tests.data.people import BIDEN, OBAMA, opened, portraits
+from tests.data.people import BIDEN, OBAMA, load_photograph, portraits
 
 TIMEOUT = 180
 STEP = 4
@@ -27,7 +27,7 @@ STEP = 4
 
 def people(first: int, count: int) -> list[tuple[bytes, str]]:
     """So many different pictures, each of a person of its own by its label."""
-    photographs = [opened(path, 200) for path in (*portraits(OBAMA)[:2], portraits(BIDEN)[0])]
+    photographs = [load_photograph(path, 200) for path in (*portraits(OBAMA)[:2], portraits(BIDEN)[0])]
     pictures = []
     for number in range(first, first + count):
         picture = photographs[number % 3].copy()

@@ -1,4 +1,4 @@
-"""Bad input through the real queue: each a typed error, and the worker goes on unharmed."""
+"""Bad input through the real queue: each is a typed error, and the worker keeps running."""
 
 import time
 from collections.abc import Callable

@@ -144,8 +144,8 @@ def test_a_plain_producer_keeps_a_gallery_of_faces(seeing: Service) -> None:
         built = ask("gallery.build", "gpu", gallery="bare", kind="faces", items=[item])
         known = ask("faces.identify", "gpu", image=image, gallery="bare")
         removed = ask("gallery.remove", "index", gallery="bare", labels=["Barack Obama"])
-        told = ask("gallery.describe", "index", gallery="bare")
-        print(json.dumps([built["outcomes"], known["faces"], removed["ids"], told["vectors"]]))
+        described = ask("gallery.describe", "index", gallery="bare")
+        print(json.dumps([built["outcomes"], known["faces"], removed["ids"], described["vectors"]]))
         """,
     )
     assert isinstance(result, list)

@@ -70,13 +70,13 @@ def test_a_job_is_complete_in_order_and_each_line_once_whatever_is_killed(tmp_pa
     broken = sum(address.endswith("broken.png") for address in addresses)
     assert (status.state, status.lines, status.failed_lines) == ("succeeded", LINES, broken)
     lines = (tmp_path / "result.txt").read_text().splitlines()
-    told = [json.loads(line[len(each) + 2 :]) for line, each in zip(lines, addresses, strict=True)]
+    results = [json.loads(line[len(each) + 2 :]) for line, each in zip(lines, addresses, strict=True)]
     assert all(line.startswith(f"{each}, {{") for line, each in zip(lines, addresses, strict=True))
-    for number, fields in enumerate(told):
+    for number, fields in enumerate(results):
         if addresses[number].endswith("broken.png"):
             assert fields["error"]["code"] == "image_unsupported"
         else:
-            assert fields["class_name"] == told[number % len(paths)]["class_name"]
+            assert fields["class_name"] == results[number % len(paths)]["class_name"]
             assert next(iter(fields["class_probs"])) == fields["class_name"]
             assert len(fields["class_probs"]) == 3
     print(f"{status.redone_lines} lines were begun again")

@@ -28,7 +28,7 @@ from tests.postgres import PostgresServer
 POISON = png(Image.new("RGB", (320, 48), "black"))
 
 MOST_STARTS = 8
-"""More than any test needs: a worker that cannot start must not be started for ever."""
+"""More than any test needs: a worker that cannot start must not be restarted indefinitely."""
 
 
 class Supervised:

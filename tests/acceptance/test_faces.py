@@ -13,7 +13,7 @@ from paddlewheel import DETECT_FACES, EMBED_FACES, IDENTIFY_FACES, Client, build
 from paddlewheel.cli import main
 from paddlewheel.errors import GalleryNotFound, ImageCorrupt, ModelUnknown
 from tests.acceptance.conftest import Service
-from tests.data.people import BIDEN, COLLINS, OBAMA, jpeg, opened, portraits, side_by_side
+from tests.data.people import BIDEN, COLLINS, OBAMA, jpeg, load_photograph, portraits, side_by_side
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +30,9 @@ def staff(seeing: Service) -> Iterator[str]:
 def group() -> Image.Image:
     """A stranger, and two that are known, in other photographs or another size than the gallery's."""
     return side_by_side(
-        opened(portraits(COLLINS)[0], 512),
-        opened(portraits(OBAMA)[1], 480),
-        opened(portraits(BIDEN)[0], 500),
+        load_photograph(portraits(COLLINS)[0], 512),
+        load_photograph(portraits(OBAMA)[1], 480),
+        load_photograph(portraits(BIDEN)[0], 500),
     )
 
 
@@ -98,7 +98,7 @@ def test_one_of_many_that_cannot_be_read_fails_alone(eyes: Client, staff: str) -
     )
 
 
-def test_what_is_not_there_is_a_typed_error(eyes: Client) -> None:
+def test_a_missing_gallery_or_image_is_a_typed_error(eyes: Client) -> None:
     path = portraits(OBAMA)[0]
     with pytest.raises(GalleryNotFound):
         eyes.enqueue(IDENTIFY_FACES, path, gallery="nobody").result(120)

@@ -95,7 +95,7 @@ def test_the_workers_own_limits_hold_whatever_the_client_allows(good_line: bytes
         assert client.enqueue(RECOGNIZE_TEXT, good_line).result(60).rec_text == "page 7731"
 
 
-def test_a_blob_store_that_stays_away_is_told_after_the_retries() -> None:
+def test_a_blob_store_that_stays_away_is_reported_after_the_retries() -> None:
     away = {"PADDLEWHEEL_BLOB_URL": "redis://127.0.0.1:1/0"}
     with faulty_service("open_marked", **away) as client, pytest.raises(BlobStoreUnavailable):
         client.enqueue(RECOGNIZE_TEXT, ImageRef(blob="sha256:" + "0" * 64)).result(120)

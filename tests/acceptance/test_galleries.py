@@ -49,7 +49,7 @@ from paddlewheel.errors import (
     VectorInvalid,
 )
 from tests.acceptance.conftest import PICTURES_ALONE, ROOT, running_service
-from tests.data.people import BIDEN, COLLINS, OBAMA, jpeg, opened, portraits, side_by_side
+from tests.data.people import BIDEN, COLLINS, OBAMA, jpeg, load_photograph, portraits, side_by_side
 
 FACES_ALONE = {
     **PICTURES_ALONE,
@@ -64,7 +64,9 @@ def describe(client: Client, gallery: str) -> Any:
 
 def pair() -> bytes:
     """Two people in one picture, the second of them larger."""
-    return jpeg(side_by_side(opened(portraits(BIDEN)[0], 300), opened(portraits(OBAMA)[1], 500)))
+    return jpeg(
+        side_by_side(load_photograph(portraits(BIDEN)[0], 300), load_photograph(portraits(OBAMA)[1], 500))
+    )
 
 
 def test_every_image_has_its_outcome_and_none_fails_the_others(eyes: Client) -> None:
@@ -141,7 +143,7 @@ def test_a_folder_comes_in_as_paddlexs_users_have_it(eyes: Client, tmp_path: Pat
     assert (found.metric, found.index_type, found.vectors) == ("L2", "HNSW32", 2)
 
 
-def test_who_is_removed_is_not_found_and_the_receipt_says_so(eyes: Client) -> None:
+def test_a_removed_person_is_not_found_and_the_receipt_says_so(eyes: Client) -> None:
     images = [(portraits(person)[0], person) for person in (OBAMA, BIDEN)]
     report = build_gallery(eyes, "removal", images, kind="faces")
     (biden,) = report.outcomes[1].ids
@@ -225,10 +227,10 @@ def test_a_gallery_lives_through_the_death_of_a_worker() -> None:
         for process, expected in ((builder, 40), (appender, 20)):
             out, _ = process.communicate(timeout=300)
             assert process.returncode == 0
-            told = json.loads(out.splitlines()[-1])
-            assert told["counts"] == {"indexed": expected}
-            added |= {int(number): label for number, label in told["id_map"].items()}
-            removed |= set(told["removed"])
+            summary = json.loads(out.splitlines()[-1])
+            assert summary["counts"] == {"indexed": expected}
+            added |= {int(number): label for number, label in summary["id_map"].items()}
+            removed |= set(summary["removed"])
         assert len(added) == 60
         assert len(removed) == 12
         assert removed < set(added)

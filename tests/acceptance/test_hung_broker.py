@@ -49,7 +49,7 @@ def patience(pending: Pending[RecognizedText], timeout: float) -> float:
     return time.monotonic() - asked
 
 
-def test_a_broker_that_hangs_under_load_and_goes_on_costs_no_answer(service: NamedService) -> None:
+def test_a_broker_that_hangs_under_load_and_recovers_costs_no_answer(service: NamedService) -> None:
     with Client(f"{service.url}?socket_timeout={TIMEOUT}") as client:
         refs = client.put_many([draw_named(number) for number in range(LINES)])
         pendings = [client.enqueue(RECOGNIZE_TEXT, ref) for ref in refs]

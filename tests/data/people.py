@@ -15,8 +15,8 @@ def portraits(person: str) -> list[Path]:
     return [each.path for each in photographs() if each.person == person and each.whole]
 
 
-def opened(path: Path, height: int) -> Image.Image:
-    """A photograph of that height, RGB."""
+def load_photograph(path: Path, height: int) -> Image.Image:
+    """Load a photograph, scaled to that height, RGB."""
     with Image.open(path) as image:
         rgb = image.convert("RGB")
     return rgb.resize((round(rgb.width * height / rgb.height), height), Image.Resampling.LANCZOS)

@@ -17,12 +17,12 @@ def bucket(object_store: ObjectServer) -> str:
     return object_store.new_bucket()
 
 
-def opened(bucket: str, now: Callable[[], float] = time.time) -> FsspecBlobStore:
+def open_store(bucket: str, now: Callable[[], float] = time.time) -> FsspecBlobStore:
     return FsspecBlobStore(f"s3://{bucket}/blobs", ttl=600, max_bytes=4096, now=now)
 
 
 def test_blobs_are_objects_named_by_what_they_hold(object_store: ObjectServer, bucket: str) -> None:
-    store, data = opened(bucket), [b"pixels", b"", b"x" * 4096]
+    store, data = open_store(bucket), [b"pixels", b"", b"x" * 4096]
     stored = store.put_many(data)
     assert store.get_many(stored) == data
     name = digest_of(b"pixels")
@@ -35,10 +35,10 @@ def test_blobs_are_objects_named_by_what_they_hold(object_store: ObjectServer, b
 def test_a_blob_is_swept_when_its_life_is_over_and_renewed_before(
     object_store: ObjectServer, bucket: str
 ) -> None:
-    opened(bucket).put(b"pixels")
-    late = opened(bucket, lambda: time.time() + 601)
+    open_store(bucket).put(b"pixels")
+    late = open_store(bucket, lambda: time.time() + 601)
     (before,) = object_store.client.list_objects_v2(Bucket=bucket)["Contents"]
-    opened(bucket).put(b"pixels")
+    open_store(bucket).put(b"pixels")
     (after,) = object_store.client.list_objects_v2(Bucket=bucket)["Contents"]
     assert before == after, "one that has most of its life before it is not sent again"
     assert late.sweep() == 1
@@ -46,11 +46,11 @@ def test_a_blob_is_swept_when_its_life_is_over_and_renewed_before(
     assert isinstance(late.get_many([ref_to(b"pixels")])[0], BlobNotFound)
 
 
-def test_what_the_store_refuses_is_told_in_a_sentence(object_store: ObjectServer, bucket: str) -> None:
-    stored = opened(bucket).put(b"pixels")
+def test_a_refusal_of_the_store_is_one_sentence(object_store: ObjectServer, bucket: str) -> None:
+    stored = open_store(bucket).put(b"pixels")
     object_store.deny(bucket, "GetObject", "blobs/")
     with pytest.raises(BlobStoreUnavailable, match="refuses access"):
-        opened(bucket).get(stored)
+        open_store(bucket).get(stored)
     with pytest.raises(BlobStoreUnavailable, match="no bucket of that name"):
-        opened("no-such-bucket").put(b"pixels")
+        open_store("no-such-bucket").put(b"pixels")
     assert "no-such-bucket" not in object_store.buckets()

@@ -1,7 +1,7 @@
 import sys
 from typing import Any
 
-from benchmarks.galleries import told_by
+from benchmarks.galleries import read_figures
 from benchmarks.gallery_goals import goals_table
 from benchmarks.gallery_report import as_tables
 
@@ -44,13 +44,13 @@ def test_each_engine_grows_in_a_row_of_its_own() -> None:
     assert "| ours auto |  | 1 |  | 0.5 |" in grown
 
 
-def test_an_engine_that_takes_too_long_keeps_what_it_has_told() -> None:
+def test_an_engine_that_takes_too_long_keeps_its_partial_results() -> None:
     slow = """print('{"engine": "slow", "build": 1}', flush=True); import time; time.sleep(60)"""
-    told = told_by("slow", [sys.executable, "-c", slow], {}, 1 / 60)
-    assert (told["build"], told["over_minutes"]) == (1, 1 / 60)
+    figures = read_figures("slow", [sys.executable, "-c", slow], {}, 1 / 60)
+    assert (figures["build"], figures["over_minutes"]) == (1, 1 / 60)
 
 
 def test_an_engine_that_fails_says_why() -> None:
     failing = """print('{"engine": "torn", "build": 1}'); raise ValueError("no memory")"""
-    told = told_by("torn", [sys.executable, "-c", failing], {}, 1)
-    assert (told["build"], told["error"]) == (1, "ended with status 1: ValueError: no memory")
+    figures = read_figures("torn", [sys.executable, "-c", failing], {}, 1)
+    assert (figures["build"], figures["error"]) == (1, "ended with status 1: ValueError: no memory")

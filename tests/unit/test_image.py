@@ -101,7 +101,7 @@ def test_the_image_holds_all_of_our_code_but_the_local_servers() -> None:
     assert all(Path(source).name == target for source, target in copied)
 
 
-def test_what_is_copied_into_the_image_exists_and_is_not_ignored() -> None:
+def test_files_copied_into_the_image_exist_and_are_not_ignored() -> None:
     allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     for name, rest in instructions():
         if name == "COPY" and not rest.startswith("--from"):
@@ -166,7 +166,7 @@ def test_a_server_is_asked_for_its_health(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_whoever_needs_a_server_waits_for_its_health(name: str) -> None:
+def test_a_service_that_needs_a_server_waits_for_its_health(name: str) -> None:
     needed = SERVICES[name]["depends_on"]
     assert {server: each["condition"] for server, each in needed.items()} == {
         "valkey": "service_healthy",

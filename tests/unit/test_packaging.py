@@ -1,4 +1,4 @@
-"""What is published, what is locked, and that both agree with what the code imports."""
+"""The published distribution and the lock files agree with what the code imports."""
 
 import ast
 import importlib.metadata

@@ -11,14 +11,14 @@ import requests
 
 from local.processes import wait_until
 from tests.acceptance.gateway.killable_service import GATEWAYS, WORKERS, KillableService, killable_service
-from tests.data.people import BIDEN, COLLINS, OBAMA, jpeg, opened, portraits
+from tests.data.people import BIDEN, COLLINS, OBAMA, jpeg, load_photograph, portraits
 
 STEPS = ("index-build", "index-add", "index-remove", "infer")
 VICTIMS = ("worker-1", "gateway-1", "gateway-2", "worker-2")
 SECONDS = 60.0
 
 FACES = {
-    name: base64.b64encode(jpeg(opened(path, 240))).decode()
+    name: base64.b64encode(jpeg(load_photograph(path, 240))).decode()
     for name, path in (
         ("obama", portraits(OBAMA)[0]),
         ("biden", portraits(BIDEN)[0]),

@@ -75,7 +75,7 @@ def test_a_recognised_picture_comes_back_drawn(gateway_url: str) -> None:
     assert [each["recResults"] for each in plain["faces"]] == [[]]
 
 
-def test_a_picture_without_a_face_is_told_and_the_others_are_indexed(
+def test_a_picture_without_a_face_is_reported_and_the_others_are_indexed(
     gateway_url: str, good_line: bytes
 ) -> None:
     blank = {"image": base64.b64encode(good_line).decode(), "label": "nobody"}

@@ -1,4 +1,4 @@
-"""Webhooks: a receiver is told of a task's end, with a signature that it can check."""
+"""Webhooks: a receiver is notified of a task's end, with a signature that it can verify."""
 
 import base64
 import hashlib
@@ -44,7 +44,7 @@ def receiver() -> Iterator[tuple[str, Any]]:
     server.server_close()
 
 
-def test_a_receiver_is_told_again_until_it_listens(
+def test_a_webhook_is_sent_again_until_its_receiver_accepts_it(
     gateway_url: str, receiver: tuple[str, Any], good_line: bytes
 ) -> None:
     url, received = receiver

@@ -60,7 +60,7 @@ def test_a_job_is_submitted_watched_stopped_and_taken_up_again(
     assert json.loads(listed)["failed_lines"] == 0
 
 
-def test_what_is_wrong_is_one_line(batch: Batch) -> None:
+def test_every_error_is_one_line(batch: Batch) -> None:
     for arguments, code in (
         (["submit", "a", "a"], "invalid_request"),
         (["submit", "a", "b", "--option", "colour=blue"], "invalid_request"),

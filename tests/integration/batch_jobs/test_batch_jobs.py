@@ -197,7 +197,7 @@ def test_a_line_that_kills_workers_is_found_and_given_up(bench: Bench) -> None:
     assert deaths <= 6
 
 
-def test_a_cancelled_job_goes_on_where_it_stopped(bench: Bench) -> None:
+def test_a_cancelled_job_resumes_where_it_stopped(bench: Bench) -> None:
     job = bench.submit(*bench.images(16))
     bench.round()
     bench.round()
@@ -241,7 +241,7 @@ def test_a_fault_of_the_service_fails_no_line(bench: Bench, monkeypatch: pytest.
     assert bench.finish(job).state == "succeeded"
 
 
-def test_what_is_outside_of_the_roots_is_neither_read_nor_written(
+def test_files_outside_of_the_roots_are_neither_read_nor_written(
     bench: Bench, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     outside = tmp_path_factory.mktemp("outside") / "secret.png"
@@ -372,7 +372,7 @@ def test_one_conductor_works_at_a_time(bench: Bench) -> None:
     bench.scheduler = other
 
 
-def test_what_is_wrong_with_a_job_is_said_at_once(bench: Bench) -> None:
+def test_a_wrong_job_is_refused_at_once(bench: Bench) -> None:
     with pytest.raises(ValueError, match=r"images\.classify"):
         bench.submit("a", task="gallery.build")
     with pytest.raises(InvalidRequest, match="colour"):

@@ -16,7 +16,7 @@ from gateway.app import create_app
 from gateway.settings import GatewaySettings
 from tests.conftest import RunningServer
 
-Opened = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+OpenGateway = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +54,12 @@ def settings(valkey: RunningServer, gateway_database: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def opened(settings: dict[str, Any], broker: Redis) -> Opened:
+def open_gateway(settings: dict[str, Any], broker: Redis) -> OpenGateway:
     """Open a gateway whose settings differ by the arguments; what is yielded asks it."""
     del broker
     database = Database(settings["database_url"])
     with database.session() as connection:
-        # Should one hold them for ever, this says so.
+        # Fails the test if another connection holds a lock indefinitely.
         connection.exec_driver_sql("SET lock_timeout = '30s'")
         # Not TRUNCATE, which would wait for whatever a gateway that is being closed still asks.
         for table in ("webhook_deliveries", "jobs", "http_operations", "http_indexes"):

@@ -17,7 +17,7 @@ import pytest
 from gateway.images import FETCHES
 from paddlewheel.errors import UrlRefused
 from paddlewheel.sources.url_fetcher import UrlFetcher, UrlPolicy
-from tests.integration.gateway.conftest import Opened
+from tests.integration.gateway.conftest import OpenGateway
 
 SOON = 4.0
 """Seconds that no answer takes; a task that nobody runs is given up after one."""
@@ -100,8 +100,10 @@ def quick() -> dict[str, Any]:
     return {"gateway_timeout": 0.3, "gateway_max_queue_age": 0, "url_timeout": 1, "url_inputs": True}
 
 
-async def test_an_id_that_leads_elsewhere_leads_nowhere(opened: Opened, quick: dict[str, Any]) -> None:
-    async with opened(**quick) as http:
+async def test_an_id_that_leads_elsewhere_leads_nowhere(
+    open_gateway: OpenGateway, quick: dict[str, Any]
+) -> None:
+    async with open_gateway(**quick) as http:
         for name in IDS:
             await judged(http.get(f"/v1/tasks/{quote(name, safe='')}"))
             for folder in ("tasks", "galleries"):
@@ -114,9 +116,11 @@ async def test_an_id_that_leads_elsewhere_leads_nowhere(opened: Opened, quick: d
             await judged(http.get("/v1/galleries", params={"after": name}))
 
 
-async def test_a_key_that_leads_elsewhere_names_no_index(opened: Opened, quick: dict[str, Any]) -> None:
+async def test_a_key_that_leads_elsewhere_names_no_index(
+    open_gateway: OpenGateway, quick: dict[str, Any]
+) -> None:
     image = base64.b64encode(b"no image").decode()
-    async with opened(**quick) as http:
+    async with open_gateway(**quick) as http:
         for key in (*IDS, "a\ud800"):
             fields = {"indexKey": key, "image": image, "ids": [0]}
             fields["imageLabelPairs"] = [{"image": image, "label": key}]
@@ -132,8 +136,8 @@ async def test_a_key_that_leads_elsewhere_names_no_index(opened: Opened, quick: 
             assert export.status_code in (422, 504), key
 
 
-async def test_an_address_within_is_never_asked(opened: Opened, quick: dict[str, Any]) -> None:
-    async with opened(**quick, webhook_secret="s") as http:
+async def test_an_address_within_is_never_asked(open_gateway: OpenGateway, quick: dict[str, Any]) -> None:
+    async with open_gateway(**quick, webhook_secret="s") as http:
         for url in PRIVATE:
             task = await judged(http.post("/v1/tasks/ocr.recognize", json={"image": {"url": url}}))
             assert (task.status_code, task.json()["code"]) == (422, "url_refused"), url
@@ -160,7 +164,7 @@ async def test_an_address_within_is_never_asked(opened: Opened, quick: dict[str,
 
 
 async def test_a_name_that_changes_its_mind_is_asked_once(
-    opened: Opened, quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    open_gateway: OpenGateway, quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
     connected: list[str] = []
@@ -177,7 +181,7 @@ async def test_a_name_that_changes_its_mind_is_asked_once(
 
     monkeypatch.setattr("paddlewheel.sources.url_fetcher.socket.create_connection", connect)
     monkeypatch.setattr("gateway.services.UrlFetcher", lambda policy: UrlFetcher(policy, resolver=resolver))
-    async with opened(**quick) as http:
+    async with open_gateway(**quick) as http:
         body = {"image": {"url": "https://rebinding.example/a.png"}}
         first = await judged(http.post("/v1/tasks/ocr.recognize", json=body))
         assert (asked, connected) == (["rebinding.example"], ["93.184.215.14"])
@@ -188,7 +192,7 @@ async def test_a_name_that_changes_its_mind_is_asked_once(
 
 
 async def test_servers_that_never_answer_hold_up_nobody_else(
-    opened: Opened, quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    open_gateway: OpenGateway, quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, answers = threading.Semaphore(0), threading.Event()
 
@@ -200,7 +204,7 @@ async def test_servers_that_never_answer_hold_up_nobody_else(
     monkeypatch.setattr(UrlFetcher, "fetch", fetch)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(FETCHES))
     body = {"image": {"url": "https://slow.example/a.png"}}
-    async with opened(**quick) as http:
+    async with open_gateway(**quick) as http:
         sent = [asyncio.create_task(http.post("/v1/tasks/ocr.recognize", json=body)) for _ in range(20)]
         async with asyncio.timeout(60):
             for _ in range(FETCHES):
@@ -213,14 +217,14 @@ async def test_servers_that_never_answer_hold_up_nobody_else(
         assert {answer.status_code for answer in await asyncio.gather(*sent)} == {202}
 
 
-def test_a_webhooks_name_is_resolved_when_it_is_told() -> None:
+def test_a_webhooks_host_is_resolved_when_it_is_sent() -> None:
     fetcher = UrlFetcher(UrlPolicy(timeout=1), resolver=lambda *_: ["169.254.169.254"])
     with pytest.raises(UrlRefused):
         fetcher.post("https://hooks.example/", b"{}", {})
 
 
-async def test_base64_that_is_none_is_refused(opened: Opened, quick: dict[str, Any]) -> None:
-    async with opened(**quick) as http:
+async def test_base64_that_is_none_is_refused(open_gateway: OpenGateway, quick: dict[str, Any]) -> None:
+    async with open_gateway(**quick) as http:
         for text in MALFORMED:
             for path, body in (
                 ("/ocr", {"file": text}),
@@ -232,7 +236,9 @@ async def test_base64_that_is_none_is_refused(opened: Opened, quick: dict[str, A
                 assert answer.status_code in (202, 422, 504), (path, text)
 
 
-async def test_values_of_any_kind_are_refused_in_words(opened: Opened, quick: dict[str, Any]) -> None:
+async def test_values_of_any_kind_are_refused_in_words(
+    open_gateway: OpenGateway, quick: dict[str, Any]
+) -> None:
     doors = {
         "/face-recognition-infer": ("image", "indexKey", "topk", "detThreshold", "recThreshold", "visualize"),
         "/face-recognition-index-build": ("imageLabelPairs",),
@@ -241,7 +247,7 @@ async def test_values_of_any_kind_are_refused_in_words(opened: Opened, quick: di
         "/v1/tasks/ocr.read": ("image", "pages", "min_score", "recognition_model"),
         "/v1/galleries": ("gallery", "kind"),
     }
-    async with opened(**quick) as http:
+    async with open_gateway(**quick) as http:
         for path, names in doors.items():
             for value in WRONG:
                 for name in names:
@@ -250,10 +256,10 @@ async def test_values_of_any_kind_are_refused_in_words(opened: Opened, quick: di
                 await judged(http.post(path, json=value))
 
 
-async def test_bodies_that_are_no_json_are_refused(opened: Opened, quick: dict[str, Any]) -> None:
+async def test_bodies_that_are_no_json_are_refused(open_gateway: OpenGateway, quick: dict[str, Any]) -> None:
     kinds = ("application/json", "text/plain", "multipart/form-data; boundary=x", "multipart/form-data", "")
     bodies = (b"", b"{", b"\xff\xfe", b"[" * 50_000, b'{"a":' * 20_000, b"1" * 5000, b'"\\ud800"', b"NaN")
-    async with opened(**quick) as http:
+    async with open_gateway(**quick) as http:
         for path in ("/ocr", "/v1/tasks/ocr.read", "/v1/tasks/ocr.read/upload", "/v1/images"):
             for kind in kinds:
                 for body in bodies:
@@ -261,8 +267,10 @@ async def test_bodies_that_are_no_json_are_refused(opened: Opened, quick: dict[s
                     assert answer.is_client_error
 
 
-async def test_headers_and_names_of_files_do_no_harm(opened: Opened, quick: dict[str, Any]) -> None:
-    async with opened(**quick) as http:
+async def test_headers_and_names_of_files_do_no_harm(
+    open_gateway: OpenGateway, quick: dict[str, Any]
+) -> None:
+    async with open_gateway(**quick) as http:
         for name in IDS[:8]:
             await judged(http.post("/v1/images", files={"image": (name, b"abc")}))
             await judged(http.post("/v1/tasks/ocr.read/upload", files={"image": (name, b"abc")}))
@@ -274,7 +282,7 @@ async def test_headers_and_names_of_files_do_no_harm(opened: Opened, quick: dict
             await judged(http.post("/v1/tasks/ocr.recognize", json=body, headers=raw(forged)))
 
 
-async def test_a_body_that_never_ends_is_cut_off(opened: Opened, quick: dict[str, Any]) -> None:
+async def test_a_body_that_never_ends_is_cut_off(open_gateway: OpenGateway, quick: dict[str, Any]) -> None:
     async def endless(kind: str) -> Any:
         if kind.startswith("multipart"):
             yield b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
@@ -282,7 +290,7 @@ async def test_a_body_that_never_ends_is_cut_off(opened: Opened, quick: dict[str
             yield b"A" * 65_536
             await asyncio.sleep(0)
 
-    async with opened(**quick, gateway_max_body_bytes=1 << 20) as http:
+    async with open_gateway(**quick, gateway_max_body_bytes=1 << 20) as http:
         began = time.monotonic()
         for path, kind in (
             ("/ocr", "application/json"),
@@ -294,13 +302,13 @@ async def test_a_body_that_never_ends_is_cut_off(opened: Opened, quick: dict[str
 
 
 async def test_an_error_that_nobody_foresaw_is_named_by_its_request(
-    opened: Opened, monkeypatch: pytest.MonkeyPatch
+    open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("password=hunter2")
 
     monkeypatch.setattr("gateway.tasks_api.read_cursor", broken)
-    async with opened() as http:
+    async with open_gateway() as http:
         answer = await http.get("/v1/tasks", headers={"X-Request-ID": "order-7731-a"})
     assert answer.status_code == 500
     assert answer.json()["request_id"] == answer.headers["X-Request-ID"] == "order-7731-a"

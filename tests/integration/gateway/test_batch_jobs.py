@@ -6,15 +6,15 @@ from database.pool import Database
 from gateway.keys import hash_key
 from job_store.api_keys import ApiKeys
 from job_store.batch_jobs import BatchJobStore
-from tests.integration.gateway.conftest import Opened
+from tests.integration.gateway.conftest import OpenGateway
 
 JOB = {"manifest": "/data/list.txt", "sink": "/data/result.txt", "options": {"top_k": 5}}
 
 
 async def test_a_job_is_submitted_listed_stopped_and_taken_up_again(
-    opened: Opened, settings: dict[str, Any]
+    open_gateway: OpenGateway, settings: dict[str, Any]
 ) -> None:
-    async with opened() as client:
+    async with open_gateway() as client:
         submitted = await client.post("/v1/batch-jobs", json=JOB, headers={"Idempotency-Key": "one"})
         assert submitted.status_code == 202
         url = submitted.headers["Location"]
@@ -40,12 +40,12 @@ async def test_a_job_is_submitted_listed_stopped_and_taken_up_again(
         jobs.cancel(job.id)
 
 
-async def test_a_job_is_its_owners_alone(opened: Opened, settings: dict[str, Any]) -> None:
+async def test_a_job_is_its_owners_alone(open_gateway: OpenGateway, settings: dict[str, Any]) -> None:
     keys = ApiKeys(Database(settings["database_url"]))
     for name, scope in (("mine", "jobs"), ("other", "jobs"), ("weak", "tasks")):
         keys.add(name, hash_key(f"pw_{name}"), [scope])
     mine, other, weak = ({"X-API-Key": f"pw_{name}"} for name in ("mine", "other", "weak"))
-    async with opened(gateway_anonymous_scopes="") as client:
+    async with open_gateway(gateway_anonymous_scopes="") as client:
         assert (await client.post("/v1/batch-jobs", json=JOB)).status_code == 401
         assert (await client.post("/v1/batch-jobs", json=JOB, headers=weak)).status_code == 403
         url = (await client.post("/v1/batch-jobs", json=JOB, headers=mine)).headers["Location"]
@@ -59,8 +59,8 @@ async def test_a_job_is_its_owners_alone(opened: Opened, settings: dict[str, Any
         assert (await client.post(f"{url}/cancel", headers=mine)).json()["state"] == "cancelled"
 
 
-async def test_what_is_wrong_with_a_job_is_told_before_it_is_accepted(opened: Opened) -> None:
-    async with opened() as client:
+async def test_a_wrong_job_is_refused_before_it_is_accepted(open_gateway: OpenGateway) -> None:
+    async with open_gateway() as client:
         for change in (
             {"task": "gallery.build"},
             {"options": {"colour": "blue"}},

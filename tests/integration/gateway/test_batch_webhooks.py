@@ -1,4 +1,4 @@
-"""A batch job submitted over HTTP with a webhook: each of its ends is told, signed and with retries."""
+"""A batch job submitted over HTTP with a webhook: each of its ends is sent, signed and with retries."""
 
 import asyncio
 import base64
@@ -18,7 +18,7 @@ from gateway.webhooks import secret_of
 from job_store.batch_jobs import BatchJobStore
 from job_store.webhooks import Webhooks
 from paddlewheel.errors import AddressNotFound
-from tests.integration.gateway.conftest import Opened
+from tests.integration.gateway.conftest import OpenGateway
 
 JOB = {"manifest": "/data/list.txt", "sink": "/data/result.txt"}
 Received: TypeAlias = "queue.Queue[tuple[dict[str, str], bytes]]"
@@ -72,8 +72,8 @@ def hooks() -> dict[str, Any]:
     return {"webhook_secret": "master", "webhook_networks": "127.0.0.0/8", "url_allow_http": True}
 
 
-async def test_each_end_of_a_batch_job_is_told_until_it_is_heard(
-    opened: Opened,
+async def test_each_end_of_a_batch_job_is_sent_until_it_is_received(
+    open_gateway: OpenGateway,
     settings: dict[str, Any],
     receiver: Receiver,
     hooks: dict[str, Any],
@@ -83,7 +83,7 @@ async def test_each_end_of_a_batch_job_is_told_until_it_is_heard(
     log = Webhooks(Database(settings["database_url"]))
     receiver.statuses = [500]
     monkeypatch.setattr("job_store.webhooks.PAUSES", (0.2, 30))
-    async with opened(**hooks) as http:
+    async with open_gateway(**hooks) as http:
         submitted = await http.post("/v1/batch-jobs", json=JOB, params={"webhook": receiver.url})
         assert submitted.status_code == 202
         job = submitted.json()["id"]
@@ -101,7 +101,7 @@ async def test_each_end_of_a_batch_job_is_told_until_it_is_heard(
             "url": f"/v1/batch-jobs/{job}",
         }
         assert (await http.get(event["data"]["url"])).json()["state"] == "failed"
-        # What was not taken is told again as it was, although the job goes on meanwhile.
+        # An undelivered webhook is sent again unchanged, although the job continues meanwhile.
         assert (await http.post(f"/v1/batch-jobs/{job}/resume")).json()["state"] == "planning"
         again, repeated = await asyncio.to_thread(receiver.next)
         assert (again, repeated["type"]) == (first, "batch_job.failed")
@@ -113,15 +113,15 @@ async def test_each_end_of_a_batch_job_is_told_until_it_is_heard(
     assert states == [("delivered", 2, 204), ("delivered", 1, 204)]
 
 
-async def test_a_webhook_that_may_not_be_told_is_refused_before_the_job_is_accepted(
-    opened: Opened, hooks: dict[str, Any]
+async def test_a_webhook_to_a_refused_address_is_refused_before_the_job_is_accepted(
+    open_gateway: OpenGateway, hooks: dict[str, Any]
 ) -> None:
-    async with opened(**hooks) as http:
+    async with open_gateway(**hooks) as http:
         before = (await http.get("/v1/batch-jobs")).json()["jobs"]
         for url in ("ftp://example.com/", "https://user:word@example.com/", "no address"):
             refused = await http.post("/v1/batch-jobs", json=JOB, params={"webhook": url})
             assert (refused.status_code, refused.json()["code"]) == (422, "url_refused")
         assert (await http.get("/v1/batch-jobs")).json()["jobs"] == before
-    async with opened() as http:
+    async with open_gateway() as http:
         off = await http.post("/v1/batch-jobs", json=JOB, params={"webhook": "https://example.com/"})
         assert (off.status_code, off.json()["code"]) == (422, "url_refused")

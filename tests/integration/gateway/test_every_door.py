@@ -12,7 +12,7 @@ import pytest
 
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
-from tests.integration.gateway.conftest import Opened
+from tests.integration.gateway.conftest import OpenGateway
 from tests.integration.gateway.test_abuse import IDS, MALFORMED, judged
 
 DOCUMENT: Final = create_app(
@@ -137,7 +137,7 @@ def test_the_doors_are_those_that_there_are() -> None:
 
 @pytest.fixture
 def open_indexes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every index is there: a request goes on to its pictures."""
+    """Every index exists, so that a request reaches its pictures."""
 
     async def known(*_: object) -> None:
         return None
@@ -147,10 +147,10 @@ def open_indexes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("open_indexes")
 async def test_no_door_fetches_from_a_private_address(
-    opened: Opened, quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    open_gateway: OpenGateway, quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connected: list[object] = []
-    async with opened(**quick) as http:
+    async with open_gateway(**quick) as http:
         monkeypatch.setattr("paddlewheel.sources.url_fetcher.socket.create_connection", connected.append)
         for door, path in pictures():
             for url in PRIVATE:
@@ -161,8 +161,8 @@ async def test_no_door_fetches_from_a_private_address(
 
 
 @pytest.mark.usefixtures("open_indexes")
-async def test_no_door_takes_base64_that_is_none(opened: Opened, quick: dict[str, Any]) -> None:
-    async with opened(**quick) as http:
+async def test_no_door_takes_base64_that_is_none(open_gateway: OpenGateway, quick: dict[str, Any]) -> None:
+    async with open_gateway(**quick) as http:
         for door, path in pictures():
             for text in (MALFORMED[0], MALFORMED[4], MALFORMED[-2]):
                 answer = await post(http, door, changed(DOORS[door], path, text))
@@ -170,9 +170,9 @@ async def test_no_door_takes_base64_that_is_none(opened: Opened, quick: dict[str
 
 
 async def test_a_value_of_another_kind_is_refused_at_every_door(
-    opened: Opened, quick: dict[str, Any]
+    open_gateway: OpenGateway, quick: dict[str, Any]
 ) -> None:
-    async with opened(**quick) as http:
+    async with open_gateway(**quick) as http:
         for door, body in DOORS.items():
             fields = body if isinstance(body, dict) else body[0]
             for name in fields:
@@ -182,8 +182,8 @@ async def test_a_value_of_another_kind_is_refused_at_every_door(
             assert (await post(http, door, WRONG)).status_code == 422, door
 
 
-async def test_no_text_of_any_body_leads_elsewhere(opened: Opened, quick: dict[str, Any]) -> None:
-    async with opened(**quick) as http:
+async def test_no_text_of_any_body_leads_elsewhere(open_gateway: OpenGateway, quick: dict[str, Any]) -> None:
+    async with open_gateway(**quick) as http:
         tried = [
             (door, changed(body, path, name))
             for door, body in DOORS.items()
@@ -192,11 +192,11 @@ async def test_no_text_of_any_body_leads_elsewhere(opened: Opened, quick: dict[s
         ]
         answers = await some_at_a_time([post(http, door, body) for door, body in tried])
     for (door, body), answer in zip(tried, answers, strict=True):
-        # What is a label or a key of nothing is for the workers to say; none is there.
+        # Workers check whether labels and keys exist, and none runs here.
         assert answer.status_code in (202, 404, 422, 504), (door, body, answer.text)
 
 
-async def test_no_id_of_any_path_leads_elsewhere(opened: Opened, quick: dict[str, Any]) -> None:
+async def test_no_id_of_any_path_leads_elsewhere(open_gateway: OpenGateway, quick: dict[str, Any]) -> None:
     paths = [
         (method.upper(), path.partition("{")[0], path.partition("}")[2])
         for path, operations in DOCUMENT["paths"].items()
@@ -204,7 +204,7 @@ async def test_no_id_of_any_path_leads_elsewhere(opened: Opened, quick: dict[str
         if "{" in path
     ]
     assert len(paths) >= 10
-    async with opened(**quick) as http:
+    async with open_gateway(**quick) as http:
         for method, before, after in paths:
             asking = [
                 judged(http.request(method, f"{before}{quote(name, safe='')}{after}")) for name in IDS if name

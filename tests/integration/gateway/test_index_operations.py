@@ -25,7 +25,7 @@ from job_store.http_operations import NOBODY, HttpOperations, NewOperation
 from paddlewheel.contracts.galleries import AddedImages, AppendGallery, BuildGallery, ImageOutcome
 from paddlewheel.errors import GalleryNotFound, IdempotencyMismatch
 from tests.integration.client.answering import Answerer
-from tests.integration.gateway.conftest import Opened
+from tests.integration.gateway.conftest import OpenGateway
 
 Tables = tuple[HttpOperations, HttpOperations]
 
@@ -47,9 +47,9 @@ def new(name: str = "a", **changes: Any) -> NewOperation:
 
 
 @pytest.fixture
-def database(opened: Opened, gateway_database: str) -> Database:
-    """After `opened`, which empties the tables."""
-    del opened
+def database(open_gateway: OpenGateway, gateway_database: str) -> Database:
+    """After `open_gateway`, which empties the tables."""
+    del open_gateway
     return Database(gateway_database)
 
 
@@ -78,7 +78,7 @@ def age(database: Database, seconds: float) -> None:
 
 
 def gateways(database: Database) -> list[int]:
-    """Who works on what is under way."""
+    """The gateways that work on unfinished operations."""
     with database.begin() as connection:
         return list(connection.exec_driver_sql("SELECT gateway FROM http_operations").scalars())
 
@@ -112,7 +112,7 @@ def test_what_a_dead_gateway_left_is_taken_over_once_each(tables: Tables) -> Non
     assert all(map(living.conclude, taken))
 
 
-def test_what_nobody_was_answered_is_gone_on_with_when_it_is_sent_again(tables: Tables) -> None:
+def test_an_unanswered_operation_resumes_when_its_request_is_repeated(tables: Tables) -> None:
     one, other = tables
     first = one.begin(new("a"))
     one.release(first)
@@ -244,7 +244,9 @@ def operations(table: HttpOperations) -> IndexOperations:
     return IndexOperations(unused, table, unused, timeout=60)
 
 
-async def test_who_hung_up_and_sends_it_again_gets_what_was_done(operations: IndexOperations) -> None:
+async def test_a_caller_that_disconnected_and_repeats_its_request_gets_the_finished_work(
+    operations: IndexOperations,
+) -> None:
     deaf: Any = FakeChange()
     listening: Any = FakeChange()
     first = await operations.build(deaf, "faces", CONTENT)
@@ -259,7 +261,9 @@ async def test_who_hung_up_and_sends_it_again_gets_what_was_done(operations: Ind
     assert (await operations.build(listening, "faces", CONTENT)).id != first.id
 
 
-async def test_nothing_is_begun_for_who_has_hung_up(operations: IndexOperations, database: Database) -> None:
+async def test_nothing_begins_for_a_caller_that_has_disconnected(
+    operations: IndexOperations, database: Database
+) -> None:
     deaf: Any = FakeChange()
     deaf.hang_up()
     with pytest.raises(Refusal) as refused:
@@ -284,7 +288,7 @@ async def test_a_build_with_a_key_is_kept_though_its_caller_hung_up(
 
 
 async def test_an_index_whose_gateway_was_killed_is_dropped_however_late_its_task_runs(
-    opened: Opened, database: Database, table: HttpOperations, broker: Redis, gateway_database: str
+    open_gateway: OpenGateway, database: Database, table: HttpOperations, broker: Redis, gateway_database: str
 ) -> None:
     abandoned = table.begin(new("a"))
     galleries = Database(gateway_database)
@@ -295,7 +299,7 @@ async def test_an_index_whose_gateway_was_killed_is_dropped_however_late_its_tas
     # Its gateway's task was still waiting in the queue.
     log.create(abandoned.index_key, GallerySpec(dimension=4))
     age(database, 3600)
-    async with opened() as _:
+    async with open_gateway() as _:
         async with asyncio.timeout(30):
             while not broker.llen("index"):
                 await asyncio.sleep(0.02)
@@ -334,10 +338,10 @@ async def build(http: httpx.AsyncClient, **headers: str) -> dict[str, Any]:
 
 
 async def test_an_answered_request_is_another_one_unless_it_has_a_key(
-    opened: Opened, settings: dict[str, Any]
+    open_gateway: OpenGateway, settings: dict[str, Any]
 ) -> None:
     worker = Worker()
-    async with opened(gateway_timeout=60) as http, opened(gateway_timeout=60) as other:
+    async with open_gateway(gateway_timeout=60) as http, open_gateway(gateway_timeout=60) as other:
         with Answerer(settings["broker_url"], worker.answer):
             assert (await build(http))["indexKey"] != (await build(http))["indexKey"]
             named = {"Idempotency-Key": "portraits-7731"}
@@ -358,11 +362,11 @@ async def test_an_answered_request_is_another_one_unless_it_has_a_key(
 
 
 async def test_one_key_is_one_build_wherever_it_is_sent_meanwhile(
-    opened: Opened, settings: dict[str, Any], broker: Redis
+    open_gateway: OpenGateway, settings: dict[str, Any], broker: Redis
 ) -> None:
     named = {"Idempotency-Key": "portraits-7731"}
     worker = Worker()
-    async with opened(gateway_timeout=60) as one, opened(gateway_timeout=60) as other:
+    async with open_gateway(gateway_timeout=60) as one, open_gateway(gateway_timeout=60) as other:
         waiting = [asyncio.create_task(build(http, **named)) for http in (one, other)]
         async with asyncio.timeout(30):
             while broker.llen("gpu") < 2:
@@ -389,10 +393,10 @@ async def served(settings: dict[str, Any]) -> AsyncIterator[str]:
             await serving
 
 
-async def test_an_addition_whose_caller_hung_up_in_the_middle_is_gone_on_with(
-    opened: Opened, settings: dict[str, Any], broker: Redis, database: Database
+async def test_an_addition_whose_caller_disconnected_halfway_is_resumed(
+    open_gateway: OpenGateway, settings: dict[str, Any], broker: Redis, database: Database
 ) -> None:
-    del opened
+    del open_gateway
     worker = Worker()
     async with (
         served(settings | {"gateway_timeout": 60}) as address,
@@ -411,7 +415,7 @@ async def test_an_addition_whose_caller_hung_up_in_the_middle_is_gone_on_with(
         await until(lambda: broker.llen("gpu") == 2)
         with Answerer(settings["broker_url"], worker.answer):
             assert (await again).status_code == 200
-            # What is left is nobody else's to end.
+            # No other gateway ends the remaining operation.
             await until(lambda: count(database) == 0)
     done = [(each.operation_id, [item.external_id for item in each.items]) for each in worker.requests[2:]]
     assert done[0] == done[1]
@@ -420,8 +424,10 @@ async def test_an_addition_whose_caller_hung_up_in_the_middle_is_gone_on_with(
         assert connection.exec_driver_sql("SELECT next_number FROM http_indexes").scalar_one() == 4
 
 
-async def test_a_build_that_nobody_does_is_dropped(opened: Opened, database: Database, broker: Redis) -> None:
-    async with opened(gateway_timeout=0.3) as http:
+async def test_a_build_that_nobody_does_is_dropped(
+    open_gateway: OpenGateway, database: Database, broker: Redis
+) -> None:
+    async with open_gateway(gateway_timeout=0.3) as http:
         answer = await http.post("/face-recognition-index-build", json={"imageLabelPairs": PAIRS})
         assert answer.status_code == 504
         with database.begin() as connection:

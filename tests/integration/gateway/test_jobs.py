@@ -12,7 +12,7 @@ from redis import Redis
 from gateway.sweeper import Sweeper
 from paddlewheel.wire.result_store import RESULT_KEY
 from tests.integration.client.answering import Answerer
-from tests.integration.gateway.conftest import Opened
+from tests.integration.gateway.conftest import OpenGateway
 
 BLOB = {"image": {"blob": "sha256:" + "0" * 64}}
 
@@ -25,8 +25,8 @@ def answer(broker: Redis, task_id: str, status: str = "SUCCESS", result: Any = N
     broker.publish(key, json.dumps(meta))
 
 
-async def test_a_task_is_submitted_looked_at_and_answered(opened: Opened, broker: Redis) -> None:
-    async with opened() as http:
+async def test_a_task_is_submitted_looked_at_and_answered(open_gateway: OpenGateway, broker: Redis) -> None:
+    async with open_gateway() as http:
         submitted = await http.post("/v1/tasks/ocr.recognize", json=BLOB)
         assert submitted.status_code == 202
         task = submitted.json()
@@ -42,8 +42,8 @@ async def test_a_task_is_submitted_looked_at_and_answered(opened: Opened, broker
         assert (await http.get(f"{task['url']}/result")).json() == found["result"]
 
 
-async def test_a_failed_task_tells_its_typed_error(opened: Opened, broker: Redis) -> None:
-    async with opened() as http:
+async def test_a_failed_task_tells_its_typed_error(open_gateway: OpenGateway, broker: Redis) -> None:
+    async with open_gateway() as http:
         task = (await http.post("/v1/tasks/ocr.recognize", json=BLOB)).json()
         failure = {"exc_type": "ImageCorrupt", "exc_message": ["The image is cut off."]}
         answer(broker, task["id"], "FAILURE", failure)
@@ -54,8 +54,10 @@ async def test_a_failed_task_tells_its_typed_error(opened: Opened, broker: Redis
         assert (alone.status_code, alone.json()["code"]) == (422, "image_corrupt")
 
 
-async def test_an_outcome_is_kept_when_the_broker_forgets_it(opened: Opened, broker: Redis) -> None:
-    async with opened() as http:
+async def test_an_outcome_is_kept_when_the_broker_forgets_it(
+    open_gateway: OpenGateway, broker: Redis
+) -> None:
+    async with open_gateway() as http:
         task = (await http.post("/v1/tasks/ocr.recognize", json=BLOB)).json()
         answer(broker, task["id"], result={"rec_text": "kept", "rec_score": 1.0})
         # The sweeper settles it: nobody asked.
@@ -67,10 +69,10 @@ async def test_an_outcome_is_kept_when_the_broker_forgets_it(opened: Opened, bro
 
 
 async def test_a_job_that_the_broker_lost_is_enqueued_again(
-    opened: Opened, broker: Redis, monkeypatch: Any
+    open_gateway: OpenGateway, broker: Redis, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("gateway.sweeper.LOST_AFTER", 0.2)
-    async with opened() as http:
+    async with open_gateway() as http:
         task = (await http.post("/v1/tasks/ocr.recognize", json=BLOB)).json()
         broker.flushdb()
         async with asyncio.timeout(60):
@@ -81,9 +83,9 @@ async def test_a_job_that_the_broker_lost_is_enqueued_again(
         assert (await http.get(task["url"])).json()["state"] == "queued"
 
 
-async def test_one_idempotency_key_is_one_task(opened: Opened, broker: Redis) -> None:
+async def test_one_idempotency_key_is_one_task(open_gateway: OpenGateway, broker: Redis) -> None:
     key = {"Idempotency-Key": "order-7731"}
-    async with opened() as http:
+    async with open_gateway() as http:
         first, second = [await http.post("/v1/tasks/ocr.recognize", json=BLOB, headers=key) for _ in "ab"]
         assert first.json()["id"] == second.json()["id"]
         assert broker.llen("gpu") == 1
@@ -92,8 +94,10 @@ async def test_one_idempotency_key_is_one_task(opened: Opened, broker: Redis) ->
         assert (refused.status_code, refused.json()["code"]) == (409, "idempotency_mismatch")
 
 
-async def test_many_are_submitted_at_once_and_listed_by_page(opened: Opened, broker: Redis) -> None:
-    async with opened() as http:
+async def test_many_are_submitted_at_once_and_listed_by_page(
+    open_gateway: OpenGateway, broker: Redis
+) -> None:
+    async with open_gateway() as http:
         sent = (await http.post("/v1/tasks/ocr.recognize/many", json=[BLOB] * 5)).json()["tasks"]
         assert len({task["id"] for task in sent}) == broker.llen("gpu") == 5
         first = (await http.get("/v1/tasks", params={"limit": 3, "state": "queued"})).json()
@@ -104,8 +108,8 @@ async def test_many_are_submitted_at_once_and_listed_by_page(opened: Opened, bro
         assert (bad.status_code, bad.json()["code"]) == (422, "invalid_request")
 
 
-async def test_files_are_uploaded_as_they_are(opened: Opened, broker: Redis) -> None:
-    async with opened() as http:
+async def test_files_are_uploaded_as_they_are(open_gateway: OpenGateway, broker: Redis) -> None:
+    async with open_gateway() as http:
         files = [("image", (f"{name}.png", name.encode(), "image/png")) for name in ("one", "two")]
         form = {"request": json.dumps({"min_score": 0.25})}
         sent = await http.post("/v1/tasks/ocr.read/upload", files=files, data=form)
@@ -122,7 +126,7 @@ async def test_files_are_uploaded_as_they_are(opened: Opened, broker: Redis) -> 
 
 @pytest.mark.parametrize("door", ["", "/many", "/upload"])
 async def test_what_ended_within_the_wait_is_answered_with_200(
-    opened: Opened, settings: dict[str, Any], door: str
+    open_gateway: OpenGateway, settings: dict[str, Any], door: str
 ) -> None:
     path = f"/v1/tasks/ocr.recognize{door}"
     files = [("image", (name, name.encode(), "image/png")) for name in ("one", "two")]
@@ -138,7 +142,7 @@ async def test_what_ended_within_the_wait_is_answered_with_200(
         texts = [task["result"]["rec_text"] for task in tasks if "result" in task]
         return answered.status_code, {task["state"] for task in tasks}, texts
 
-    async with opened() as http:
+    async with open_gateway() as http:
         assert await states(http, 0) == (202, {"queued"}, [])
         assert await states(http, 0.05) == (202, {"queued"}, [])
         with Answerer(settings["broker_url"], lambda _: {"rec_text": "seven", "rec_score": 1.0}):
@@ -146,9 +150,11 @@ async def test_what_ended_within_the_wait_is_answered_with_200(
             assert await states(http, 60) == (200, {"succeeded"}, texts)
 
 
-async def test_of_several_that_are_waited_for_one_may_be_left(opened: Opened, broker: Redis) -> None:
+async def test_of_several_that_are_waited_for_one_may_be_left(
+    open_gateway: OpenGateway, broker: Redis
+) -> None:
     given: dict[str, Any] = {"json": [BLOB, BLOB], "headers": {"Idempotency-Key": "two"}}
-    async with opened() as http:
+    async with open_gateway() as http:
         first, _ = (await http.post("/v1/tasks/ocr.recognize/many", **given)).json()["tasks"]
         failure = {"exc_type": "ImageCorrupt", "exc_message": ["It is cut off."]}
         answer(broker, first["id"], "FAILURE", failure)
@@ -158,9 +164,9 @@ async def test_of_several_that_are_waited_for_one_may_be_left(opened: Opened, br
 
 
 async def test_a_cancelled_task_is_cancelled_even_where_the_broker_forgot_it(
-    opened: Opened, broker: Redis
+    open_gateway: OpenGateway, broker: Redis
 ) -> None:
-    async with opened() as http:
+    async with open_gateway() as http:
         task = (await http.post("/v1/tasks/ocr.recognize", json=BLOB)).json()
         assert (await http.post(f"{task['url']}/cancel")).status_code == 202
         assert broker.exists(f"paddlewheel:cancelled:{task['id']}")
@@ -170,8 +176,8 @@ async def test_a_cancelled_task_is_cancelled_even_where_the_broker_forgot_it(
         assert (gone.status_code, gone.json()["code"]) == (409, "task_cancelled")
 
 
-async def test_events_tell_each_change_until_the_end(opened: Opened, broker: Redis) -> None:
-    async with opened() as http:
+async def test_events_tell_each_change_until_the_end(open_gateway: OpenGateway, broker: Redis) -> None:
+    async with open_gateway() as http:
         task = (await http.post("/v1/tasks/ocr.recognize", json=BLOB)).json()
         answer(broker, task["id"], result={"rec_text": "seven", "rec_score": 1.0})
         events = (await http.get(f"{task['url']}/events")).text
@@ -181,17 +187,19 @@ async def test_events_tell_each_change_until_the_end(opened: Opened, broker: Red
         assert (last["state"], last["result"]["rec_text"]) == ("succeeded", "seven")
 
 
-async def test_an_unknown_id_is_not_found_and_not_pending(opened: Opened) -> None:
-    async with opened() as http:
+async def test_an_unknown_id_is_not_found_and_not_pending(open_gateway: OpenGateway) -> None:
+    async with open_gateway() as http:
         for path in ("", "/result", "/events"):
             answered = await http.get(f"/v1/tasks/4a3cbf3e{path}")
             assert (answered.status_code, answered.json()["code"]) == (404, "task_not_found")
         assert (await http.post("/v1/tasks/4a3cbf3e/cancel")).status_code == 404
 
 
-async def test_two_gateways_sweep_one_at_a_time(opened: Opened, broker: Redis, monkeypatch: Any) -> None:
+async def test_two_gateways_sweep_one_at_a_time(
+    open_gateway: OpenGateway, broker: Redis, monkeypatch: Any
+) -> None:
     monkeypatch.setattr("gateway.sweeper.LOST_AFTER", 0.2)
-    async with opened() as one, opened() as other:
+    async with open_gateway() as one, open_gateway() as other:
         tasks = (await one.post("/v1/tasks/ocr.recognize/many", json=[BLOB] * 20)).json()["tasks"]
         broker.flushdb()
         async with asyncio.timeout(60):
@@ -203,7 +211,7 @@ async def test_two_gateways_sweep_one_at_a_time(opened: Opened, broker: Redis, m
 
 
 async def test_one_of_several_gateways_sweeps_until_it_ends_and_then_another(
-    opened: Opened, monkeypatch: pytest.MonkeyPatch
+    open_gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rounds: list[Sweeper] = []
     sweep = Sweeper.round
@@ -221,10 +229,10 @@ async def test_one_of_several_gateways_sweeps_until_it_ends_and_then_another(
 
     monkeypatch.setattr(Sweeper, "round", noted)
     async with contextlib.AsyncExitStack() as others:
-        async with opened():
+        async with open_gateway():
             before = await several_rounds()
             for _ in range(2):
-                await others.enter_async_context(opened())
+                await others.enter_async_context(open_gateway())
             assert await several_rounds() == before
         after = await several_rounds()
         assert len(after) == 1

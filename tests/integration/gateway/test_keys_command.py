@@ -54,7 +54,9 @@ def test_a_revoked_key_stays_in_the_list_and_opens_nothing(keys: Keys, gateway_d
     assert ApiKeys(Database(gateway_database)).find(hash_key(key["key"])) is None
 
 
-def test_the_secret_of_a_keys_webhooks_is_told_with_it(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_key_is_printed_with_the_secret_of_its_webhooks(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PADDLEWHEEL_WEBHOOK_SECRET", "operators own")
     key = made(keys("create", "hooked", "--scope", "tasks", "--json"))
     assert key["webhook_secret"] == secret_of("operators own", key["id"])

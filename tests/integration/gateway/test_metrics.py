@@ -9,7 +9,7 @@ from redis import Redis
 
 from paddlewheel.contracts.batch_jobs import BatchState
 from paddlewheel.wire.messages import TaskMessage
-from tests.integration.gateway.conftest import Opened
+from tests.integration.gateway.conftest import OpenGateway
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -26,8 +26,8 @@ def labelled(**labels: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(labels.items()))
 
 
-async def test_queues_are_told_by_depth_and_age(opened: Opened, broker: Redis) -> None:
-    async with opened() as http:
+async def test_queues_are_reported_by_depth_and_age(open_gateway: OpenGateway, broker: Redis) -> None:
+    async with open_gateway() as http:
         for number in range(3):
             message = TaskMessage(
                 id=f"t{number}",
@@ -48,7 +48,9 @@ async def test_queues_are_told_by_depth_and_age(opened: Opened, broker: Redis) -
     assert found["paddlewheel_dead_letters", ()] == 0
 
 
-async def test_galleries_are_told_by_size_and_lag(opened: Opened, gateway_database: str) -> None:
+async def test_galleries_are_reported_by_size_and_lag(
+    open_gateway: OpenGateway, gateway_database: str
+) -> None:
     connection = psycopg2.connect(gateway_database)
     with connection, connection.cursor() as cursor:
         cursor.execute(
@@ -56,15 +58,15 @@ async def test_galleries_are_told_by_size_and_lag(opened: Opened, gateway_databa
             "sealed_generation) VALUES ('staff', 4, 'IP', 'auto', 'fp32', 12, 9, 4)"
         )
     connection.close()
-    async with opened() as http:
+    async with open_gateway() as http:
         found = samples((await http.get("/metrics")).text)
     assert found["paddlewheel_gallery_vectors", labelled(gallery="staff")] == 12
     assert found["paddlewheel_gallery_unsealed_changes", labelled(gallery="staff")] == 5
     assert found["paddlewheel_galleries_unsealed_changes", ()] == 5
 
 
-async def test_requests_are_counted_by_their_route(opened: Opened) -> None:
-    async with opened() as http:
+async def test_requests_are_counted_by_their_route(open_gateway: OpenGateway) -> None:
+    async with open_gateway() as http:
         for task in ("a", "b"):
             await http.get(f"/v1/tasks/{task}")
         await http.get("/no/such/door")
@@ -74,12 +76,14 @@ async def test_requests_are_counted_by_their_route(opened: Opened) -> None:
     assert found[name, labelled(method="any", route="unknown", status="404")] == 1
 
 
-async def test_metrics_need_their_scope(opened: Opened) -> None:
-    async with opened(gateway_anonymous_scopes="tasks") as http:
+async def test_metrics_need_their_scope(open_gateway: OpenGateway) -> None:
+    async with open_gateway(gateway_anonymous_scopes="tasks") as http:
         assert (await http.get("/metrics")).status_code == 401
 
 
-async def test_batch_jobs_are_told_by_state_lines_and_pace(opened: Opened, gateway_database: str) -> None:
+async def test_batch_jobs_are_reported_by_state_lines_and_rate(
+    open_gateway: OpenGateway, gateway_database: str
+) -> None:
     connection = psycopg2.connect(gateway_database)
     with connection, connection.cursor() as cursor:
         cursor.execute("DELETE FROM batch_jobs")
@@ -100,7 +104,7 @@ async def test_batch_jobs_are_told_by_state_lines_and_pace(opened: Opened, gatew
                 " state, failed_lines, finished_at) VALUES (%s, %s, 100, 0, 1, '', 'p', %s, %s, %s)",
                 (job, line, state, failed, done),
             )
-    async with opened() as http:
+    async with open_gateway() as http:
         found = samples((await http.get("/metrics")).text)
     with connection, connection.cursor() as cursor:
         cursor.execute("DELETE FROM batch_jobs")

@@ -63,7 +63,7 @@ def test_an_image_that_failed_has_a_line_of_the_same_shape() -> None:
     assert is_error(line)
 
 
-def test_what_is_no_images_fault_is_nobodys_line() -> None:
+def test_an_error_that_is_no_images_fault_fails_no_line() -> None:
     for err in (BlobStoreUnavailable("away"), FamilyNotServed("not here")):
         outcome: Outcome[Any] = Outcome(error=ItemError(code=err.code, message=err.message))
         with pytest.raises(type(err), match=err.message):
@@ -87,7 +87,7 @@ def test_addresses_may_look_like_fields() -> None:
 
 
 class Text:
-    """Reads what it is told to read."""
+    """Reads what the test sets."""
 
     def __init__(self, *results: Any) -> None:
         self._results = iter(results)
@@ -148,7 +148,7 @@ def test_every_task_of_batch_jobs_can_be_run(task: str) -> None:
     assert len(answers) == 1
 
 
-def test_options_reach_every_item_and_all_classes_are_wanted_unless_told_otherwise() -> None:
+def test_options_reach_every_item_and_all_classes_are_returned_by_default() -> None:
     assert build_item("images.classify", {}, IMAGE).top_k == 100_000
     assert build_item("images.classify", {"top_k": 5}, IMAGE).top_k == 5
     job = NewBatchJob(manifest="/a", sink="/b", options={"top_k": 5, "model": "m"})

@@ -12,7 +12,7 @@ from paddlewheel.cli import main
 
 
 @pytest.mark.parametrize("command", [command for command, _ in NEXT])
-def test_what_is_named_to_be_typed_next_is_a_command(command: str) -> None:
+def test_every_suggested_command_exists(command: str) -> None:
     assert command.split()[0] in main.commands
 
 

@@ -18,7 +18,7 @@ def test_waits_grow_between_failures_up_to_a_limit_and_then_it_is_given_up() -> 
     assert waits[0] < waits[-1] <= LONGEST_DELAY_SECONDS
 
 
-def test_a_steady_run_starts_the_count_anew() -> None:
+def test_a_steady_run_resets_the_count() -> None:
     restarts = RestartPolicy()
     first = restarts.delay(lived=0)
     for _ in range(FAILURES - 1):

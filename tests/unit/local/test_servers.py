@@ -13,7 +13,7 @@ passwords = st.text(string.ascii_letters + string.digits, min_size=8, max_size=2
 
 
 @given(password=passwords)
-def test_what_is_shown_of_an_address_never_holds_its_password(password: str) -> None:
+def test_a_shown_address_never_holds_its_password(password: str) -> None:
     url = f"redis://user:{password}@host.example:6380/0"
     assert shown(url) == "host.example:6380"
     assert password not in repr(Servers(broker_url=url, database_url=url))

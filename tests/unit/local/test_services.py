@@ -105,7 +105,7 @@ def test_flower_asks_for_a_password_on_loopback(flower: Flower) -> None:
     assert env["PADDLEWHEEL_BROKER_URL"] == BROKER
 
 
-def test_a_worker_is_told_where_everything_is_and_keeps_what_the_operator_set(worker: Worker) -> None:
+def test_a_worker_gets_every_address_and_keeps_what_the_operator_set(worker: Worker) -> None:
     launch = worker.launch()
     assert launch.cwd == CHECKOUT
     assert launch.env["PADDLEWHEEL_BROKER_URL"] == BROKER

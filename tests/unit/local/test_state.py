@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> StateFolder:
 
 
 @given(state=states)
-def test_what_is_written_is_read_again(tmp_path_factory: pytest.TempPathFactory, state: State) -> None:
+def test_a_written_state_is_read_again(tmp_path_factory: pytest.TempPathFactory, state: State) -> None:
     folder = StateFolder(tmp_path_factory.mktemp("root"))
     folder.create()
     folder.write(state)
