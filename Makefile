@@ -15,10 +15,10 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo up down status test lint bench lock
+.PHONY: help setup demo up down status test lint reference docs bench lock
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(CLIENT) $(MODELS) $(PHOTOGRAPHS) ## Make the environment, install everything, take the default models
 
@@ -42,6 +42,12 @@ lint: $(CLIENT) ## Check style, formatting, types and the direction of imports
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+reference: $(CLIENT) ## Write docs/reference from the code
+	$(BIN)/python -m docs.generate
+
+docs: $(CLIENT) ## Build the site of the documentation into output/site; every warning is an error
+	$(BIN)/mkdocs build --strict --quiet
 
 bench: setup ## Run the benchmarks
 	$(BIN)/python -m benchmarks
