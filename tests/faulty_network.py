@@ -54,8 +54,8 @@ class FaultyNetwork:
 def _link() -> int:
     """The descriptor of the link whose batch is being run."""
     running = Arena(int(sys.argv[sys.argv.index("--control") + 1])).view(0, (1,), np.uint8)
-    slots = [sys.argv[i + 1] for i, word in enumerate(sys.argv) if word == "--slot"]
-    return int(slots[int(running[0]) - 1].split(",")[0])
+    lanes = [sys.argv[i + 1] for i, word in enumerate(sys.argv) if word == "--lane"]
+    return int(lanes[int(running[0]) - 1].split(",")[0])
 
 
 def _send_garbage() -> None:

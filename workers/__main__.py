@@ -8,7 +8,7 @@ from tasks.resources import install
 from workers.bootstrap import build, worker_name
 from workers.consumer.readiness import HealthFiles
 from workers.consumer.shutdown import Shutdown, end_process
-from workers.inference.host import OPEN_NETWORK
+from workers.inference.host_config import OPEN_NETWORK
 from workers.settings import WorkerSettings
 
 log = logging.getLogger("workers")

@@ -27,7 +27,8 @@ from workers.consumer.metrics import MetricsServer, WorkerMetrics
 from workers.images.loading import LINE_LIMITS, PAGE_LIMITS, ImageLoader
 from workers.images.pdf import PdfLimits
 from workers.inference.batching import DynamicBatcher
-from workers.inference.host import OPEN_NETWORK, HostConfig, ModelHost
+from workers.inference.host import ModelHost
+from workers.inference.host_config import OPEN_NETWORK, HostConfig
 from workers.model_hosts import batching_options, host_config, session_options
 from workers.services.faces import BatchedFaces
 from workers.services.galleries import GalleryService

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from workers.inference.batching import BatchingOptions
-from workers.inference.host import HostConfig, HostedModel
+from workers.inference.host_config import HostConfig, HostedModel
 from workers.inference.memory import MemoryBounds
 from workers.models.engines.samples import PreparesImages
 from workers.models.engines.selection import EngineSelection

@@ -25,7 +25,9 @@ BATCH_ITEMS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 class ModelHostState(Protocol):
     """What is asked of a model process."""
 
-    generation: int
+    @property
+    def generation(self) -> int:
+        """How many processes there have been."""
 
     @property
     def available(self) -> bool:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from paddlewheel.errors import InternalError, ModelCrashed, ModelFailed, ModelUnavailable, PaddlewheelError
 from tasks.context import TaskContext
-from workers.inference.host import SLOTS, BatchOutput, HostLostError
+from workers.inference.host import LANES, HostLostError
+from workers.inference.lane import BatchOutput
 
 BULK_PATIENCE: Final = 2.0
 """Seconds that bulk items let interactive ones overtake them; then their turn has come."""
@@ -38,7 +39,7 @@ class Host(Protocol):
     """What the batcher needs of a model process."""
 
     def infer(
-        self, slot: int, model: str, ids: Sequence[int], items: Sequence[tuple[NDArray[Any], ...]]
+        self, lane: int, model: str, ids: Sequence[int], items: Sequence[tuple[NDArray[Any], ...]]
     ) -> BatchOutput:
         """Run one batch."""
 
@@ -124,9 +125,9 @@ class DynamicBatcher:
         self._running = [0] * len(hosts)
         self._closed = False
         self._threads = [
-            threading.Thread(target=self._feed, args=(number, host, slot), name=f"batcher-{number}.{slot}")
+            threading.Thread(target=self._feed, args=(number, host, lane), name=f"batcher-{number}.{lane}")
             for number, host in enumerate(hosts)
-            for slot in range(SLOTS)
+            for lane in range(LANES)
         ]
         for thread in self._threads:
             thread.start()
@@ -173,7 +174,7 @@ class DynamicBatcher:
         interactive, bulk = self._queues.setdefault(self._bucket_of(item), (deque(), deque()))
         return bulk if item.task.priority == "bulk" else interactive
 
-    def _feed(self, number: int, host: Host, slot: int) -> None:
+    def _feed(self, number: int, host: Host, lane: int) -> None:
         while (batch := self._next_batch(number)) is not None:
             if not batch:
                 host.revive()
@@ -181,7 +182,7 @@ class DynamicBatcher:
             try:
                 wanted = [item for item in batch if _still_wanted(item)]
                 if wanted:
-                    self._run(host, slot, wanted)
+                    self._run(host, lane, wanted)
             finally:
                 with self._changed:
                     self._running[number] -= 1
@@ -236,17 +237,17 @@ class DynamicBatcher:
         self._changed.notify_all()
         return batch
 
-    def _run(self, host: Host, slot: int, batch: list[_Item], *, innocent: int = 1, crashes: int = 1) -> None:
+    def _run(self, host: Host, lane: int, batch: list[_Item], *, innocent: int = 1, crashes: int = 1) -> None:
         """`innocent` and `crashes` count this try: see INNOCENT_TRIES and CRASH_TRIES."""
         taken = self._clock()
         try:
             done = host.infer(
-                slot, batch[0].model, [item.id for item in batch], [item.tensors for item in batch]
+                lane, batch[0].model, [item.id for item in batch], [item.tensors for item in batch]
             )
         except HostLostError as err:
-            self._lost(host, slot, batch, err, innocent=innocent, crashes=crashes)
+            self._lost(host, lane, batch, err, innocent=innocent, crashes=crashes)
         except (ModelFailed, ModelCrashed) as err:
-            self._halve(host, slot, batch, err)
+            self._halve(host, lane, batch, err)
         except ModelUnavailable as err:
             if not self._put_back(host, batch):
                 _fail(batch, err)
@@ -270,16 +271,16 @@ class DynamicBatcher:
                 )
 
     def _lost(
-        self, host: Host, slot: int, batch: list[_Item], err: HostLostError, *, innocent: int, crashes: int
+        self, host: Host, lane: int, batch: list[_Item], err: HostLostError, *, innocent: int, crashes: int
     ) -> None:
         if not err.guilty and self._put_back(host, batch):
             return
         if not err.guilty and innocent < INNOCENT_TRIES:
-            self._run(host, slot, batch, innocent=innocent + 1, crashes=crashes)
+            self._run(host, lane, batch, innocent=innocent + 1, crashes=crashes)
         elif len(batch) == 1 and isinstance(err.error, ModelCrashed) and crashes < CRASH_TRIES:
-            self._run(host, slot, batch, innocent=innocent, crashes=crashes + 1)
+            self._run(host, lane, batch, innocent=innocent, crashes=crashes + 1)
         else:
-            self._halve(host, slot, batch, err.error)
+            self._halve(host, lane, batch, err.error)
 
     def _put_back(self, host: Host, batch: list[_Item]) -> bool:
         """Leave a batch to another host, if one is there, instead of waiting for this one to come back."""
@@ -292,13 +293,13 @@ class DynamicBatcher:
             self._changed.notify_all()
         return True
 
-    def _halve(self, host: Host, slot: int, batch: list[_Item], error: PaddlewheelError) -> None:
+    def _halve(self, host: Host, lane: int, batch: list[_Item], error: PaddlewheelError) -> None:
         if len(batch) == 1:
             _fail(batch, error)
             return
         middle = len(batch) // 2
-        self._run(host, slot, batch[:middle])
-        self._run(host, slot, batch[middle:])
+        self._run(host, lane, batch[:middle])
+        self._run(host, lane, batch[middle:])
 
 
 def _still_wanted(item: _Item) -> bool:

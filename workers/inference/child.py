@@ -1,48 +1,41 @@
-"""A model process that was started: its links, its memory, its end.
+"""A started model process: its sockets, its memory and how it ends.
 
-It ends with the thread that started it (process.py asks the kernel for that), so it has to be
-started by a thread that lives as long as it is wanted.
+The kernel kills it when the thread that started it ends (process.py asks for that), so start it from a thread
+that lives as long as the process is needed.
 """
 
-import contextlib
 import logging
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paddlewheel.errors import ModelUnavailable
+from workers.inference.host_config import HostConfig, LoadedModel
+from workers.inference.lane import Lane
 from workers.processes.arena import Arena
 from workers.processes.frames import BrokenFrameError, receive_frame, send_frame
 
 _ROOT: Final = Path(__file__).parents[2]
 _STATM: Final = "/proc/{}/statm"
-_MEMINFO: Final = Path("/proc/meminfo")
-_CGROUP: Final = Path("/sys/fs/cgroup")
 log = logging.getLogger(__name__)
-
-
-class LaneBuffers(Protocol):
-    """The two blocks of memory of a lane, which outlive the processes that use them."""
-
-    inputs: Arena
-    outputs: Arena
 
 
 class ModelChild:
     """`links` has a socket for each lane; `running` is 0, or one more than the lane whose batch it runs.
 
-    `culprit` is the lane whose batch ended it, once it is known to have ended; `users` counts batches that
-    wait for it; `loaded_bytes` is its memory after it has loaded its models.
+    `culprit` is None until the process is known to have ended, then the lane whose batch it was running, or
+    -1. `users` counts the batches that wait for it; `loaded_bytes` is its memory once its models are loaded.
     """
 
-    def __init__(self, lanes: Sequence[LaneBuffers], environment: Mapping[str, str]) -> None:
+    def __init__(self, lanes: Sequence[Lane], environment: Mapping[str, str]) -> None:
         self.links: list[socket.socket] = []
         self.users = 0
         self.culprit: int | None = None
@@ -52,16 +45,16 @@ class ModelChild:
         hold, lifeline = os.pipe()
         self._lifeline: int | None = lifeline
         theirs: list[socket.socket] = []
-        words = []
+        lane_arguments = []
         for lane in lanes:
             link, end = socket.socketpair()
             self.links.append(link)
             theirs.append(end)
-            words += ["--slot", f"{end.fileno()},{lane.inputs.fd},{lane.outputs.fd}"]
+            lane_arguments += ["--lane", f"{end.fileno()},{lane.inputs.fd},{lane.outputs.fd}"]
         fds = [end.fileno() for end in theirs] + [hold, self._control.fd]
         fds += [fd for lane in lanes for fd in (lane.inputs.fd, lane.outputs.fd)]
         command = [sys.executable, "-m", "workers.inference.process"]
-        command += ["--control", str(self._control.fd), "--lifeline", str(hold), *words]
+        command += ["--control", str(self._control.fd), "--lifeline", str(hold), *lane_arguments]
         try:
             self._process = subprocess.Popen(
                 command,
@@ -80,36 +73,46 @@ class ModelChild:
         """The process's id."""
         return self._process.pid
 
-    def greet(
-        self, models: Sequence[dict[str, Any]], *, ceiling: int, start_timeout: float, link_timeout: float
-    ) -> dict[str, dict[str, str]]:
-        """Have it load its models; what each runs on. Raises ModelUnavailable, and then it has ended.
-
-        `ceiling` is in bytes; see workers/inference/memory.py.
-        """
-        link = self.links[0]
-        link.settimeout(start_timeout)
-        level = logging.getLevelName(log.getEffectiveLevel())
+    def load(self, config: HostConfig) -> dict[str, LoadedModel]:
+        """Load the models. Raises ModelUnavailable after ending the process."""
         try:
-            send_frame(link, {"models": models, "ceiling": ceiling, "log_level": level})
+            loaded = self._exchange_models(config)
+        except ModelUnavailable:
+            self.end()
+            raise
+        for link in self.links:
+            link.settimeout(config.batch_timeout)
+        self.loaded_bytes = self.resident_bytes()
+        maximum = config.memory.maximum
+        if maximum and self.loaded_bytes > maximum:
+            self.end()
+            raise ModelUnavailable(
+                f"The models take {self.loaded_bytes >> 20} MB before the first batch, and may take "
+                f"{maximum >> 20} MB: raise PADDLEWHEEL_MODEL_MEMORY_MAX or serve fewer models."
+            )
+        return loaded
+
+    def _exchange_models(self, config: HostConfig) -> dict[str, LoadedModel]:
+        link = self.links[0]
+        link.settimeout(config.start_timeout)
+        request = {
+            "models": [{**asdict(model), "path": str(model.path)} for model in config.models],
+            "ceiling": config.memory.ceiling,
+            "log_level": logging.getLevelName(log.getEffectiveLevel()),
+        }
+        try:
+            send_frame(link, request)
             reply = receive_frame(link)
         except TimeoutError as err:
-            self.end()
-            raise ModelUnavailable(f"The models were not loaded within {start_timeout:g} s.") from err
+            raise ModelUnavailable(f"The models were not loaded within {config.start_timeout:g} s.") from err
         except (EOFError, OSError, ValueError, BrokenFrameError) as err:
-            self.end()
             raise ModelUnavailable(f"The model process died while it loaded its models: {err}.") from err
         if "error" in reply:
-            self.end()
             raise ModelUnavailable(reply["error"])
-        for each in self.links:
-            each.settimeout(link_timeout)
-        self.loaded_bytes = self.resident_bytes()
-        ready: dict[str, dict[str, str]] = reply["ready"]
-        return ready
+        return {name: LoadedModel(**each) for name, each in reply["ready"].items()}
 
     def resident_bytes(self) -> int:
-        """Its own memory, without what it shares with the worker; 0 where the system does not tell."""
+        """Its own memory, without what it shares with the worker; 0 where the system does not report it."""
         try:
             resident, shared = Path(_STATM.format(self.pid)).read_text().split()[1:3]
         except (OSError, ValueError):
@@ -117,14 +120,14 @@ class ModelChild:
         return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
     def end(self) -> None:
-        """Kill it. Whoever waits for it reads the end of its link; a second call does nothing."""
+        """Kill it; threads that wait for it read the end of their link. A second call does nothing."""
         if self.culprit is None:
             self._process.kill()
             self._process.wait()
             self.culprit = int(self.running[0]) - 1
 
     def dispose(self) -> None:
-        """Kill it and close everything, once nobody waits for it: descriptors are soon somebody else's."""
+        """Kill it and close its descriptors, whose numbers are soon reused: no thread may wait for it."""
         self.end()
         if self._lifeline is None:
             return
@@ -135,15 +138,7 @@ class ModelChild:
         self.running = np.zeros(1, np.uint8)
         self._control.close()
 
-
-def free_bytes() -> int:
-    """Memory that a new process may take, of the machine and of the container; 0 where nothing tells."""
-    try:
-        lines = _MEMINFO.read_text().splitlines()
-    except OSError:
-        return 0
-    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    with contextlib.suppress(OSError, ValueError):  # no limit reads `max`
-        limit, taken = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
-        found.append(limit - taken)
-    return max(0, min(found, default=0))
+    def dispose_if_unused(self) -> None:
+        """Dispose of it unless a batch still waits for it."""
+        if not self.users:
+            self.dispose()

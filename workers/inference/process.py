@@ -1,4 +1,4 @@
-"""The model process: loads the networks, then answers batches until the worker hangs up.
+"""The model process: loads the networks, then answers batches until the worker closes its sockets.
 
 Run by `workers.inference.host` as a child of its own, never forked, so that CUDA, FAISS and thread pools
 start clean, and so that a native crash or a hang costs this process and not the worker.
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from paddlewheel.errors import ModelFailed, PaddlewheelError
 from workers.inference.layout import read_ids, write_outputs
-from workers.inference.memory import bound_own_data
+from workers.inference.memory import limit_own_memory
 from workers.models.engines.session import ItemShapes, SessionOptions
 from workers.models.families.network import Network
 from workers.models.home.directory import ModelDirectory
@@ -50,8 +50,8 @@ class LoadedNetworks(Protocol):
         """Run once for each item's shapes."""
 
 
-class Slot:
-    """One of the worker's lanes: its socket and its two blocks of memory."""
+class ServedLane:
+    """The process's side of a lane: its socket and its two blocks of memory."""
 
     def __init__(self, index: int, link: int, inputs: int, outputs: int) -> None:
         self.index = index
@@ -78,48 +78,48 @@ def load(models: Iterable[dict[str, Any]]) -> dict[str, LoadedNetworks]:
     return networks
 
 
-def answer(network: LoadedNetworks, slot: Slot, request: dict[str, Any]) -> dict[str, Any]:
-    """Run one batch that lies in the slot's memory; its outputs are left there."""
-    slot.inputs.attach(request["arena"])
+def answer(network: LoadedNetworks, lane: ServedLane, request: dict[str, Any]) -> dict[str, Any]:
+    """Run the batch in the lane's memory and write its outputs there."""
+    lane.inputs.attach(request["arena"])
     number = request["number"]
-    ids = read_ids(slot.inputs, number, request["count"])
+    ids = read_ids(lane.inputs, number, request["count"])
     if ids is None:
         raise ModelFailed("The shared memory holds another batch than the one announced.")
     inputs = [
-        slot.inputs.view(place["offset"], place["shape"], place["dtype"]) for place in request["places"]
+        lane.inputs.view(place["offset"], place["shape"], place["dtype"]) for place in request["places"]
     ]
     began = time.perf_counter()
     outputs = network.forward(*inputs)
     model_ms = (time.perf_counter() - began) * 1000
-    places = write_outputs(slot.outputs, number, ids, outputs)
+    places = write_outputs(lane.outputs, number, ids, outputs)
     return {
         "number": number,
         "places": [asdict(each) for each in places],
-        "arena": slot.outputs.size,
+        "arena": lane.outputs.size,
         "model_ms": model_ms,
     }
 
 
-def serve(networks: dict[str, LoadedNetworks], slots: list[Slot], running: NDArray[np.uint8]) -> None:
-    """Answer one batch after the other, whichever slot asks first; return when the worker hangs up."""
+def serve(networks: dict[str, LoadedNetworks], lanes: list[ServedLane], running: NDArray[np.uint8]) -> None:
+    """Answer batches in the order in which the lanes send them; return when the worker closes a socket."""
     with selectors.DefaultSelector() as waiting:
-        for slot in slots:
-            waiting.register(slot.link, selectors.EVENT_READ, slot)
+        for lane in lanes:
+            waiting.register(lane.link, selectors.EVENT_READ, lane)
         while True:
             for key, _ in waiting.select():
-                slot = key.data
+                lane = key.data
                 try:
-                    request = receive_frame(slot.link)
+                    request = receive_frame(lane.link)
                 except (EOFError, ConnectionError):
                     return
                 # The worker reads this byte when the process has died: it names the batch that did it.
-                running[0] = slot.index + 1
+                running[0] = lane.index + 1
                 try:
-                    reply = answer(networks[request["model"]], slot, request)
+                    reply = answer(networks[request["model"]], lane, request)
                 except Exception as err:
                     reply = _failure(err, request)
                 running[0] = 0
-                send_frame(slot.link, reply)
+                send_frame(lane.link, reply)
 
 
 def _failure(err: Exception, request: dict[str, Any]) -> dict[str, Any]:
@@ -131,14 +131,14 @@ def _failure(err: Exception, request: dict[str, Any]) -> dict[str, Any]:
     return {"number": request["number"], "error": {"code": code, "message": message}}
 
 
-def _die_first() -> None:
-    """When memory runs out, the system is to take this process, and not the worker or a neighbour."""
+def _prefer_oom_kill() -> None:
+    """When memory runs out, the system kills this process rather than the worker or a neighbour."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
 
 
-def _watch(lifeline: int) -> None:
-    """Leave when the worker's end of the pipe closes: for systems without a death signal."""
+def _exit_with_pipe(lifeline: int) -> None:
+    """Exit when the worker's end of the pipe closes: for systems without a death signal."""
 
     def wait() -> None:
         os.read(lifeline, 1)
@@ -148,22 +148,22 @@ def _watch(lifeline: int) -> None:
 
 
 def main() -> int:
-    """Start up, say ready, serve."""
+    """Load the models, report that they are ready, serve."""
     parser = argparse.ArgumentParser(prog="python -m workers.inference.process", description=__doc__)
     parser.add_argument("--control", type=int, required=True, help="descriptor of the control memory")
     parser.add_argument("--lifeline", type=int, required=True, help="descriptor that closes with the worker")
-    parser.add_argument("--slot", action="append", required=True, help="link,inputs,outputs descriptors")
+    parser.add_argument("--lane", action="append", required=True, help="link,inputs,outputs descriptors")
     arguments = parser.parse_args()
     # The worker decides when to stop: a Ctrl-C or a SIGTERM for the whole group must not cut a batch short.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # A worker that is killed with -9 must not leave a model process behind, not even a hanging one.
     die_with_the_parent()
-    _die_first()
-    _watch(arguments.lifeline)
-    slots = [Slot(i, *(int(fd) for fd in each.split(","))) for i, each in enumerate(arguments.slot)]
+    _prefer_oom_kill()
+    _exit_with_pipe(arguments.lifeline)
+    lanes = [ServedLane(i, *(int(fd) for fd in each.split(","))) for i, each in enumerate(arguments.lane)]
     running: NDArray[np.uint8] = Arena(arguments.control).view(0, (1,), np.uint8)
-    first = slots[0].link
+    first = lanes[0].link
     config = receive_frame(first)
     logging.basicConfig(level=config["log_level"], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
@@ -175,10 +175,10 @@ def main() -> int:
         log.exception("the models could not be loaded")
         send_frame(first, {"error": f"The models could not be loaded: {type(err).__name__}: {err}."})
         return 1
-    bound_own_data(config["ceiling"])
+    limit_own_memory(config["ceiling"])
     report = {name: {"engine": each.engine, "device": each.device} for name, each in networks.items()}
     send_frame(first, {"ready": report})
-    serve(networks, slots, running)
+    serve(networks, lanes, running)
     return 0
 
 

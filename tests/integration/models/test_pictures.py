@@ -18,7 +18,8 @@ from tasks.context import TaskContext
 from tests.sample_pictures import Pixels, sample_pictures, waves
 from tests.tiny_networks import HEADS, make_networks
 from workers.inference.batching import BatchingOptions, DynamicBatcher
-from workers.inference.host import HostConfig, HostedModel, ModelHost
+from workers.inference.host import ModelHost
+from workers.inference.host_config import HostConfig, HostedModel
 from workers.models.engines.session import SessionOptions
 from workers.models.families.network import Network
 from workers.models.home.directory import ModelDirectory

@@ -31,7 +31,8 @@ from tests.faulty_network import (
     RUNAWAY,
 )
 from workers.inference.batching import BatchingOptions, DynamicBatcher
-from workers.inference.host import HostConfig, HostedModel, HostLostError, ModelHost
+from workers.inference.host import HostLostError, ModelHost
+from workers.inference.host_config import HostConfig, HostedModel
 from workers.inference.memory import MemoryBounds
 from workers.models.engines.session import SessionOptions
 

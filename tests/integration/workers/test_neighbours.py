@@ -12,7 +12,8 @@ from local.checkout import CHECKOUT
 from tasks.context import TaskContext
 from workers.images.loading import LINE_LIMITS, decode
 from workers.inference.batching import BatchingOptions, DynamicBatcher
-from workers.inference.host import HostConfig, HostedModel, ModelHost
+from workers.inference.host import ModelHost
+from workers.inference.host_config import HostConfig, HostedModel
 from workers.models.engines.session import EngineName, SessionOptions
 from workers.models.families.text_recognition import TextRecognition
 from workers.models.home.home import ModelHome

@@ -23,7 +23,8 @@ from paddlewheel.errors import (
 )
 from tasks.context import TaskContext
 from workers.inference.batching import Answer, BatchingOptions, DynamicBatcher
-from workers.inference.host import BatchOutput, HostLostError
+from workers.inference.host import HostLostError
+from workers.inference.lane import BatchOutput
 
 TASK = TaskContext(task_id="t")
 
@@ -42,9 +43,9 @@ class DoublingHost:
         self.entered = threading.Event()
 
     def infer(
-        self, slot: int, model: str, ids: Sequence[int], items: Sequence[tuple[NDArray[Any], ...]]
+        self, lane: int, model: str, ids: Sequence[int], items: Sequence[tuple[NDArray[Any], ...]]
     ) -> BatchOutput:
-        del slot
+        del lane
         tensors = [tensor for (tensor,) in items]
         assert len({tensor.shape for tensor in tensors}) == 1
         assert len(set(ids)) == len(ids)

@@ -12,8 +12,8 @@ SIZES = st.integers(1, 1 << 40)
 def test_without_bounds_nothing_is_too_much(taken: int, loaded: int) -> None:
     bounds = MemoryBounds()
     assert not bounds.ceiling
-    assert not bounds.outgrown(taken, loaded)
-    assert not bounds.exceeded(taken, loaded)
+    assert not bounds.limit_exceeded(taken, loaded)
+    assert not bounds.ceiling_exceeded(taken, loaded)
 
 
 @given(limit=SIZES, maximum=st.integers(0, 1 << 40), taken=SIZES, loaded=SIZES)
@@ -21,7 +21,7 @@ def test_what_is_killed_within_a_batch_is_replaced_between_two(
     limit: int, maximum: int, taken: int, loaded: int
 ) -> None:
     bounds = MemoryBounds(limit=limit, maximum=maximum)
-    assert bounds.outgrown(taken, loaded) or not bounds.exceeded(taken, loaded)
+    assert bounds.limit_exceeded(taken, loaded) or not bounds.ceiling_exceeded(taken, loaded)
 
 
 @given(limit=SIZES, loaded=SIZES)
@@ -29,12 +29,12 @@ def test_a_process_that_is_large_as_soon_as_it_is_loaded_is_neither_replaced_nor
     limit: int, loaded: int
 ) -> None:
     bounds = MemoryBounds(limit=limit)
-    assert not bounds.outgrown(loaded, loaded)
-    assert not bounds.exceeded(loaded, loaded)
+    assert not bounds.limit_exceeded(loaded, loaded)
+    assert not bounds.ceiling_exceeded(loaded, loaded)
 
 
 def test_a_maximum_of_its_own_holds_to_the_byte() -> None:
     bounds = MemoryBounds(limit=100, maximum=300)
-    assert not bounds.exceeded(300, 50)
-    assert bounds.exceeded(301, 50)
+    assert not bounds.ceiling_exceeded(300, 50)
+    assert bounds.ceiling_exceeded(301, 50)
     assert MemoryBounds(limit=100).ceiling == 200
