@@ -16,12 +16,17 @@ MAX_PARTS = 65_536
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageHeader:
-    """Size in pixels as stored, before `orientation` (EXIF's 1 to 8) is applied."""
+    """Size in pixels as stored, before `orientation` (EXIF's 1 to 8) is applied.
+
+    `alpha`: some pixels may be transparent. `ended` is False for a JPEG that lacks its end marker.
+    """
 
     format: Literal["bmp", "jpeg", "png", "webp"]
     width: int
     height: int
     orientation: int = 1
+    alpha: bool = False
+    ended: bool = True
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:

@@ -1,11 +1,12 @@
 """From a stored blob to pixels: nothing is decoded before the header has passed every guard.
 
-Pixels are those of `cv2.imread(path)`, which the models were trained with: BGR with 8 bits; alpha is dropped
-and 16 bits are scaled down. EXIF orientation is applied once, here, for every format.
+Pixels are those of `cv2.imread(path)`, which the models were trained with: BGR with 8 bits, 16 bits scaled
+down. Transparent pixels are put on a background (`transparency`) and EXIF orientation is applied once, here,
+for every format.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import cv2
@@ -16,9 +17,10 @@ from paddlewheel.blobs.store import BlobStore
 from paddlewheel.contracts.base import ImageRef
 from paddlewheel.errors import ImageCorrupt, PaddlewheelError, PdfPageNotFound, WorkerOverloaded
 from workers.images.formats import is_pdf, read_header
-from workers.images.header import ImageHeader
+from workers.images.header import ImageHeader, cut_off
 from workers.images.limits import LINE_LIMITS, PAGE_LIMITS, Image, ImageLimits
 from workers.images.pdf import PDF_LIMITS, PdfDocument, PdfLimits, PdfReader
+from workers.images.transparency import flatten
 
 __all__ = [
     "LINE_LIMITS",
@@ -32,6 +34,9 @@ __all__ = [
 ]
 
 AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+END_OF_JPEG = b"\xff\xd9"
+FILLER = b"\x5a\xa5" * 512
+"""Bytes that a decoder takes for coded pixels while it expects more of them."""
 FETCHED_AT_ONCE = 32
 """How many blobs `load_each` holds; the next are fetched when these have been used."""
 
@@ -63,15 +68,37 @@ def decode(data: bytes, limits: ImageLimits) -> Image:
 
 
 def _pixels(data: bytes, header: ImageHeader) -> Image:
+    if not header.ended:
+        return _pixels_without_end(data)
+    image = _imdecode(data, cv2.IMREAD_UNCHANGED if header.alpha else AS_STORED)
+    if image is None or image.shape[:2] != (header.height, header.width):
+        raise ImageCorrupt(f"The {header.format} image is damaged: its pixels cannot be decoded.")
+    if header.alpha and image.ndim == 3 and image.shape[2] == 4:
+        return flatten(image)
+    if image.ndim != 3 or image.dtype != np.uint8:  # OpenCV saw no alpha after all
+        return _pixels(data, replace(header, alpha=False))
+    return np.asarray(image, np.uint8)
+
+
+def _pixels_without_end(data: bytes) -> Image:
+    """The pixels of a JPEG that lacks its end marker alone. Raises ImageCorrupt where pixels are missing too.
+
+    Decoders fill in what is missing from the bytes that follow: whole pixels do not depend on these.
+    """
+    scans = data.rstrip(b"\xff")  # half of the end marker
+    first, second = (_imdecode(scans + tail + END_OF_JPEG, AS_STORED) for tail in (b"", FILLER))
+    if first is None or second is None or not np.array_equal(first, second):
+        raise cut_off("JPEG")
+    return np.asarray(first, np.uint8)
+
+
+def _imdecode(data: bytes, flags: int) -> MatLike | None:
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), AS_STORED)
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as err:
         if err.code == cv2.Error.StsNoMem:
             raise WorkerOverloaded("The worker has no memory left to decode the image.") from err
-        image = None
-    if image is None or image.shape != (header.height, header.width, 3):
-        raise ImageCorrupt(f"The {header.format} image is damaged: its pixels cannot be decoded.")
-    return np.asarray(image, np.uint8)
+        return None
 
 
 def _upright(image: Image, orientation: int) -> Image:

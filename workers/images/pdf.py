@@ -91,9 +91,9 @@ class PdfDocument:
         with self._process.turn():
             if self._generation != self._process.generation:
                 self._open()  # another document ended the process
-            reply, image = self._process.ask_for_picture(request)
+            _, image = self._process.ask_for_picture(request)
         if image is None:
-            raise _error(reply)
+            raise PdfCorrupt(f"Page {index} of the PDF is damaged: it cannot be drawn.")
         self._limits.check_size(image.shape[1], image.shape[0])
         return image
 
@@ -125,4 +125,10 @@ class PdfDocument:
 
 
 def _error(reply: dict[str, Any]) -> PdfError:
-    return PdfEncrypted() if reply["error"] == "encrypted" else PdfCorrupt()
+    match reply["error"]:
+        case "encrypted":
+            return PdfEncrypted()
+        case "no_pages":
+            return PdfCorrupt("The PDF has no pages.")
+        case _:
+            return PdfCorrupt()

@@ -16,8 +16,11 @@ from typing import Any, BinaryIO
 import pypdfium2  # type: ignore[import-untyped]
 
 POINTS_PER_INCH = 72.0
-PASSWORD_NEEDED = 4
-"""FPDF_ERR_PASSWORD of pdfium's public header."""
+FILE_NOT_FOUND, PASSWORD_NEEDED = 2, 4
+"""FPDF_ERR_FILE and FPDF_ERR_PASSWORD of pdfium's public header."""
+
+ERRORS = {FILE_NOT_FOUND: "no_pages", PASSWORD_NEEDED: "encrypted"}
+"""A document is opened from memory, so an error of files is the one that `_set_last_error` left."""
 
 
 class Drawing:
@@ -38,10 +41,15 @@ class Drawing:
 
     def _open(self, request: dict[str, Any]) -> None:
         data = self._requests.read(request["size"])
+        _set_last_error()
         try:
             document = pypdfium2.PdfDocument(data)
         except pypdfium2.PdfiumError as err:
-            self._reply(error="encrypted" if err.err_code == PASSWORD_NEEDED else "corrupt")
+            self._reply(error=ERRORS.get(err.err_code, "corrupt"))
+            return
+        if not len(document):
+            document.close()
+            self._reply(error="no_pages")
             return
         document.init_forms()
         self._documents[request["document"]] = document
@@ -74,6 +82,14 @@ class Drawing:
 
     def _reply(self, **fields: Any) -> None:
         self._replies.write(json.dumps(fields).encode() + b"\n")
+
+
+def _set_last_error() -> None:
+    """Set pdfium's last error to one that the next document cannot cause.
+
+    For a document without pages pdfium sets none, and the error of another caller's document would be left.
+    """
+    pypdfium2.raw.FPDF_LoadDocument(b"", None)
 
 
 def _scale(width: float, height: float, request: dict[str, Any]) -> float:

@@ -12,6 +12,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHUNK = struct.Struct(">I4s")
 SIZE = struct.Struct(">II")
 CHECKSUM = struct.Struct(">I")
+WITH_ALPHA = frozenset({4, 6})
+"""The colour types of grey and of colour with an alpha channel."""
 ANCILLARY = 0x20
 """The bit in a chunk's first letter that lets a decoder skip it, as decoders do when it is damaged."""
 
@@ -23,13 +25,15 @@ def read_png(data: bytes) -> ImageHeader:
     if kind != b"IHDR" or end - start != 13:
         raise damaged("PNG", "it does not begin with its header")
     width, height = SIZE.unpack_from(data, start)
+    alpha = data[start + 9] in WITH_ALPHA
     orientation = 1
     for kind, start, end in chunks:
         if kind == b"acTL" and data[start : start + 4] != b"\0\0\0\1":
             raise ImageAnimated("The PNG image is animated: send one of its frames.")
+        alpha = alpha or kind == b"tRNS"
         if kind == b"eXIf":
             orientation = read_orientation(data[start:end])
-    return ImageHeader(format="png", width=width, height=height, orientation=orientation)
+    return ImageHeader(format="png", width=width, height=height, orientation=orientation, alpha=alpha)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

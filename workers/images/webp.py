@@ -8,6 +8,8 @@ from workers.images.header import MAX_PARTS, ImageHeader, cut_off, damaged
 
 CHUNK = struct.Struct("<4sI")
 ANIMATION = 0x02
+ALPHA = 0x10
+LOSSLESS_ALPHA = 1 << 28
 FOURTEEN_BITS = 0x3FFF
 
 
@@ -17,7 +19,7 @@ def read_webp(data: bytes) -> ImageHeader:
     if end > len(data):
         raise cut_off("WebP")
     sizes: list[tuple[int, int]] = []
-    orientation = 1
+    orientation, alpha = 1, False
     position = 12
     for _ in range(MAX_PARTS):
         if position + 8 > end:
@@ -29,12 +31,20 @@ def read_webp(data: bytes) -> ImageHeader:
         position = start + length + length % 2
         if kind in _SIZES:
             sizes.append(_SIZES[kind](data[start : start + 10]))
+            alpha = alpha or _has_alpha(kind, data[start : start + 10])
         elif kind == b"EXIF":
             orientation = read_orientation(data[start : start + length])
     # Where the canvas and the picture on it disagree, one of them would escape the caps.
     if not sizes or len(set(sizes)) != 1:
         raise damaged("WebP", "its header and its picture disagree")
-    return ImageHeader(format="webp", width=sizes[0][0], height=sizes[0][1], orientation=orientation)
+    width, height = sizes[0]
+    return ImageHeader(format="webp", width=width, height=height, orientation=orientation, alpha=alpha)
+
+
+def _has_alpha(kind: bytes, payload: bytes) -> bool:
+    if kind == b"VP8X":
+        return bool(payload[0] & ALPHA)
+    return kind == b"VP8L" and bool(int.from_bytes(payload[1:5], "little") & LOSSLESS_ALPHA)
 
 
 def _lossy_size(payload: bytes) -> tuple[int, int]:

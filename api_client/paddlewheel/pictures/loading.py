@@ -1,4 +1,4 @@
-"""The picture that a result speaks of, as the workers saw it: upright, alpha dropped, forms filled in."""
+"""The picture that a result describes, as the workers saw it: upright, opaque, with forms filled in."""
 
 import io
 import threading
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 PDF_SCALE: Final = 2.0
 """Pixels a point where a page's size is not known: 144 dots an inch."""
+
+_VISIBLE: Final = 128
+_LIGHT: Final = 160
+_DARKEST_SHARE: Final = 0.02
+"""As in the workers' `images/transparency.py`."""
 
 _PDF_START: Final = b"%PDF-"
 _PDF_START_WITHIN: Final = 1024
@@ -85,8 +90,22 @@ def _rgb(image: "Image") -> "Image":
     if image.mode.startswith("I"):
         return image.convert("I").point(lambda value: value / 256).convert("L").convert("RGB")
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        return _flatten(image.convert("RGBA"))
     return image.convert("RGB")
+
+
+def _flatten(image: "Image") -> "Image":
+    """On white, and on black where the visible pixels are light; the workers choose in the same way."""
+    from PIL import Image
+
+    alpha = image.getchannel("A")
+    visible = alpha.point(lambda value: 255 * (value >= _VISIBLE))
+    counts = image.convert("RGB").convert("L").histogram(visible)
+    dark = sum(counts[:_LIGHT]) > _DARKEST_SHARE * sum(counts)
+    background = "black" if sum(counts) and not dark else "white"
+    flat = Image.new("RGB", image.size, background)
+    flat.paste(image, mask=alpha)
+    return flat
 
 
 def _render(data: bytes, page_index: int, size: tuple[int, int] | None) -> "Image":

@@ -199,7 +199,7 @@ def _pil_bytes(image: Any) -> bytes:
         # As it came from its file, so the camera's orientation still has to be applied, once.
         image = ImageOps.exif_transpose(image)
     if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
-        image = image.convert("RGB")
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()

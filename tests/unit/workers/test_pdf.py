@@ -6,6 +6,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,6 +125,16 @@ def test_more_pages_than_a_task_takes_are_refused(reader: PdfReader) -> None:
 def test_a_pdf_that_needs_a_password_is_refused(reader: PdfReader) -> None:
     with pytest.raises(PdfEncrypted, match="password"):
         reader.open(LOCKED, PAGE_LIMITS)
+
+
+def test_a_pdf_without_pages_says_so_whatever_was_opened_before_it(reader: PdfReader) -> None:
+    empty = pdf()
+    for before in (None, LOCKED, b"%PDF-1.7 damaged", pdf(PdfPage())):
+        if before is not None:
+            with suppress(PdfError), reader.open(before, PAGE_LIMITS):
+                pass
+        with pytest.raises(PdfCorrupt, match="no pages"):
+            reader.open(empty, PAGE_LIMITS)
 
 
 def test_a_pdf_that_only_restricts_its_use_is_read(reader: PdfReader) -> None:
