@@ -17,7 +17,7 @@ from local.child import tail
 from local.plan import SERVICES, StackRequest
 from local.servers import Servers
 from local.stack import LocalStack
-from local.state import ServiceStatus, State, StateFolder
+from local.state import ServiceStatus, StackState, StateFolder
 from local.supervisor import Supervisor
 from paddlewheel.errors import ConfigurationError, PaddlewheelError
 
@@ -129,7 +129,7 @@ def down(folder: StateFolder) -> None:
 @click.pass_context
 def status(context: click.Context, folder: StateFolder, as_json: bool) -> None:
     """Show the services; the exit code is 0 if all are ready."""
-    state = folder.read() if folder.in_use() else State()
+    state = folder.read() if folder.in_use() else StackState()
     if as_json:
         click.echo(json.dumps({name: _row(each) for name, each in state.services.items()}, indent=1))
     elif state.services:
@@ -200,7 +200,7 @@ def _row(status: ServiceStatus) -> dict[str, Any]:
     }
 
 
-def _show_table(state: State) -> None:
+def _show_table(state: StackState) -> None:
     table = Table("service", "phase", "address", "pid", "started in s", "restarts", box=None)
     for name, each in state.services.items():
         table.add_row(name, *(str(value) for value in _row(each).values()))

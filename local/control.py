@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from local.checkout import CHECKOUT
 from local.processes import POLL_SECONDS, wait_until
 from local.stack import end_leftovers
-from local.state import ServiceStatus, State, StateFolder
+from local.state import ServiceStatus, StackState, StateFolder
 from paddlewheel.errors import OperatorError
 
 STOP_SECONDS = 90.0
@@ -45,7 +45,7 @@ class StartingSupervisor:
         self._supervisor = supervisor
         self._log_start = log_start
 
-    def wait(self, announce: Announce) -> State:
+    def wait(self, announce: Announce) -> StackState:
         """Announce each service when it is ready, and return when all are.
 
         Raises OperatorError with the supervisor's output if a service fails.
@@ -69,7 +69,7 @@ class StartingSupervisor:
             return log.read().decode(errors="replace").strip().removeprefix("Error: ")
 
 
-def wait_for_other(folder: StateFolder) -> State:
+def wait_for_other(folder: StateFolder) -> StackState:
     """Wait until a stack that another process started is ready. Raises OperatorError if it ends instead."""
     while folder.in_use():
         state = folder.read()
@@ -95,11 +95,11 @@ def stop(folder: StateFolder) -> list[str]:
     return list(state.services)
 
 
-def _has_supervisor(state: State) -> bool:
+def _has_supervisor(state: StackState) -> bool:
     return state.supervisor is not None and state.supervisor.alive()
 
 
-def _announce_new(state: State, announced: set[str], announce: Announce) -> None:
+def _announce_new(state: StackState, announced: set[str], announce: Announce) -> None:
     for name, status in state.services.items():
         if status.phase == "ready" and name not in announced:
             announced.add(name)

@@ -9,7 +9,7 @@ from local.gateway import Gateway
 from local.postgres import Postgres
 from local.servers import Servers
 from local.service import Service
-from local.state import State
+from local.state import StackState
 from local.valkey import Valkey
 from local.worker import Worker
 from paddlewheel.errors import ConfigurationError
@@ -70,7 +70,7 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def plan(folder: Path, state: State, wanted: StackRequest, environment: Mapping[str, str]) -> Plan:
+def plan(folder: Path, state: StackState, wanted: StackRequest, environment: Mapping[str, str]) -> Plan:
     """Plan the requested stack. Draws ports and passwords that the state does not have yet.
 
     `environment` is the base environment of Flower, the gateway and the workers.
@@ -98,15 +98,15 @@ def plan(folder: Path, state: State, wanted: StackRequest, environment: Mapping[
     )
 
 
-def _valkey(folder: Path, state: State) -> Valkey:
+def _valkey(folder: Path, state: StackState) -> Valkey:
     return Valkey(folder, port=state.port("valkey"), password=state.password("valkey"))
 
 
-def _postgres(folder: Path, state: State) -> Postgres:
+def _postgres(folder: Path, state: StackState) -> Postgres:
     return Postgres(folder, port=state.port("postgres"), password=state.password("postgres"))
 
 
-def _flower(state: State, servers: Servers, environment: Mapping[str, str]) -> Flower:
+def _flower(state: StackState, servers: Servers, environment: Mapping[str, str]) -> Flower:
     return Flower(
         servers=servers,
         port=state.port("flower"),
@@ -115,7 +115,7 @@ def _flower(state: State, servers: Servers, environment: Mapping[str, str]) -> F
     )
 
 
-def _gateway(state: State, servers: Servers, environment: Mapping[str, str]) -> Gateway:
+def _gateway(state: StackState, servers: Servers, environment: Mapping[str, str]) -> Gateway:
     return Gateway(servers=servers, port=state.port("gateway"), inherited=environment)
 
 

@@ -20,12 +20,12 @@ from local.ports import is_free
 from local.postgres import remove_home
 from local.processes import POLL_SECONDS, ProcessId
 from local.servers import Servers
-from local.state import State, StateFolder
+from local.state import StackState, StateFolder
 from local.watchdog import Watchdog, end_all
 from paddlewheel.errors import ConfigurationError, OperatorError
 
 ATTEMPTS = 3
-Draw = Callable[[Path, State, StackRequest, Mapping[str, str]], Plan]
+Draw = Callable[[Path, StackState, StackRequest, Mapping[str, str]], Plan]
 LOG_LINES = 15
 
 
@@ -52,7 +52,7 @@ class LocalStack:
     ) -> None:
         self.folder = StateFolder(root)
         self.servers = servers or Servers()
-        self.state = State()
+        self.state = StackState()
         self._wanted = StackRequest(services=frozenset(services), workers=workers, servers=self.servers)
         self._environment = os.environ if environment is None else environment
         self._ephemeral = ephemeral
@@ -120,7 +120,7 @@ class LocalStack:
         """Stop leftovers of an earlier run, and keep its ports and passwords."""
         earlier = self.folder.read()
         end_leftovers(earlier)
-        self.state = State(
+        self.state = StackState(
             ports=earlier.ports, passwords=earlier.passwords, supervisor=ProcessId.of(os.getpid())
         )
         self._watchdog = Watchdog()
@@ -173,7 +173,7 @@ class LocalStack:
         self._stages = []
 
 
-def end_leftovers(state: State) -> None:
+def end_leftovers(state: StackState) -> None:
     """Stop the processes in a state file, if they are still the same ones."""
     processes = [
         (status.process, status.stop_signal)

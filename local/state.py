@@ -30,7 +30,7 @@ class ServiceStatus:
 
 
 @dataclass(kw_only=True)
-class State:
+class StackState:
     """The contents of the state file. `notes` are messages for the user who started the stack."""
 
     ports: dict[str, int] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class State:
         return self.passwords.setdefault(service, secrets.token_urlsafe(24))
 
     @classmethod
-    def parse(cls, text: str) -> "State":
+    def parse(cls, text: str) -> "StackState":
         raw: dict[str, Any] = json.loads(text)
         raw["supervisor"] = _process(raw.get("supervisor"))
         raw["services"] = {
@@ -90,19 +90,19 @@ class StateFolder:
     def log(self, service: str) -> Path:
         return self.logs / f"{service}.log"
 
-    def read(self) -> State:
+    def read(self) -> StackState:
         """Read the state file; an empty state if there is none."""
         try:
-            return State.parse(self.state_file.read_text())
+            return StackState.parse(self.state_file.read_text())
         except FileNotFoundError:
-            return State()
+            return StackState()
         except (ValueError, TypeError, AttributeError) as err:
             raise ConfigurationError(
                 f"{self.state_file} is damaged: remove it (the next start draws new ports and passwords; "
                 "Postgres keeps its old password, so remove its data folder too)."
             ) from err
 
-    def write(self, state: State) -> None:
+    def write(self, state: StackState) -> None:
         write_private(self.state_file, json.dumps(asdict(state), indent=1))
 
     def write_connection(self, connection: Mapping[str, str]) -> None:
@@ -112,7 +112,7 @@ class StateFolder:
         """Keep only the ports and passwords of a stack that has ended."""
         ended = self.read()
         self.connection_file.unlink(missing_ok=True)
-        self.write(State(ports=ended.ports, passwords=ended.passwords))
+        self.write(StackState(ports=ended.ports, passwords=ended.passwords))
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[bool]:

@@ -40,8 +40,8 @@ class Line:
     model: str
 
 
-class Desk:
-    """What a service does with its client."""
+class PictureService:
+    """A service built on the client."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -127,7 +127,7 @@ HANDLERS: Handlers = {
 }
 
 
-def desk_without_servers() -> tuple[Desk, InMemoryClient]:
+def service_without_servers() -> tuple[PictureService, InMemoryClient]:
     """The service over handlers, for its tests."""
     client = InMemoryClient(HANDLERS)
-    return Desk(client), client
+    return PictureService(client), client

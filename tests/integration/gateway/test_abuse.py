@@ -79,10 +79,10 @@ MALFORMED = (
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-async def judged(asking: Any) -> httpx.Response:
+async def judged(sending: Any) -> httpx.Response:
     """The answer, which has to come soon, to be no 500 and to tell nothing of the inside."""
     async with asyncio.timeout(SOON):
-        answer: httpx.Response = await asking
+        answer: httpx.Response = await sending
     assert answer.status_code not in (500, 501, 502), answer.text
     if answer.is_error:
         assert not INSIDE.search(answer.text), answer.text

@@ -99,7 +99,7 @@ def changed(body: Any, path: Path, value: Any) -> Any:
     return made
 
 
-async def some_at_a_time(asking: Sequence[Coroutine[Any, Any, httpx.Response]]) -> list[httpx.Response]:
+async def some_at_a_time(sending: Sequence[Coroutine[Any, Any, httpx.Response]]) -> list[httpx.Response]:
     """All answers, in order. Each has its time: they do not wait for all of the others."""
     turn = asyncio.Semaphore(16)
 
@@ -107,7 +107,7 @@ async def some_at_a_time(asking: Sequence[Coroutine[Any, Any, httpx.Response]]) 
         async with turn:
             return await each
 
-    return await asyncio.gather(*map(one, asking))
+    return await asyncio.gather(*map(one, sending))
 
 
 async def post(http: httpx.AsyncClient, path: str, body: Any) -> httpx.Response:
@@ -206,8 +206,8 @@ async def test_no_id_of_any_path_leads_elsewhere(open_gateway: OpenGateway, quic
     assert len(paths) >= 10
     async with open_gateway(**quick) as http:
         for method, before, after in paths:
-            asking = [
+            sending = [
                 judged(http.request(method, f"{before}{quote(name, safe='')}{after}")) for name in IDS if name
             ]
-            for answer in await some_at_a_time(asking):
+            for answer in await some_at_a_time(sending):
                 assert answer.status_code < 500 or answer.status_code == 504, (method, before, after)

@@ -10,7 +10,7 @@ from local import ports
 from local.ports import LOOPBACK
 from local.servers import Servers
 from local.stack import LocalStack
-from local.state import State, StateFolder
+from local.state import StackState, StateFolder
 from tests.conftest import RunningServer
 
 STORES = {"valkey", "postgres"}
@@ -59,7 +59,7 @@ def test_a_port_that_is_taken_between_the_look_and_the_start_is_replaced(
         taken = thief.getsockname()[1]
         folder = StateFolder(root)
         folder.create()
-        folder.write(State(ports={"valkey": taken}))
+        folder.write(StackState(ports={"valkey": taken}))
         really_free, looks = ports.is_free, iter([True])
         monkeypatch.setattr(ports, "is_free", lambda port: next(looks, False) or really_free(port))
         with LocalStack(root, services={"valkey"}) as stack:

@@ -37,28 +37,28 @@ def test_a_database_that_comes_late_is_waited_for(
 ) -> None:
     monkeypatch.setattr(gallery_keeping, "MIGRATION_SECONDS", 0.05)
     server.stop()
-    keeper = GalleryMaintainer(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=False)
-    keeper.start()
+    maintainer = GalleryMaintainer(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=False)
+    maintainer.start()
     with pytest.raises(DatabaseUnavailable):
-        keeper.store.create("late", SPEC)
+        maintainer.store.create("late", SPEC)
     server.start()
 
     def created() -> bool:
         try:
-            keeper.store.create("late", SPEC)
+            maintainer.store.create("late", SPEC)
         except PaddlewheelError:
             return False
         return True
 
     wait_for(created)
-    keeper.close()
+    maintainer.close()
 
 
 def test_galleries_are_sealed_in_the_background(server: PostgresServer, tmp_path: Path) -> None:
-    keeper = GalleryMaintainer(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=False)
-    keeper.start()
-    keeper.store.build("kept", SPEC, ROWS, list("abcd"))
-    keeper.close()
+    maintainer = GalleryMaintainer(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=False)
+    maintainer.start()
+    maintainer.store.build("kept", SPEC, ROWS, list("abcd"))
+    maintainer.close()
     maintaining = GalleryMaintainer(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=True)
     maintaining.start()
     wait_for(lambda: maintaining.store.describe("kept").unsealed == 0)
@@ -72,21 +72,21 @@ def test_a_worker_that_only_searches_deletes_its_copies_of_files_that_are_no_mor
     monkeypatch.setattr(gallery_keeping, "MAINTENANCE_SECONDS", 0.05)
     url, copies = f"file://{tmp_path / 'volume'}", tmp_path / "copies of one that searches"
     at_once = replace(AT_ONCE, grace=timedelta(0))
-    keeper = GalleryMaintainer(server.url(), url, tmp_path / "copies", policy=at_once, maintain=True)
+    maintainer = GalleryMaintainer(server.url(), url, tmp_path / "copies", policy=at_once, maintain=True)
     searching = GalleryMaintainer(server.url(), url, copies, policy=at_once, maintain=False)
-    for each in (keeper, searching):
+    for each in (maintainer, searching):
         each.start()
-    keeper.store.build("copied", SPEC, ROWS, list("abcd"))
-    wait_for(lambda: keeper.store.describe("copied").unsealed == 0)
+    maintainer.store.build("copied", SPEC, ROWS, list("abcd"))
+    wait_for(lambda: maintainer.store.describe("copied").unsealed == 0)
     searching.store.search("copied", ROWS)
-    (segment,) = keeper.store.describe("copied").segments
+    (segment,) = maintainer.store.describe("copied").segments
     assert segment.file is not None
     assert (copies / segment.file).exists()
     long_ago = time.time() - 3600
     os.utime(copies / segment.file, (long_ago, long_ago))
-    keeper.store.delete("copied")
+    maintainer.store.delete("copied")
     wait_for(lambda: not (copies / str(segment.file)).exists())
-    for each in (keeper, searching):
+    for each in (maintainer, searching):
         each.close()
 
 
@@ -103,12 +103,12 @@ def test_the_tables_are_waited_for_whatever_fails(
         migrate(url)
 
     monkeypatch.setattr(gallery_keeping, "migrate", migrate_later)
-    keeper = GalleryMaintainer(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=True)
-    keeper.start()
+    maintainer = GalleryMaintainer(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=True)
+    maintainer.start()
     wait_for(lambda: not failures)
-    keeper.store.build("waiting", SPEC, ROWS, list("abcd"))
-    wait_for(lambda: keeper.store.describe("waiting").unsealed == 0)
-    keeper.close()
+    maintainer.store.build("waiting", SPEC, ROWS, list("abcd"))
+    wait_for(lambda: maintainer.store.describe("waiting").unsealed == 0)
+    maintainer.close()
 
 
 def test_tables_that_refuse_this_version_end_the_start(
@@ -116,10 +116,10 @@ def test_tables_that_refuse_this_version_end_the_start(
 ) -> None:
     refuse = Mock(side_effect=ConfigurationError("The tables are of a newer version."))
     monkeypatch.setattr(gallery_keeping, "migrate", refuse)
-    keeper = GalleryMaintainer(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=True)
+    maintainer = GalleryMaintainer(server.url(), str(tmp_path), tmp_path, policy=AT_ONCE, maintain=True)
     with pytest.raises(ConfigurationError, match="newer version"):
-        keeper.start()
-    keeper.close()
+        maintainer.start()
+    maintainer.close()
 
 
 def test_files_need_a_place(tmp_path: Path) -> None:

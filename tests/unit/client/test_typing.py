@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.data.sample_service import desk_without_servers
+from tests.data.sample_service import service_without_servers
 from tests.samples import ROOT, find_samples
 
 SERVICE: Final = ROOT / "tests" / "data" / "sample_service.py"
@@ -63,8 +63,8 @@ def test_pyright_accepts_every_sample(written: Path, mode: str) -> None:
 
 
 def test_the_sample_service_answers() -> None:
-    desk, client = desk_without_servers()
-    assert desk.read_page(b"x") == "hello"
-    assert [(line.text, line.model) for line in desk.read_lines([b"x", b"y"])] == [("m", "m")] * 2
-    assert desk.who_is_there(client.put(b"x")) == {"Ann Lee": 0.97}
-    assert desk.class_of(b"x") == (1, "cat")
+    service, client = service_without_servers()
+    assert service.read_page(b"x") == "hello"
+    assert [(line.text, line.model) for line in service.read_lines([b"x", b"y"])] == [("m", "m")] * 2
+    assert service.who_is_there(client.put(b"x")) == {"Ann Lee": 0.97}
+    assert service.class_of(b"x") == (1, "cat")

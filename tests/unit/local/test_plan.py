@@ -4,7 +4,7 @@ import pytest
 
 from local.plan import SERVICES, Plan, StackRequest, plan
 from local.servers import Servers
-from local.state import State
+from local.state import StackState
 from paddlewheel.errors import ConfigurationError
 
 OWN = Servers(broker_url="redis://:secret@broker.example:6379/3", database_url="postgresql://db.example/one")
@@ -15,7 +15,7 @@ def wanted(*services: str, workers: int = 1, servers: Servers | None = None) -> 
 
 
 def drawn(folder: Path, choice: StackRequest) -> Plan:
-    return plan(folder, State(), choice, {"KEPT": "yes"})
+    return plan(folder, StackState(), choice, {"KEPT": "yes"})
 
 
 def names(made: Plan) -> list[list[str]]:

@@ -9,7 +9,7 @@ import pytest
 from local.processes import ProcessId
 from local.servers import Servers
 from local.stack import LocalStack
-from local.state import ServiceStatus, State, StateFolder
+from local.state import ServiceStatus, StackState, StateFolder
 from paddlewheel.errors import ConfigurationError, OperatorError
 from tests.unit.local.stand_ins import OBEDIENT, SHORT_LIVED, STUBBORN, StandIn, drawing
 
@@ -28,7 +28,7 @@ def test_services_start_stage_by_stage_and_all_end(tmp_path: Path) -> None:
             "broker_url": "redis://stand-in"
         }
     assert not any(process is not None and process.alive() for process in processes)
-    assert StateFolder(tmp_path).read() == State()
+    assert StateFolder(tmp_path).read() == StackState()
     assert not (tmp_path / ".paddlewheel/connection.json").exists()
 
 
@@ -52,7 +52,7 @@ def test_a_service_that_ends_while_starting_fails_the_start_with_its_log(tmp_pat
         stack.start()
     assert stack.members == []
     assert not stack.folder.in_use()
-    assert StateFolder(tmp_path).read() == State()
+    assert StateFolder(tmp_path).read() == StackState()
 
 
 def test_a_service_that_takes_too_long_fails_the_start(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_leftovers_of_a_killed_stack_end_before_a_new_start_and_strangers_do_not
         born = ProcessId.of(leftover.pid)
         number_reused = ProcessId(pid=stranger.pid, born="long ago")
         folder.write(
-            State(
+            StackState(
                 services={
                     name: ServiceStatus(phase="ready", address="", stop_signal=15, process=process)
                     for name, process in (("valkey", born), ("postgres", number_reused))

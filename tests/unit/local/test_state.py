@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from local.ports import LOOPBACK, free_port
 from local.processes import ProcessId
-from local.state import ServiceStatus, State, StateFolder, write_private
+from local.state import ServiceStatus, StackState, StateFolder, write_private
 from paddlewheel.errors import ConfigurationError
 
 processes = st.none() | st.builds(ProcessId, pid=st.integers(1, 2**22), born=st.text(min_size=1))
@@ -22,7 +22,7 @@ statuses = st.builds(
     restarts=st.integers(0, 9),
 )
 states = st.builds(
-    State,
+    StackState,
     ports=st.dictionaries(st.text(), st.integers(1, 65535)),
     passwords=st.dictionaries(st.text(), st.text()),
     supervisor=processes,
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> StateFolder:
 
 
 @given(state=states)
-def test_a_written_state_is_read_again(tmp_path_factory: pytest.TempPathFactory, state: State) -> None:
+def test_a_written_state_is_read_again(tmp_path_factory: pytest.TempPathFactory, state: StackState) -> None:
     folder = StateFolder(tmp_path_factory.mktemp("root"))
     folder.create()
     folder.write(state)
@@ -48,7 +48,7 @@ def test_a_written_state_is_read_again(tmp_path_factory: pytest.TempPathFactory,
 
 
 def test_before_the_first_start_there_is_an_empty_state(tmp_path: Path) -> None:
-    assert StateFolder(tmp_path).read() == State()
+    assert StateFolder(tmp_path).read() == StackState()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"unknown": 1}', '{"services": {"valkey": {}}}'])
@@ -61,7 +61,7 @@ def test_a_damaged_state_is_refused_with_what_to_do(folder: StateFolder, text: s
 def test_the_folder_and_its_files_are_for_their_owner_alone(folder: StateFolder) -> None:
     folder.path.chmod(0o755)
     folder.close_to_others()
-    folder.write(State())
+    folder.write(StackState())
     folder.write_connection({"broker_url": "redis://"})
     with folder.lock():
         files = [path for path in folder.path.rglob("*") if path.is_file()]
@@ -88,7 +88,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 def test_a_port_is_kept_while_nobody_else_has_it() -> None:
-    state = State()
+    state = StackState()
     port = state.port("valkey")
     assert state.port("valkey") == port
     with socket.create_server((LOOPBACK, port)):
@@ -98,16 +98,16 @@ def test_a_port_is_kept_while_nobody_else_has_it() -> None:
 
 
 def test_services_never_get_the_same_port() -> None:
-    state = State(ports={"valkey": free_port()})
+    state = StackState(ports={"valkey": free_port()})
     assert state.port("postgres") != state.port("valkey")
 
 
 def test_a_password_is_long_and_drawn_once_and_never_shown() -> None:
-    state = State()
+    state = StackState()
     password = state.password("valkey")
     assert len(password) >= 24
     assert state.password("valkey") == password
-    assert State().password("valkey") != password
+    assert StackState().password("valkey") != password
     assert password not in repr(state)
 
 
@@ -126,7 +126,7 @@ def test_looking_whether_a_stack_runs_makes_no_folder(tmp_path: Path) -> None:
 
 
 def test_a_stack_that_ended_is_remembered_by_its_ports_and_passwords_alone(folder: StateFolder) -> None:
-    running = State(
+    running = StackState(
         ports={"valkey": 1},
         passwords={"valkey": "x"},
         supervisor=ProcessId(pid=1, born="then"),
@@ -137,5 +137,5 @@ def test_a_stack_that_ended_is_remembered_by_its_ports_and_passwords_alone(folde
     folder.write(running)
     folder.write_connection({"broker_url": "redis://"})
     folder.forget_processes()
-    assert folder.read() == State(ports={"valkey": 1}, passwords={"valkey": "x"})
+    assert folder.read() == StackState(ports={"valkey": 1}, passwords={"valkey": "x"})
     assert not folder.connection_file.exists()
