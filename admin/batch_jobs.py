@@ -1,4 +1,4 @@
-"""Batch jobs by hand: submit one, watch it, stop it, take it up again."""
+"""`paddlewheel batch`: submit batch jobs, watch, cancel, resume and retry them."""
 
 import json
 import time
@@ -9,29 +9,34 @@ from typing import Any, Final, TypeAlias
 import click
 from pydantic import ValidationError
 
-from admin.batch_printing import described, print_jobs, watched
-from admin.job_console import database_option, open_database, told
+from admin.batch_printing import print_jobs, show_progress, to_text
+from admin.console import database_option, open_database
 from job_store.batch_jobs import BatchJobStore
+from paddlewheel.cli.console import (
+    CONTEXT_SETTINGS,
+    end,
+    json_lines_option,
+    json_option,
+    report_errors,
+)
+from paddlewheel.cli.exit_codes import ExitCode, exit_code_help
 from paddlewheel.contracts.batch_jobs import BATCH_TASKS, BatchStatus, NewBatchJob
 from paddlewheel.contracts.checking import explain
 from paddlewheel.errors import InvalidRequest
 
-LOOKS: Final = 0.5
-"""Seconds between two looks while a job is watched."""
+POLL_INTERVAL: Final = 0.5
+"""Seconds between two looks at a job that is watched."""
 
-INTERRUPTED: Final = 130
+OpenStore: TypeAlias = Callable[[], BatchJobStore]
 
-Opened: TypeAlias = Callable[[], BatchJobStore]
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, one object a job.")
 _JOB = click.argument("job_id", metavar="JOB")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(context_settings=CONTEXT_SETTINGS, epilog=exit_code_help())
 @database_option
 @click.pass_context
 def batch(context: click.Context, database_url: str | None) -> None:
-    """Batch jobs: a manifest of addresses in, a result file out, a line an image.
+    """Run batch jobs: each reads a manifest of addresses and writes a result file, a line for each image.
 
     \b
     Examples:
@@ -39,14 +44,14 @@ def batch(context: click.Context, database_url: str | None) -> None:
       paddlewheel batch submit oss://b/list.txt oss://b/result.txt --task images.classify --option top_k=5
       paddlewheel batch watch 3f2a9c81d0e4b75a
       paddlewheel batch cancel 3f2a9c81d0e4b75a
-      paddlewheel batch resume 3f2a9c81d0e4b75a     finished lines are not done again
+      paddlewheel batch resume 3f2a9c81d0e4b75a     skips the finished lines
       paddlewheel batch retry 3f2a9c81d0e4b75a      only the lines that failed
     """
 
-    def opened() -> BatchJobStore:
+    def open_store() -> BatchJobStore:
         return BatchJobStore(open_database(context, database_url))
 
-    context.obj = opened
+    context.obj = open_store
 
 
 @batch.command()
@@ -58,7 +63,7 @@ def batch(context: click.Context, database_url: str | None) -> None:
     default="images.classify",
     show_default=True,
     metavar="NAME",
-    help="The task that each image is for.",
+    help="The task to run on each image.",
 )
 @click.option("--model", metavar="NAME", help="The model; the workers' default unless given.")
 @click.option(
@@ -68,14 +73,15 @@ def batch(context: click.Context, database_url: str | None) -> None:
     multiple=True,
     help="A field of the task's request, such as top_k=5.",
 )
-@click.option("--shard-size", type=click.IntRange(1, 10_000), help="Lines that are one task.")
-@click.option("--window", type=click.IntRange(1, 1000), help="Tasks that are under way at a time, at most.")
-@click.option("--overwrite", is_flag=True, help="Let the result take the place of a file that is there.")
-@click.option("--watch", "watching", is_flag=True, help="Stay until it has ended.")
-@_JSON
+@click.option("--shard-size", type=click.IntRange(1, 10_000), help="The number of lines in one task.")
+@click.option("--window", type=click.IntRange(1, 1000), help="The most tasks that run at a time.")
+@click.option("--overwrite", is_flag=True, help="Replace a result file that exists.")
+@click.option("--watch", "watching", is_flag=True, help="Wait until the job has ended.")
+@json_option
 @click.pass_obj
+@report_errors()
 def submit(
-    opened: Opened,
+    open_store: OpenStore,
     /,
     manifest: str,
     sink: str,
@@ -88,79 +94,78 @@ def submit(
     """Submit a job: the images of MANIFEST into the file SINK.
 
     Both are addresses as the workers see them, below one of their PADDLEWHEEL_BATCH_ROOTS: a path, file://,
-    s3://, oss:// or another URL that fsspec knows.
+    s3://, oss:// or another URL that fsspec can open.
     """
-    with told():
-        options = dict(map(_pair, pairs)) | ({"model": model} if model else {})
-        try:
-            job = NewBatchJob(manifest=_whole(manifest), sink=_whole(sink), options=options, **fields)
-        except ValidationError as err:
-            raise InvalidRequest(explain(err)) from err
-        jobs = opened()
-        status = jobs.submit(job)
-        if watching:
-            click.echo(f"Batch job {status.id}", err=True)
-            _watch(jobs, status.id, as_json)
-        else:
-            _show(
-                status,
-                as_json,
-                f"Batch job {status.id}: watch it with 'paddlewheel batch watch {status.id}'.",
-            )
+    options = dict(map(_option, pairs)) | ({"model": model} if model else {})
+    try:
+        job = NewBatchJob(manifest=_absolute(manifest), sink=_absolute(sink), options=options, **fields)
+    except ValidationError as err:
+        raise InvalidRequest(explain(err)) from err
+    jobs = open_store()
+    status = jobs.submit(job)
+    if watching:
+        click.echo(f"Batch job {status.id}", err=True)
+        _watch(jobs, status.id, as_json)
+    else:
+        _show(
+            status,
+            as_json,
+            f"Batch job {status.id}: watch it with 'paddlewheel batch watch {status.id}'.",
+        )
 
 
 @batch.command()
 @_JOB
-@_JSON
+@json_option
 @click.pass_obj
-def status(opened: Opened, job_id: str, as_json: bool) -> None:
-    """Show how a job stands."""
-    with told():
-        found = opened().status(job_id)
-        _show(found, as_json, described(found))
+@report_errors()
+def status(open_store: OpenStore, job_id: str, as_json: bool) -> None:
+    """Show a job: its state, its lines, its rate and the remaining time."""
+    found = open_store().status(job_id)
+    _show(found, as_json, to_text(found))
 
 
 @batch.command()
 @_JOB
-@_JSON
+@json_option
 @click.pass_obj
-def watch(opened: Opened, job_id: str, as_json: bool) -> None:
-    """Watch a job until it has ended; the exit status is 1 if it failed or any of its lines did."""
-    with told():
-        _watch(opened(), job_id, as_json)
+@report_errors()
+def watch(open_store: OpenStore, job_id: str, as_json: bool) -> None:
+    """Watch a job until it has ended. The exit code is 1 if the job or any of its lines failed."""
+    _watch(open_store(), job_id, as_json)
 
 
 @batch.command()
 @_JOB
-@_JSON
+@json_option
 @click.pass_obj
-def cancel(opened: Opened, job_id: str, as_json: bool) -> None:
-    """Stop a job; what is done of it is kept for a while."""
-    with told():
-        found = opened().cancel(job_id)
-        _show(found, as_json, f"Batch job {found.id} is {found.state}, with {found.done_lines} lines done.")
+@report_errors()
+def cancel(open_store: OpenStore, job_id: str, as_json: bool) -> None:
+    """Stop a job. Its finished lines are kept for a while, for `resume`."""
+    found = open_store().cancel(job_id)
+    _show(found, as_json, f"Batch job {found.id} is {found.state}, with {found.done_lines} lines done.")
 
 
 @batch.command()
 @_JOB
-@_JSON
+@json_option
 @click.pass_obj
-def resume(opened: Opened, job_id: str, as_json: bool) -> None:
-    """Go on with a job that was cancelled or has failed; finished lines are not done again."""
-    with told():
-        found = opened().resume(job_id)
-        _show(found, as_json, f"Batch job {found.id} goes on, with {found.done_lines} lines done.")
+@report_errors()
+def resume(open_store: OpenStore, job_id: str, as_json: bool) -> None:
+    """Continue a job that was cancelled or has failed. Finished lines are not done again."""
+    found = open_store().resume(job_id)
+    _show(found, as_json, f"Batch job {found.id} continues, with {found.done_lines} lines done.")
 
 
 @batch.command()
 @_JOB
-@_JSON
+@json_option
 @click.pass_obj
-def retry(opened: Opened, job_id: str, as_json: bool) -> None:
-    """Do the failed lines of a finished job again, and write its result anew."""
-    with told():
-        found = opened().retry(job_id)
-        _show(found, as_json, f"Batch job {found.id} does its failed lines again.")
+@report_errors()
+def retry(open_store: OpenStore, job_id: str, as_json: bool) -> None:
+    """Run the failed lines of a finished job again, and write its result again."""
+    found = open_store().retry(job_id)
+    _show(found, as_json, f"Batch job {found.id} runs its failed lines again.")
 
 
 @batch.command("list")
@@ -169,50 +174,52 @@ def retry(opened: Opened, job_id: str, as_json: bool) -> None:
     type=click.Choice(["planning", "running", "finishing", "succeeded", "failed", "cancelled"]),
     help="Only jobs in this state.",
 )
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@_JSON
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="List so many at most."
+)
+@json_lines_option
 @click.pass_obj
-def list_command(opened: Opened, state: str | None, limit: int, as_json: bool) -> None:
+@report_errors()
+def list_command(open_store: OpenStore, state: str | None, limit: int, as_json: bool) -> None:
     """List jobs, the newest first."""
-    with told():
-        found = opened().page(state=state, limit=limit)
-        if as_json:
-            for each in found:
-                click.echo(each.model_dump_json())
-        else:
-            print_jobs(found)
+    found = open_store().page(state=state, limit=limit)
+    if as_json:
+        for each in found:
+            click.echo(each.model_dump_json())
+    else:
+        print_jobs(found)
 
 
 def _watch(jobs: BatchJobStore, job_id: str, as_json: bool) -> None:
-    def looks() -> Iterator[BatchStatus]:
+    def poll() -> Iterator[BatchStatus]:
         while not (found := jobs.status(job_id)).ended:
             yield found
-            time.sleep(LOOKS)
+            time.sleep(POLL_INTERVAL)
         yield found
 
     try:
-        last = watched(looks())
+        last = show_progress(poll())
     except KeyboardInterrupt:
-        click.echo(f"Batch job {job_id} goes on without you.", err=True)
-        click.get_current_context().exit(INTERRUPTED)
-    _show(last, as_json, described(last))
+        click.echo(f"Batch job {job_id} still runs: nothing watches it now.", err=True)
+        end(ExitCode.INTERRUPTED)
+    _show(last, as_json, to_text(last))
     if last.state != "succeeded" or last.failed_lines:
-        click.get_current_context().exit(1)
+        end(ExitCode.FAILED)
 
 
 def _show(status: BatchStatus, as_json: bool, text: str) -> None:
     click.echo(status.model_dump_json() if as_json else text)
 
 
-def _whole(address: str) -> str:
-    """A path of this folder as a whole one: the workers have folders of their own."""
+def _absolute(address: str) -> str:
+    """A path, made absolute: workers run in other folders."""
     return address if "://" in address else str(Path(address).absolute())
 
 
-def _pair(pair: str) -> tuple[str, Any]:
+def _option(pair: str) -> tuple[str, Any]:
     name, separator, value = pair.partition("=")
     if not separator:
-        raise InvalidRequest(f"Write an option as NAME=VALUE, which {pair!r} is not.")
+        raise InvalidRequest(f"Write an option as NAME=VALUE, not {pair!r}.")
     try:
         return name, json.loads(value)
     except ValueError:

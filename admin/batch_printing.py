@@ -1,4 +1,4 @@
-"""Batch jobs as an operator reads them: a few lines, a table, a bar that moves."""
+"""Batch jobs as text for a terminal: lines, a table, a progress bar."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from datetime import timedelta
 from paddlewheel.contracts.batch_jobs import BatchStatus
 
 
-def described(job: BatchStatus) -> str:
+def to_text(job: BatchStatus) -> str:
     """One job in a few lines."""
     rows = [
         ("state", job.state),
@@ -17,7 +17,7 @@ def described(job: BatchStatus) -> str:
         ("lines", _lines(job)),
     ]
     if job.redone_lines:
-        rows.append(("begun again", f"{job.redone_lines} lines, whose worker was lost"))
+        rows.append(("repeated", f"{job.redone_lines} lines, whose worker was lost"))
     if job.rate is not None and job.remaining_seconds is not None:
         rows.append(("rate", f"{job.rate:.1f} lines/s, {_time(job.remaining_seconds)} left"))
     rows.append(("submitted", f"{job.created_at:%Y-%m-%d %H:%M:%S}"))
@@ -42,10 +42,10 @@ def print_jobs(jobs: Sequence[BatchStatus]) -> None:
     Console().print(table)
 
 
-def watched(looks: Iterable[BatchStatus]) -> BatchStatus:
-    """Show every look as a bar on stderr, where that is a terminal; the last look."""
+def show_progress(statuses: Iterable[BatchStatus]) -> BatchStatus:
+    """Show each status as a bar on stderr if that is a terminal; the last status."""
     if not sys.stderr.isatty():
-        return _last(looks)
+        return _last(statuses)
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -58,12 +58,12 @@ def watched(looks: Iterable[BatchStatus]) -> BatchStatus:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         shown = bar.add_task("", total=None, state="planning", pace="")
 
-        def moved() -> Iterable[BatchStatus]:
-            for job in looks:
+        def move_bar() -> Iterable[BatchStatus]:
+            for job in statuses:
                 bar.update(shown, total=job.lines, completed=job.done_lines, state=job.state, pace=pace(job))
                 yield job
 
-        return _last(moved())
+        return _last(move_bar())
 
 
 def pace(job: BatchStatus) -> str:
@@ -76,8 +76,8 @@ def pace(job: BatchStatus) -> str:
     return ", ".join(words)
 
 
-def _last(looks: Iterable[BatchStatus]) -> BatchStatus:
-    for job in looks:
+def _last(statuses: Iterable[BatchStatus]) -> BatchStatus:
+    for job in statuses:
         last = job
     return last
 

@@ -1,4 +1,4 @@
-"""Dead letters as people read them."""
+"""Dead letters as text for a terminal."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ _COLUMNS: Final = ("number", "last (UTC)", "task", "error", "times", "state", "t
 
 
 def print_table(letters: Sequence[DeadLetterRecord] | Sequence[DeadLetter]) -> None:
-    """One line each."""
+    """Print a table with one line for each letter."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -21,14 +21,14 @@ def print_table(letters: Sequence[DeadLetterRecord] | Sequence[DeadLetter]) -> N
 
     table = Table(*_COLUMNS, box=SIMPLE_HEAD, pad_edge=False)
     for letter in letters:
-        # Names of tasks are anybody's: rich must not read them as its own markup.
+        # Any client may name a task: rich must not read the name as its own markup.
         table.add_row(*(Text(cell, overflow="fold") for cell in _cells(letter)))
-    # Into a file or a pipe nothing is cut: a table is as wide as it has to be.
+    # In a file or a pipe nothing is cut: the table is as wide as its text.
     Console(width=None if sys.stdout.isatty() else _WIDEST).print(table)
 
 
-def described(letter: DeadLetterRecord) -> str:
-    """All that is known of one."""
+def to_text(letter: DeadLetterRecord) -> str:
+    """Everything about one letter, as lines."""
     lines = [
         f"dead letter {letter.number}  {letter.state}",
         f"  task      {letter.name} on {letter.queue}, {letter.occurrences} times, last {letter.task_id}",

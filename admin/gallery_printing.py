@@ -1,33 +1,31 @@
-"""How commands print: JSON, tables that a pipe does not cut, sentences, and progress bars on stderr."""
+"""How maintenance commands print: tables that a pipe does not cut, sentences, progress bars on stderr."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
-from index_store.gallery import Gallery, VectorRecord
+from index_store.gallery import Gallery, SearchHit, VectorRecord
 from index_store.garbage import CollectedFiles
 from index_store.sealing import Sealed, Step
+from paddlewheel.cli.console import print_json
 
 _STEPS: tuple[Step, ...] = ("announce", "read", "build", "write", "publish", "commit", "done")
 _UNCUT = 1_000_000
-
-
-def print_json(value: object, *, indent: int | None = None) -> None:
-    """One JSON document, on one line without an `indent`."""
-
-    def plain(other: object) -> object:
-        return other.isoformat() if isinstance(other, datetime) else str(other)
-
-    click.echo(json.dumps(value, default=plain, ensure_ascii=False, indent=indent))
 
 
 def print_galleries(galleries: Sequence[Gallery], *, as_json: bool) -> None:
@@ -49,6 +47,20 @@ def print_vectors(records: Sequence[VectorRecord], *, as_json: bool) -> None:
     _print_rows(table, [_without_embedding(record) for record in records], as_json=as_json)
 
 
+def print_hits(found: Iterable[Sequence[SearchHit]], *, as_json: bool) -> None:
+    """A table of all hits, or a JSON object for each query. `query` is the row in the file, from 0."""
+    if as_json:
+        for query, hits in enumerate(found):
+            print_json({"query": query, "hits": [hit._asdict() for hit in hits]})
+        return
+    table = Table("query", "id", "label", "score", "external id")
+    for query, hits in enumerate(found):
+        for hit in hits:
+            texts = (Text(hit.label), f"{hit.score:.4f}", Text(hit.external_id or ""))
+            table.add_row(str(query), str(hit.id), *texts)
+    _print_table(table)
+
+
 def print_sealed(sealed: Sequence[Sealed]) -> None:
     """A line for each segment that was written."""
     for segment in sealed:
@@ -65,30 +77,30 @@ def print_collected(found: CollectedFiles) -> None:
 
 
 @contextmanager
-def rows_added(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar that is told how many more rows are done."""
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+def append_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar that takes how many more rows are done."""
+    with _progress() as progress:
         bar = progress.add_task(what, total=total)
         yield lambda count: progress.advance(bar, count)
 
 
 @contextmanager
-def rows_done(key: str) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar that is told what is being done, how many rows of it are, and how many there are."""
+def rows_bar(key: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar that takes the name of a step, its finished rows, and all its rows."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with _progress(*columns) as progress:
         bar = progress.add_task(key, total=None)
 
-        def told_rows(what: str, done: int, total: int) -> None:
+        def show_rows(what: str, done: int, total: int) -> None:
             progress.update(bar, description=f"{key}: {what}", completed=done, total=total)
 
-        yield told_rows
+        yield show_rows
 
 
 @contextmanager
-def steps_done(key: str) -> Iterator[Callable[[Step], None]]:
-    """A bar that is told what a sealer begins."""
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+def steps_bar(key: str) -> Iterator[Callable[[Step], None]]:
+    """A bar that takes each step that a sealer begins."""
+    with _progress() as progress:
         bar = progress.add_task(key, total=len(_STEPS))
 
         def on_step(step: Step) -> None:
@@ -97,11 +109,21 @@ def steps_done(key: str) -> Iterator[Callable[[Step], None]]:
         yield on_step
 
 
+def _progress(*columns: ProgressColumn) -> Progress:
+    """A bar on stderr for people: into a pipe or a file it writes nothing."""
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
 def _print_rows(table: Table, rows: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         for row in rows:
             print_json(row)
-        return
+    else:
+        _print_table(table)
+
+
+def _print_table(table: Table) -> None:
     for column in table.columns:
         column.overflow = "fold"
     console = Console()

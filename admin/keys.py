@@ -1,23 +1,33 @@
-"""What an operator does with API keys: make them, look at them, revoke them."""
+"""`paddlewheel keys`: make, list and revoke API keys of the gateway."""
 
-import json
 import os
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import click
 
-from admin.job_console import database_option, open_database, told
+from admin.console import database_option, open_database
 from gateway.keys import hash_key, new_key
 from gateway.settings import SCOPES
 from gateway.webhooks import secret_of
 from job_store.api_keys import ApiKey, ApiKeys
+from paddlewheel.cli.console import (
+    CONTEXT_SETTINGS,
+    json_lines_option,
+    json_option,
+    print_json,
+    report_errors,
+)
+from paddlewheel.cli.exit_codes import exit_code_help
+
+OpenKeys: TypeAlias = Callable[[], ApiKeys]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(context_settings=CONTEXT_SETTINGS, epilog=exit_code_help())
 @database_option
 @click.pass_context
 def keys(context: click.Context, database_url: str | None) -> None:
-    """API keys of the HTTP gateway.
+    """Make, list and revoke API keys of the HTTP gateway.
 
     \b
     Examples:
@@ -26,10 +36,10 @@ def keys(context: click.Context, database_url: str | None) -> None:
       paddlewheel keys revoke 3f2a9c81d0e4
     """
 
-    def opened() -> ApiKeys:
+    def open_keys() -> ApiKeys:
         return ApiKeys(open_database(context, database_url))
 
-    context.obj = opened
+    context.obj = open_keys
 
 
 @keys.command()
@@ -42,55 +52,62 @@ def keys(context: click.Context, database_url: str | None) -> None:
     required=True,
     help="What it may do; give it more than once for more.",
 )
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@json_option
 @click.pass_obj
-def create(opened: Callable[[], ApiKeys], name: str, scopes: Sequence[str], as_json: bool) -> None:
-    """Make a key called NAME. It is shown now and never again: only its hash is kept."""
-    with told():
-        key = new_key()
-        kept = opened().add(name, hash_key(key), scopes)
-        made = {"id": kept.id, "key": key}
-        if master := os.environ.get("PADDLEWHEEL_WEBHOOK_SECRET"):
-            made["webhook_secret"] = secret_of(master, kept.id)
-        if as_json:
-            click.echo(json.dumps(made))
-            return
-        click.echo(f"id      {kept.id}\nkey     {key}")
-        if "webhook_secret" in made:
-            click.echo(f"secret  {made['webhook_secret']}  (its webhooks are signed with it)")
-        click.echo("Keep the key now: it cannot be shown again.", err=True)
+@report_errors()
+def create(open_keys: OpenKeys, name: str, scopes: Sequence[str], as_json: bool) -> None:
+    """Make a key called NAME. The key is shown once: only its hash is kept."""
+    key = new_key()
+    kept = open_keys().add(name, hash_key(key), scopes)
+    made = {"id": kept.id, "key": key}
+    if master := os.environ.get("PADDLEWHEEL_WEBHOOK_SECRET"):
+        made["webhook_secret"] = secret_of(master, kept.id)
+    if as_json:
+        print_json(made)
+        return
+    click.echo(f"id      {kept.id}\nkey     {key}")
+    if "webhook_secret" in made:
+        click.echo(f"secret  {made['webhook_secret']}  (its webhooks are signed with it)")
+    click.echo("Keep the key now: it cannot be shown again.", err=True)
 
 
 @keys.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@json_lines_option
 @click.pass_obj
-def list_command(opened: Callable[[], ApiKeys], as_json: bool) -> None:
+@report_errors()
+def list_command(open_keys: OpenKeys, as_json: bool) -> None:
     """List every key, the newest first; revoked ones too."""
-    with told():
-        for key in opened().list_all():
-            click.echo(json.dumps(_plain(key)) if as_json else _line(key))
+    for key in open_keys().list_all():
+        if as_json:
+            print_json(_to_json(key))
+        else:
+            click.echo(_to_text(key))
 
 
 @keys.command()
 @click.argument("key_id", metavar="ID")
+@json_option
 @click.pass_obj
-def revoke(opened: Callable[[], ApiKeys], key_id: str) -> None:
-    """Let a key open nothing any more, from its next request on."""
-    with told():
-        key = opened().revoke(key_id)
+@report_errors()
+def revoke(open_keys: OpenKeys, key_id: str, as_json: bool) -> None:
+    """Revoke a key: the gateway refuses it from the next request on."""
+    key = open_keys().revoke(key_id)
+    if as_json:
+        print_json(_to_json(key))
+    else:
         click.echo(f"{key.id}  {key.name}  revoked")
 
 
-def _plain(key: ApiKey) -> dict[str, object]:
+def _to_json(key: ApiKey) -> dict[str, object]:
     return {
         "id": key.id,
         "name": key.name,
         "scopes": key.scopes,
-        "created_at": key.created_at.isoformat(),
-        "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
+        "created_at": key.created_at,
+        "revoked_at": key.revoked_at,
     }
 
 
-def _line(key: ApiKey) -> str:
+def _to_text(key: ApiKey) -> str:
     state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "valid"
     return f"{key.id}  {key.created_at:%Y-%m-%d}  {state:<18}  {key.name}  {' '.join(key.scopes)}"

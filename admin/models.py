@@ -1,16 +1,16 @@
-"""`paddlewheel models`: what there is, what is known of it, and how it comes into the model home."""
+"""`paddlewheel models`: list models, show what is known of one, pull more into the model home."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
 import click
 
-from admin.models_printing import ModelSummary, as_json, description, download_progress, engine_object, table
-from paddlewheel.cli.connection import FAILED, USAGE, show_error
-from paddlewheel.errors import CallerError, ConfigurationError, ModelUnknown, PaddlewheelError
+from admin.models_printing import ModelSummary, description, download_progress, engine_object, table
+from paddlewheel.cli.console import CONTEXT_SETTINGS, json_option, print_json, report_errors
+from paddlewheel.cli.exit_codes import exit_code_help
+from paddlewheel.errors import ConfigurationError, ModelUnknown
 from workers.models.home.cards import model_card, model_cards, similar
 from workers.models.home.directory import ModelFamily
 from workers.models.home.home import ModelHome, named_directories
@@ -23,12 +23,12 @@ DEFAULT_HOME: Final = Path(__file__).parents[1] / ".paddlewheel" / "models"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(context_settings=CONTEXT_SETTINGS, epilog=exit_code_help())
 def models() -> None:
-    """The models of this server: list them, show what is known of one, pull more.
+    """List the models of this server, show what is known of one, pull more.
 
-    A model is looked for among the directories that PADDLEWHEEL_MODEL_DIRECTORIES names, then in the model
-    home; pulling takes it out of a published package, or else from PaddleX's official archive.
+    A worker looks for a model among the directories that PADDLEWHEEL_MODEL_DIRECTORIES names, then in the
+    model home. 'pull' takes it from a published package, or else from PaddleX's official archive.
 
     \b
     Examples:
@@ -39,7 +39,7 @@ def models() -> None:
 
 
 def home_options(command: _Command) -> _Command:
-    """Where the models of this server are."""
+    """The options that say where the models of this server are."""
     directories = click.option(
         "--directories",
         metavar="NAME=PATH,...",
@@ -57,15 +57,13 @@ def home_options(command: _Command) -> _Command:
     return home(directories(command))
 
 
-json_option = click.option("--json", "as_object", is_flag=True, help="Print JSON and nothing else.")
-
-
 @models.command("list")
 @click.option("--family", type=click.Choice(get_args(ModelFamily)), help="Only models of this family.")
 @click.option("--installed", is_flag=True, help="Only models that are here.")
 @json_option
 @home_options
-def list_command(family: str | None, installed: bool, as_object: bool, home: Path, directories: str) -> None:
+@report_errors()
+def list_command(family: str | None, installed: bool, as_json: bool, home: Path, directories: str) -> None:
     """List the models of the catalog, and those that are here.
 
     MB and PUBLISHED are what the model's document says: its size, and its accuracy or average precision in
@@ -78,16 +76,15 @@ def list_command(family: str | None, installed: bool, as_object: bool, home: Pat
       paddlewheel models list --installed
       paddlewheel models list --family image_feature --json | jq -r .[].name
     """
-    with _told():
-        here = ModelHome(home, _mapped(directories))
-        names = dict.fromkeys([*here.names(), *(() if installed else model_cards())])
-        known = [_known(here, name, verify=False) for name in names]
+    here = ModelHome(home, _read_directories(directories))
+    names = dict.fromkeys([*here.names(), *(() if installed else model_cards())])
+    known = [_summarize(here, name, verify=False) for name in names]
     rows = sorted(
         (each for each in known if family in (None, each.family)),
         key=lambda each: (each.family, each.name.lower()),
     )
-    if as_object:
-        click.echo(as_json([each.as_object() for each in rows]))
+    if as_json:
+        print_json([each.to_json() for each in rows])
     else:
         click.echo("\n".join(table(rows)))
 
@@ -96,7 +93,8 @@ def list_command(family: str | None, installed: bool, as_object: bool, home: Pat
 @click.argument("name")
 @json_option
 @home_options
-def show(name: str, as_object: bool, home: Path, directories: str) -> None:
+@report_errors()
+def show(name: str, as_json: bool, home: Path, directories: str) -> None:
     """Show everything that is known of a model.
 
     That is: what its documents published and where they measured it, its licence, where it comes from, where
@@ -108,15 +106,14 @@ def show(name: str, as_object: bool, home: Path, directories: str) -> None:
       paddlewheel models show MobileFaceNet
       paddlewheel models show PP-OCRv4_mobile_rec --json
     """
-    with _told():
-        here = ModelHome(home, _mapped(directories))
-        found = _known(here, name, verify=True)
-        if found.card is None and found.installed is None:
-            names = (*model_cards(), *here.names())
-            raise ModelUnknown(f"There is no model {name[:80]!r}{similar(name, names)}")
-        engine = engine_object(home, name)
-    if as_object:
-        click.echo(as_json({**found.as_object(), "engine": engine}))
+    here = ModelHome(home, _read_directories(directories))
+    found = _summarize(here, name, verify=True)
+    if found.card is None and found.installed is None:
+        names = (*model_cards(), *here.names())
+        raise ModelUnknown(f"There is no model {name[:80]!r}{similar(name, names)}")
+    engine = engine_object(home, name)
+    if as_json:
+        print_json({**found.to_json(), "engine": engine})
     else:
         click.echo("\n".join(description(found, home)))
 
@@ -124,12 +121,16 @@ def show(name: str, as_object: bool, home: Path, directories: str) -> None:
 @models.command()
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option(
-    "--force", "--repair", "force", is_flag=True, help="Fetch again and replace, also what was altered."
+    "--force",
+    "--repair",
+    "force",
+    is_flag=True,
+    help="Fetch again, and replace altered files too.",
 )
 @click.option(
     "--source",
     metavar="SOURCE",
-    help="bos (PaddleX's archive) or huggingface; for any model, also one that a package has.",
+    help="bos (PaddleX's archive) or huggingface, also for a model that a package has.",
 )
 @click.option(
     "--preferred-source",
@@ -137,9 +138,9 @@ def show(name: str, as_object: bool, home: Path, directories: str) -> None:
     envvar="PADDLE_PDX_MODEL_SOURCE",
     default="bos",
     show_default=True,
-    help="Where models come from that no package has. [env: PADDLE_PDX_MODEL_SOURCE]",
+    help="The source of models that no package has. [env: PADDLE_PDX_MODEL_SOURCE]",
 )
-@click.option("--mirror", metavar="URL", help="Take that address in the place of the source's own.")
+@click.option("--mirror", metavar="URL", help="Fetch from this address instead of the source's own.")
 @click.option(
     "--hub",
     metavar="URL",
@@ -149,10 +150,11 @@ def show(name: str, as_object: bool, home: Path, directories: str) -> None:
     help="The hub of 'huggingface'. [env: PADDLE_PDX_HUGGING_FACE_ENDPOINT]",
 )
 @click.option(
-    "--accept-changed", is_flag=True, help="Take files that differ from those fetched from there before."
+    "--accept-changed", is_flag=True, help="Accept files that differ from those of an earlier pull."
 )
 @json_option
 @home_options
+@report_errors()
 def pull(
     names: tuple[str, ...],
     force: bool,
@@ -161,15 +163,14 @@ def pull(
     mirror: str | None,
     hub: str,
     accept_changed: bool,
-    as_object: bool,
+    as_json: bool,
     home: Path,
     directories: str,
 ) -> None:
     """Bring models into the model home.
 
-    What is there already stays. A download that broke is continued by the next pull. The first time a file is
-    fetched its SHA-256 is written down in the home; from then on another file from the same address is
-    refused.
+    A model that is there already stays. The next pull continues an interrupted download. The first pull of a
+    file records its SHA-256 in the home; later pulls refuse another file from the same address.
 
     \b
     Examples:
@@ -177,26 +178,25 @@ def pull(
       paddlewheel models pull PP-ShiTuV2_rec --source bos --mirror https://models.example.org/paddlex
       paddlewheel models pull CenterFace --repair
     """
-    with _told():
-        for name in names:
-            model_card(name)
-        _refuse_mapped(names, _mapped(directories))
-        chosen = ModelSource.named(source or preferred_source, mirror, hub)
-        with download_progress(shown=sys.stderr.isatty() and not as_object) as progress:
-            puller = Puller(
-                home=home,
-                source=chosen,
-                prefer_package=source is None and mirror is None,
-                accept_changed=accept_changed,
-                report=lambda line: click.echo(line, err=True),
-                progress=progress,
-            )
-            pulled = [puller.pull(name, force=force) for name in dict.fromkeys(names)]
-    if as_object:
-        click.echo(as_json([{"name": each.name, "path": str(each.path)} for each in pulled]))
+    for name in names:
+        model_card(name)
+    _refuse_mapped(names, _read_directories(directories))
+    chosen = ModelSource.named(source or preferred_source, mirror, hub)
+    with download_progress(shown=sys.stderr.isatty() and not as_json) as progress:
+        puller = Puller(
+            home=home,
+            source=chosen,
+            prefer_package=source is None and mirror is None,
+            accept_changed=accept_changed,
+            report=lambda line: click.echo(line, err=True),
+            progress=progress,
+        )
+        pulled = [puller.pull(name, force=force) for name in dict.fromkeys(names)]
+    if as_json:
+        print_json([{"name": each.name, "path": str(each.path)} for each in pulled])
 
 
-def _mapped(directories: str) -> dict[str, Path]:
+def _read_directories(directories: str) -> dict[str, Path]:
     try:
         return named_directories(directories)
     except ValueError as err:
@@ -207,22 +207,11 @@ def _refuse_mapped(names: tuple[str, ...], directories: dict[str, Path]) -> None
     for name in names:
         if name in directories:
             raise ConfigurationError(
-                f"{name} is taken from {directories[name]}: a model pulled under that name would not be used."
+                f"{name} is read from {directories[name]}: a model pulled under that name would not be used."
             )
 
 
-def _known(home: ModelHome, name: str, *, verify: bool) -> ModelSummary:
+def _summarize(home: ModelHome, name: str, *, verify: bool) -> ModelSummary:
     return ModelSummary(
         name=name, card=model_cards().get(name), installed=installation(home, name, verify=verify)
     )
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """A typed error ends the command with one line: status 2 where the command has to change, else 1."""
-    try:
-        yield
-    except PaddlewheelError as err:
-        show_error(err.code, err.message)
-        wrong = isinstance(err, CallerError | ConfigurationError)
-        click.get_current_context().exit(USAGE if wrong else FAILED)

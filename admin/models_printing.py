@@ -1,6 +1,5 @@
-"""How `paddlewheel models` shows models: as lines for people, as objects for programs."""
+"""Models as text for a terminal, and as objects for JSON."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSummary:
-    """What is known of one name: its card in the catalog, what is installed of it, or both."""
+    """A model by its name: its card in the catalog, its installation, or both."""
 
     name: str
     card: ModelCard | None
@@ -26,18 +25,18 @@ class ModelSummary:
 
     @property
     def family(self) -> str:
-        """The model's family; of one that cannot be opened and that the catalog lacks, nothing is known."""
+        """The model's family; 'unknown' if the model cannot be opened and the catalog lacks it."""
         installed = self.installed.family if self.installed else None
         return installed or (self.card.family if self.card else "unknown")
 
     @property
     def source(self) -> str:
-        """Where the model would be pulled from."""
+        """Where `pull` takes the model from."""
         if self.card is None:
             return "-"
         return "package" if self.card.package else "archive"
 
-    def as_object(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Everything, for JSON."""
         return {
             "name": self.name,
@@ -65,7 +64,7 @@ def description(known: ModelSummary, home: Path) -> Iterator[str]:
 
 
 def engine_object(home: Path, name: str) -> dict[str, Any] | None:
-    """The engine that was measured to be the best for it here, if one was."""
+    """The engine that a worker measured to be the fastest for the model here, if one did."""
     choice = _engine_choice(home, name)
     return choice.model_dump(mode="json") if choice else None
 
@@ -168,11 +167,6 @@ def _installed_object(installed: Installation | None) -> dict[str, Any] | None:
     }
 
 
-def as_json(value: object) -> str:
-    """One line of JSON."""
-    return json.dumps(value, ensure_ascii=False)
-
-
 @contextmanager
 def download_progress(*, shown: bool) -> Iterator[OpenProgress]:
     """A bar for each file on stderr, or nothing."""
@@ -185,8 +179,8 @@ def download_progress(*, shown: bool) -> Iterator[OpenProgress]:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
 
-        def opened(file: str) -> Callable[[int, int | None], None]:
+        def open_bar(file: str) -> Callable[[int, int | None], None]:
             bar = bars.add_task(file, total=None)
             return lambda done, total: bars.update(bar, completed=done, total=total)
 
-        yield opened
+        yield open_bar

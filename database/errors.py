@@ -38,7 +38,7 @@ def statement_failed(err: psycopg2.Error) -> PaddlewheelError:
     if isinstance(err, psycopg2.errors.UndefinedTable | psycopg2.errors.UndefinedColumn):
         return SchemaOutdated(
             f"The database lacks this version's tables ({line}): run the migrations with "
-            "'paddlewheel gallery migrate', which brings all of them up to date."
+            "'paddlewheel gallery maintenance migrate', which brings all of them up to date."
         )
     if isinstance(err, psycopg2.OperationalError):
         first = OPERATORS_FIRST.get(err.pgcode or "")

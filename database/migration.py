@@ -42,8 +42,8 @@ def migrate(url: str, revision: str = "heads") -> None:
         if not isinstance(err.orig, InsufficientPrivilege):
             raise InternalError(f"The database refused a migration: {line}.") from err
         raise ConfigurationError(
-            f"The database's user may not migrate it ({line}): run 'paddlewheel gallery migrate' as the "
-            "owner of its tables, or grant this user the rights."
+            f"The database's user may not migrate it ({line}): run 'paddlewheel gallery maintenance migrate' "
+            "as the owner of its tables, or grant this user the rights."
         ) from err
     except CommandError as err:
         raise ConfigurationError(

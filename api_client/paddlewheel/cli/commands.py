@@ -1,7 +1,6 @@
-"""The commands. Each says what it takes, runs it, and ends with 0, or with 1 if any image failed."""
+"""The commands that send images and ask for tasks, and what the commands of other modules share."""
 
 import importlib.metadata
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -10,7 +9,16 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from paddlewheel.cli.connection import FAILED, connected, connection_options, show_error
+from paddlewheel.cli.connection import connected, connection_options
+from paddlewheel.cli.console import (
+    CONTEXT_SETTINGS,
+    end,
+    json_lines_option,
+    json_option,
+    print_json,
+    show_error,
+)
+from paddlewheel.cli.exit_codes import ExitCode, exit_code, exit_code_help
 from paddlewheel.cli.inputs import Input, collect
 from paddlewheel.cli.page_ranges import page_indices, page_option
 from paddlewheel.cli.progress import progress_bar
@@ -23,9 +31,6 @@ from paddlewheel.contracts.text import READ_PAGES, RECOGNIZE_TEXT
 from paddlewheel.errors import CallerError, PaddlewheelError
 from paddlewheel.wire.result_store import TaskStatus
 
-INTERRUPTED: Final = 130
-"""What a shell reports of a command that Ctrl-C ended."""
-
 DEFAULT_TIMEOUT: Final = 600
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -33,13 +38,13 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(context_settings=CONTEXT_SETTINGS, epilog=exit_code_help())
 def main() -> None:
-    """Read text, find and know faces, classify and search pictures, on Paddlewheel's workers.
+    """Read text, find and identify faces, classify and search pictures, on Paddlewheel's workers.
 
-    Images are stored once, tasks go to the workers through the broker, and results are printed in the order
-    of the images. One image that fails does not stop the others: its error is one line on stderr,
-    'error[code]: image: message', and the exit status is 1. Status 2 says that the command itself was wrong.
+    Commands store each image once, enqueue tasks, and print the results in the order of the images. An image
+    that fails does not stop the others: its error is one line on stderr, 'error[code]: image: message', and
+    the exit code says that something failed.
 
     \b
     Examples:
@@ -54,7 +59,7 @@ def main() -> None:
 
 
 def run_options(command: _Command) -> _Command:
-    """What the commands that send images have in common."""
+    """The options of every command that sends images."""
     command = connection_options(command)
     for option in reversed(_RUN_OPTIONS):
         command = option(command)
@@ -63,9 +68,7 @@ def run_options(command: _Command) -> _Command:
 
 _RUN_OPTIONS: Final = (
     click.argument("paths", metavar="PATH...", nargs=-1, required=True),
-    click.option(
-        "--json", "as_json", is_flag=True, help="Print JSON lines and nothing else: one result a line."
-    ),
+    json_lines_option,
     click.option("--table", "as_table", is_flag=True, help="Print a table of texts and scores."),
     click.option("--timings", is_flag=True, help="Print the table with queue, batch and model times."),
     click.option("--save-json", metavar="DIR", type=_FOLDER, help="Save each result as NAME_res.json."),
@@ -155,7 +158,7 @@ def recognize(model: str | None, **shared: Any) -> None:
 
 @main.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="Print each reference as a JSON object.")
+@json_lines_option
 @connection_options
 def put(paths: tuple[str, ...], as_json: bool, **urls: Any) -> None:
     """Store images without enqueuing anything.
@@ -168,23 +171,23 @@ def put(paths: tuple[str, ...], as_json: bool, **urls: Any) -> None:
       paddlewheel put scan.png
       paddlewheel put scans/ --json
     """
-    failed = False
+    worst = ExitCode.DONE
     inputs = collect(paths, pdf=True)
     with connected(**urls) as client:
         for each in inputs:
             try:
                 ref = _stored(client, each)
             except CallerError as err:
-                failed = True
+                worst = max(worst, exit_code(err))
                 show_error(err.code, f"{each.name}: {err.message}")
             else:
                 click.echo(ref.model_dump_json() if as_json else f"{ref.blob}  {each.name}")
-    click.get_current_context().exit(FAILED if failed else 0)
+    end(worst)
 
 
 @main.command()
 @click.argument("task_ids", metavar="ID...", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="Print each status as a JSON object.")
+@json_lines_option
 @connection_options
 def status(task_ids: tuple[str, ...], as_json: bool, **urls: Any) -> None:
     """Show where tasks stand.
@@ -199,15 +202,19 @@ def status(task_ids: tuple[str, ...], as_json: bool, **urls: Any) -> None:
 
     def show(client: Client, task_id: str) -> None:
         found = client.status(task_id)
-        click.echo(_as_json(found) if as_json else _as_text(found))
+        if as_json:
+            print_json(_to_json(found))
+        else:
+            click.echo(_to_text(found))
 
     _for_each_task(task_ids, show, urls)
 
 
 @main.command()
 @click.argument("task_ids", metavar="ID...", nargs=-1, required=True)
+@json_lines_option
 @connection_options
-def cancel(task_ids: tuple[str, ...], **urls: Any) -> None:
+def cancel(task_ids: tuple[str, ...], as_json: bool, **urls: Any) -> None:
     """Ask the workers to drop tasks.
 
     A task that waits is dropped, one that runs is dropped at its next step, and one that has finished stays
@@ -220,25 +227,32 @@ def cancel(task_ids: tuple[str, ...], **urls: Any) -> None:
 
     def drop(client: Client, task_id: str) -> None:
         client.cancel(task_id)
-        click.echo(f"{task_id}  asked to cancel")
+        if as_json:
+            print_json({"task_id": task_id, "cancel_requested": True})
+        else:
+            click.echo(f"{task_id}  asked to cancel")
 
     _for_each_task(task_ids, drop, urls)
 
 
 @main.command()
-def version() -> None:
+@json_option
+def version(as_json: bool) -> None:
     """Print the version of the client."""
     try:
         found = importlib.metadata.version("paddlewheel")
     except importlib.metadata.PackageNotFoundError:
         found = "(a checkout that is not installed)"
-    click.echo(f"paddlewheel {found}")
+    if as_json:
+        print_json({"version": found})
+    else:
+        click.echo(f"paddlewheel {found}")
 
 
 def run_pictures(
     spec: TaskSpec[Any, Any], *, options: dict[str, Any], page_index: int | None, **shared: Any
 ) -> None:
-    """The same for tasks that look at one picture, or one page of a PDF."""
+    """Run a task that looks at one picture, or at one page of a PDF, over all pictures."""
     options = {**options, "page_index": page_index}
     run_images(spec, pdf=page_index is not None, options=options, **shared)
 
@@ -281,7 +295,7 @@ def run_images(
         given = {name: value for name, value in options.items() if value is not None}
         settings = RunSettings(priority=priority, deadline=deadline, timeout=timeout, options=given)
         _show(Run(client, spec, inputs, settings), report, len(inputs))
-    click.get_current_context().exit(FAILED if report.failures else 0)
+    end(report.exit_code)
 
 
 def _show(run: Run[Any], report: Report, total: int) -> None:
@@ -294,7 +308,7 @@ def _show(run: Run[Any], report: Report, total: int) -> None:
     except KeyboardInterrupt:
         report.finish()
         click.echo(f"Interrupted: {run.cancel()} images cancelled.", err=True)
-        click.get_current_context().exit(INTERRUPTED)
+        end(ExitCode.INTERRUPTED)
     except BaseException:
         # A reader of our pipe that went away is no reason to leave work behind.
         with suppress(PaddlewheelError):
@@ -311,25 +325,22 @@ def _stored(client: Client, each: Input) -> ImageRef:
 
 
 def _for_each_task(task_ids: Sequence[str], act: Callable[[Client, str], None], urls: dict[str, Any]) -> None:
-    failed = False
+    worst = ExitCode.DONE
     with connected(**urls) as client:
         for task_id in task_ids:
             try:
                 act(client, task_id)
             except CallerError as err:
-                failed = True
+                worst = max(worst, exit_code(err))
                 show_error(err.code, err.message)
-    click.get_current_context().exit(FAILED if failed else 0)
+    end(worst)
 
 
-def _as_json(status: TaskStatus) -> str:
-    fields = asdict(status)
-    fields["enqueued_at"] = status.enqueued_at.isoformat() if status.enqueued_at else None
-    fields["error"] = status.error.model_dump() if status.error else None
-    return json.dumps(fields, ensure_ascii=False)
+def _to_json(status: TaskStatus) -> dict[str, Any]:
+    return {**asdict(status), "error": status.error.model_dump() if status.error else None}
 
 
-def _as_text(status: TaskStatus) -> str:
+def _to_text(status: TaskStatus) -> str:
     lines = [f"{status.task_id}  {status.state}"]
     if status.name:
         lines.append(f"  task      {status.name}")

@@ -1,19 +1,16 @@
-"""How a command reaches the servers, and how it tells what went wrong."""
+"""How a command reaches the servers."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import click
 
+from paddlewheel.cli.console import report_errors
 from paddlewheel.client import Client
-from paddlewheel.errors import InvalidRequest, PaddlewheelError
 
 Connect: TypeAlias = Callable[..., Client]
 """Makes a client from `broker_url`, `result_url` and `blob_url`; a test gives its own as click's obj."""
-
-FAILED: Final = 1
-USAGE: Final = 2
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -40,16 +37,9 @@ def connection_options(command: _Command) -> _Command:
 @contextmanager
 def connected(broker_url: str | None, result_url: str | None, blob_url: str | None) -> Iterator[Client]:
     """A client for the length of a command; a typed error ends the command with one line."""
-    context = click.get_current_context()
-    connect: Connect = context.obj or Client
-    try:
-        with connect(broker_url=broker_url, result_url=result_url, blob_url=blob_url) as client:
-            yield client
-    except PaddlewheelError as err:
-        show_error(err.code, err.message)
-        context.exit(USAGE if isinstance(err, InvalidRequest) else FAILED)
-
-
-def show_error(code: str, message: str) -> None:
-    """One line on stderr, for people and for scripts."""
-    click.echo(f"error[{code}]: {' '.join(message.split())}", err=True)
+    connect: Connect = click.get_current_context().obj or Client
+    with (
+        report_errors(),
+        connect(broker_url=broker_url, result_url=result_url, blob_url=blob_url) as client,
+    ):
+        yield client

@@ -1,23 +1,30 @@
-"""`paddlewheel gallery`: galleries of images through the queue, and the operator's commands on the database.
+"""`paddlewheel gallery`: galleries of faces and of images, through the queue.
 
-`build`, and `append` and `search` of images, are tasks. The other commands are the operator's where the
-server is; where only the client is, those that there are as tasks go through the queue.
+The operators' commands on the database and the files are `paddlewheel gallery maintenance`.
 """
 
-import importlib
-import importlib.util
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from paddlewheel.cli.commands import DEFAULT_TIMEOUT, main, run_options, run_pictures
-from paddlewheel.cli.connection import FAILED, connected, connection_options, show_error
+from paddlewheel.cli.connection import connected, connection_options
+from paddlewheel.cli.console import (
+    end,
+    json_lines_option,
+    json_option,
+    print_json,
+    print_object,
+    report_errors,
+    show_error,
+)
+from paddlewheel.cli.exit_codes import ExitCode, exit_code, exit_code_help
 from paddlewheel.cli.page_ranges import page_option
 from paddlewheel.cli.pictures import DETECTION_MODEL, MIN_SCORE, search_fields, search_options
 from paddlewheel.cli.progress import progress_bar
+from paddlewheel.cli.server_commands import MAINTENANCE
 from paddlewheel.contracts.base import Request, TaskSpec
 from paddlewheel.contracts.checking import checked
 from paddlewheel.contracts.faces import IDENTIFY_FACES
@@ -35,7 +42,7 @@ from paddlewheel.contracts.galleries import (
     RemoveGallery,
 )
 from paddlewheel.contracts.images import SEARCH_IMAGE
-from paddlewheel.errors import LabelListInvalid, PaddlewheelError
+from paddlewheel.errors import LabelListInvalid, error_from
 from paddlewheel.gallery_building import (
     GalleryReport,
     Labelled,
@@ -46,79 +53,18 @@ from paddlewheel.gallery_building import (
 from paddlewheel.sources.images import expand
 from paddlewheel.sources.label_list import read_remove_ids
 
-ALWAYS_TASKS: Final = ("append", "build", "search")
-"""Tasks on images; given embeddings, the operator's."""
-
-EMBEDDINGS: Final = ".npy"
-"""What the operator's `append` and `search` take."""
-
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _OPERATION = click.option(
-    "--operation-id", metavar="ID", help="To repeat a broken run without doubling anything."
+    "--operation-id", metavar="ID", help="Repeat an interrupted run under its id: nothing is stored twice."
 )
 
 
-@main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
-@click.argument("arguments", metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED)
-def gallery(arguments: tuple[str, ...]) -> None:
-    """Keep galleries of faces and of pictures.
-
-    \b
-    Examples:
-      paddlewheel gallery --help
-      paddlewheel gallery build staff portraits/ --kind faces
-      paddlewheel gallery search staff party.jpg
-    """
-    context = click.get_current_context()
-    if not arguments or arguments[0] in ("-h", "--help"):
-        _show_help(context)
-    elif _is_a_task(arguments):
-        tasks.main(list(arguments), prog_name="paddlewheel gallery", obj=context.obj)
-    elif server_is_here():
-        _operators().main(list(arguments), prog_name="paddlewheel gallery")
-    else:
-        raise click.UsageError(
-            f"'gallery {arguments[0]}' works where the server is: its checkout or its image."
-        )
-
-
-def server_is_here() -> bool:
-    """Whether the operator's commands can be run."""
-    return all(importlib.util.find_spec(name) is not None for name in ("index_store", "sqlalchemy", "faiss"))
-
-
-def _is_a_task(arguments: Sequence[str]) -> bool:
-    command = arguments[0]
-    if command in ALWAYS_TASKS:
-        return not any(argument.endswith(EMBEDDINGS) for argument in arguments)
-    return command in tasks.commands and not server_is_here()
-
-
-def _operators() -> click.Group:
-    # Found at run time: the client knows nothing of the server, and most commands do without its weight.
-    found: click.Group = importlib.import_module("admin.galleries").gallery
-    return found
-
-
-def _show_help(context: click.Context) -> None:
-    parts = [("Through the queue", tasks)]
-    if server_is_here():
-        shown_here = {name: command for name, command in tasks.commands.items() if name in ALWAYS_TASKS}
-        parts = [("Through the queue", click.Group("gallery", commands=shown_here, help=tasks.help))]
-        parts.append(("On the database, with embeddings as .npy files", _operators()))
-    for heading, group in parts:
-        with click.Context(group, info_name="paddlewheel gallery") as shown:
-            click.echo(f"{heading}\n{'=' * len(heading)}\n{group.get_help(shown)}\n")
-    context.exit()
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-def tasks() -> None:
-    """Galleries of images, kept by the workers.
+@main.group(epilog=exit_code_help())
+def gallery() -> None:
+    """Build, search and change galleries of faces and of pictures, through the queue.
 
     A gallery of faces is searched by the faces in a picture, one of images by the whole picture. It remembers
-    the model that made it.
+    the model that made it. Operators' commands on the database are below 'maintenance'.
 
     \b
     Examples:
@@ -129,7 +75,7 @@ def tasks() -> None:
 
 
 def _adding(command: Any) -> Any:
-    """What `build` and `append` have in common."""
+    """The options of `build` and `append`."""
     options = (
         click.argument("paths", metavar="PATH...", nargs=-1, required=True),
         click.option("--label", metavar="LABEL", help="The label of all these images."),
@@ -156,7 +102,7 @@ def _adding(command: Any) -> Any:
             show_default=True,
             help="Wait that long for one step of the images.",
         ),
-        _JSON,
+        json_lines_option,
         connection_options,
     )
     for option in reversed(options):
@@ -164,7 +110,7 @@ def _adding(command: Any) -> Any:
     return command
 
 
-@tasks.command()
+@gallery.command()
 @click.argument("key")
 @click.option(
     "--kind",
@@ -180,9 +126,9 @@ def _adding(command: Any) -> Any:
 def build(key: str, **given: Any) -> None:
     """Make a gallery of labelled images.
 
-    PATH is a folder with a gallery.txt, or with --labels another list of 'path label' lines, as PaddleX's
-    users have them; or, with --label, any images and folders. An image without a face, or with several, is
-    told of and left out; the others go in.
+    PATH is a folder with a gallery.txt, or with --labels another list of 'path label' lines, as PaddleX
+    takes them; or, with --label, any images and folders. An image without a face, or with several, is
+    reported and left out; the others go in.
 
     \b
     Examples:
@@ -192,11 +138,11 @@ def build(key: str, **given: Any) -> None:
     _add(key, given, new=True)
 
 
-@tasks.command()
+@gallery.command()
 @click.argument("key")
 @_adding
 def append(key: str, **given: Any) -> None:
-    """Add labelled images to a gallery; PATH as for 'build'. Images that it has already stay once.
+    """Add labelled images to a gallery; PATH as for 'build'. An image that it has already is not added twice.
 
     \b
     Examples:
@@ -206,7 +152,7 @@ def append(key: str, **given: Any) -> None:
     _add(key, given, new=False)
 
 
-@tasks.command()
+@gallery.command()
 @click.argument("key")
 @DETECTION_MODEL
 @MIN_SCORE
@@ -232,13 +178,14 @@ def search(key: str, detection_model: str | None, min_score: float | None, **sha
         run_pictures(IDENTIFY_FACES, options=options, **shared)
 
 
-@tasks.command()
+@gallery.command()
 @click.argument("key")
 @click.option("--id", "ids", type=int, multiple=True, help="A vector's id; may be repeated.")
 @click.option("--label", "labels", multiple=True, help="All vectors of a label; may be repeated.")
 @click.option("--external-id", "external_ids", multiple=True, help="By your own id; may be repeated.")
 @click.option("--ids-file", type=_FILE, help="remove_ids.txt: one id a line.")
 @_OPERATION
+@json_option
 @connection_options
 def remove(
     key: str,
@@ -247,6 +194,7 @@ def remove(
     external_ids: tuple[str, ...],
     ids_file: Path | None,
     operation_id: str | None,
+    as_json: bool,
     **urls: Any,
 ) -> None:
     """Take vectors out of a gallery and print the receipt, as JSON.
@@ -255,7 +203,7 @@ def remove(
     Example:
       paddlewheel gallery remove staff --label "Ann Lee"
     """
-    with connected(**urls):
+    with report_errors():
         listed = read_remove_ids(ids_file) if ids_file else ()
     fields = {
         "gallery": key,
@@ -264,49 +212,65 @@ def remove(
         "labels": labels or None,
         "external_ids": external_ids or None,
     }
-    _ask(REMOVE_GALLERY, RemoveGallery, fields, urls)
+    _ask(REMOVE_GALLERY, RemoveGallery, fields, urls, as_json=as_json)
 
 
-@tasks.command()
+@gallery.command()
 @click.argument("key")
+@json_option
 @connection_options
-def describe(key: str, **urls: Any) -> None:
+def describe(key: str, as_json: bool, **urls: Any) -> None:
     """Show what a gallery is made of, as JSON."""
-    _ask(DESCRIBE_GALLERY, DescribeGallery, {"gallery": key}, urls)
+    _ask(DESCRIBE_GALLERY, DescribeGallery, {"gallery": key}, urls, as_json=as_json)
 
 
-@tasks.command()
+@gallery.command()
 @click.argument("key")
 @click.confirmation_option(
     prompt="Delete the gallery with all its vectors, and the receipts of what was erased from it?"
 )
+@json_option
 @connection_options
-def delete(key: str, **urls: Any) -> None:
+def delete(key: str, as_json: bool, **urls: Any) -> None:
     """Delete a gallery, with the receipts of its erasures: keep elsewhere those that are still needed."""
-    _ask(DELETE_GALLERY, DeleteGallery, {"gallery": key}, urls)
+    _ask(DELETE_GALLERY, DeleteGallery, {"gallery": key}, urls, as_json=as_json)
 
 
-@tasks.command()
+@gallery.command()
 @click.argument("key")
-@click.option("--index-type", type=click.Choice(["Flat", "IVF", "HNSW32"]))
+@click.option(
+    "--index-type",
+    type=click.Choice(["Flat", "IVF", "HNSW32"]),
+    help="The index in the folder; the gallery's own unless given.",
+)
 @_OPERATION
+@json_option
 @connection_options
-def export(key: str, index_type: str | None, operation_id: str | None, **urls: Any) -> None:
+def export(key: str, index_type: str | None, operation_id: str | None, as_json: bool, **urls: Any) -> None:
     """Write a gallery as PaddleX's folder into the workers' exchange folder, and print its name."""
     fields = {"gallery": key, "index_type": index_type, "operation_id": operation_id}
-    _ask(EXPORT_GALLERY, ExportGallery, fields, urls)
+    _ask(EXPORT_GALLERY, ExportGallery, fields, urls, as_json=as_json)
 
 
-@tasks.command("import")
+@gallery.command("import")
 @click.argument("key")
 @click.argument("folder")
-@click.option("--kind", type=click.Choice(["faces", "images"]), help="So that images can be added.")
+@click.option(
+    "--kind", type=click.Choice(["faces", "images"]), help="What images stand for, so that more can be added."
+)
 @click.option("--model", metavar="NAME", help="The model that made the vectors.")
 @DETECTION_MODEL
-@click.option("--precision", type=click.Choice(["fp16", "fp32"]), default="fp16", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp16", "fp32"]),
+    default="fp16",
+    show_default=True,
+    help="How the gallery stores its vectors.",
+)
 @_OPERATION
+@json_option
 @connection_options
-def import_(key: str, folder: str, **given: Any) -> None:
+def import_(key: str, folder: str, as_json: bool, **given: Any) -> None:
     """Make a gallery of PaddleX's FOLDER in the workers' exchange folder.
 
     \b
@@ -314,15 +278,21 @@ def import_(key: str, folder: str, **given: Any) -> None:
       paddlewheel gallery import staff face_index --kind faces --model MobileFaceNet
     """
     urls = {name: given.pop(name) for name in ("broker_url", "result_url", "blob_url")}
-    _ask(IMPORT_GALLERY, ImportGallery, {"gallery": key, "folder": folder, **given}, urls)
+    fields = {"gallery": key, "folder": folder, **given}
+    _ask(IMPORT_GALLERY, ImportGallery, fields, urls, as_json=as_json)
 
 
 def _ask(
-    spec: TaskSpec[Any, Any], contract: type[Request], fields: dict[str, Any], urls: dict[str, Any]
+    spec: TaskSpec[Any, Any],
+    contract: type[Request],
+    fields: dict[str, Any],
+    urls: dict[str, Any],
+    *,
+    as_json: bool,
 ) -> None:
     with connected(**urls) as client:
         answer = client.enqueue(spec, checked(contract, fields)).result(DEFAULT_TIMEOUT)
-        click.echo(json.dumps(answer.model_dump(mode="json"), ensure_ascii=False, indent=2))
+        print_object(answer.model_dump(mode="json"), as_json=as_json)
 
 
 def _add(key: str, given: dict[str, Any], *, new: bool) -> None:
@@ -334,14 +304,9 @@ def _add(key: str, given: dict[str, Any], *, new: bool) -> None:
         images = _images(paths, label, file)
         with progress_bar(len(images)) as bar:
             work = build_gallery if new else append_gallery
-            try:
-                report = work(client, key, images, on_progress=lambda done, _: bar.arrived(done), **options)
-            except PaddlewheelError as err:
-                for note in getattr(err, "__notes__", ()):
-                    click.echo(note, err=True)
-                raise
-        failed = _show_report(report, as_json=as_json)
-    click.get_current_context().exit(FAILED if failed else 0)
+            report = work(client, key, images, on_progress=lambda done, _: bar.arrived(done), **options)
+        worst = _show_report(report, as_json=as_json)
+    end(worst)
 
 
 def _images(paths: Sequence[str], label: str | None, file: Path | None) -> list[Labelled]:
@@ -354,12 +319,12 @@ def _images(paths: Sequence[str], label: str | None, file: Path | None) -> list[
     raise LabelListInvalid("Give one folder with its gallery.txt or --labels, or images with their --label.")
 
 
-def _show_report(report: GalleryReport, *, as_json: bool) -> int:
-    """Tell of every image; how many are not in the gallery."""
+def _show_report(report: GalleryReport, *, as_json: bool) -> ExitCode:
+    """Report every image; the highest exit code of those that are not in the gallery."""
     missing = [each for each in report.outcomes if each.status not in ("indexed", "duplicate")]
     if as_json:
         for outcome in report.outcomes:
-            click.echo(json.dumps(outcome.model_dump(mode="json"), ensure_ascii=False))
+            print_json(outcome.model_dump(mode="json"))
     else:
         counts = report.counts
         known = f", {counts['duplicate']} were there already" if "duplicate" in counts else ""
@@ -367,12 +332,15 @@ def _show_report(report: GalleryReport, *, as_json: bool) -> int:
             f"{counts.get('indexed', 0)} of {len(report.outcomes)} images are in {report.gallery} as "
             f"{len(report.id_map)} vectors{known}; operation {report.operation_id}."
         )
-    for outcome in missing:
-        _show_missing(outcome)
-    return len(missing)
+    return max(map(_show_missing, missing), default=ExitCode.DONE)
 
 
-def _show_missing(outcome: ImageOutcome) -> None:
+def _show_missing(outcome: ImageOutcome) -> ExitCode:
+    if outcome.error is None:
+        return ExitCode.FAILED
     name = outcome.input_path or outcome.label
-    if outcome.error is not None:
-        show_error(outcome.error.code, f"{name}: {outcome.error.message}")
+    show_error(outcome.error.code, f"{name}: {outcome.error.message}")
+    return exit_code(error_from(outcome.error.code, outcome.error.message))
+
+
+gallery.add_command(MAINTENANCE)

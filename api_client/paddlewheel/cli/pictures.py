@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from paddlewheel.cli.commands import main, run_options, run_pictures
+from paddlewheel.cli.exit_codes import exit_code_help
 from paddlewheel.cli.page_ranges import page_option
 from paddlewheel.contracts.faces import DETECT_FACES, EMBED_FACES, IDENTIFY_FACES
 from paddlewheel.contracts.images import CLASSIFY_IMAGE, EXTRACT_FEATURE
@@ -22,7 +23,7 @@ MODEL = click.option("--model", metavar="NAME", help="The model; the worker's de
 
 
 def search_options(command: Any) -> Any:
-    """How a gallery is searched."""
+    """The options of a search in a gallery."""
     for option in (
         click.option("--details", is_flag=True, help="With --json, the external ids of what was found too."),
         click.option("--by-label", is_flag=True, help="Name each label once, by its best vector."),
@@ -45,9 +46,9 @@ def search_fields(given: dict[str, Any]) -> dict[str, Any]:
     return fields | {name: given.pop(name) for name in ("top_k", "threshold")}
 
 
-@main.group()
+@main.group(epilog=exit_code_help())
 def faces() -> None:
-    """Find faces in pictures, embed them, and tell whose they are.
+    """Find, embed and identify faces in pictures.
 
     \b
     Examples:
@@ -100,7 +101,7 @@ def embed(model: str | None, detection_model: str | None, min_score: float | Non
 @page_option
 @run_options
 def identify(gallery: str, detection_model: str | None, min_score: float | None, **shared: Any) -> None:
-    """Find every face and tell whose it is.
+    """Find every face and identify it.
 
     A face that the gallery does not know is 'unknown'. The gallery says which model embeds.
 
@@ -136,7 +137,7 @@ def features(model: str | None, **shared: Any) -> None:
 @page_option
 @run_options
 def classify(model: str | None, top_k: int | None, **shared: Any) -> None:
-    """Tell what pictures show, each with its best classes and their probabilities.
+    """Classify pictures: print the best classes of each and their probabilities.
 
     \b
     Examples:

@@ -1,6 +1,5 @@
-"""What a run writes: text, JSON lines or a table on stdout, files of results, errors on stderr."""
+"""Writes what a run answers: text, JSON lines or a table on stdout, files of results, errors on stderr."""
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,9 +8,10 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import click
 
-from paddlewheel.cli.connection import show_error
+from paddlewheel.cli.console import print_json, show_error
+from paddlewheel.cli.exit_codes import ExitCode, exit_code
+from paddlewheel.cli.result_text import empty_text, result_lines, result_rows
 from paddlewheel.cli.run import InputResult
-from paddlewheel.cli.words import nothing, told_lines, told_rows
 from paddlewheel.contracts.results import Result, Served
 from paddlewheel.contracts.text import ReadDocument
 from paddlewheel.errors import PaddlewheelError
@@ -28,29 +28,32 @@ _TIMINGS = ("queue ms", "batch wait ms", "batch size", "model ms", "total ms")
 
 @dataclass(kw_only=True)
 class Report:
-    """Takes one outcome after the other. `named` says whose a text is, where there are several."""
+    """Takes one outcome after the other. With `named` each text has the name of its image before it.
+
+    `exit_code` is the highest code of the errors that it has shown.
+    """
 
     form: Form
     timings: bool
     named: bool
     json_folder: Path | None
     picture_folder: Path | None
-    failures: int = 0
+    exit_code: ExitCode = ExitCode.DONE
     _rows: list[Sequence[str]] = field(default_factory=list)
 
     def show(self, outcome: InputResult[Answer]) -> None:
         """Print and save one image's answer, or its error."""
         name = outcome.input.name
         if outcome.error is not None:
-            self._fail(name, outcome.error.code, outcome.error.message)
+            self._fail(name, outcome.error)
         elif outcome.result is not None:
             self._print(name, outcome.result)
             try:
                 self._save(outcome.result, outcome.input.folder)
             except PaddlewheelError as err:
-                self._fail(name, err.code, err.message)
+                self._fail(name, err)
             except OSError as err:
-                self._fail(name, "not_saved", str(err))
+                self._show_failure(name, "not_saved", str(err), ExitCode.FAILED)
 
     def finish(self) -> None:
         """Print what could not be printed line by line."""
@@ -60,19 +63,22 @@ class Report:
             # Into a file or a pipe nothing is cut: a table is as wide as it has to be.
             Console(width=None if sys.stdout.isatty() else _WIDEST).print(self._table())
 
-    def _fail(self, name: str, code: str, message: str) -> None:
-        self.failures += 1
+    def _fail(self, name: str, error: PaddlewheelError) -> None:
+        self._show_failure(name, error.code, error.message, exit_code(error))
+
+    def _show_failure(self, name: str, code: str, message: str, ends_with: ExitCode) -> None:
+        self.exit_code = max(self.exit_code, ends_with)
         show_error(code, f"{name}: {message}")
 
     def _print(self, name: str, result: Answer) -> None:
         if self.form == "json":
             for part in _parts(result):
-                click.echo(json.dumps(part.json, ensure_ascii=False))
+                print_json(part.json)
         elif self.form == "table":
             for part in _parts(result):
                 self._rows += _rows(_title(name, part, result), part, timings=self.timings)
         elif not isinstance(result, ReadDocument):
-            for line in told_lines(result):
+            for line in result_lines(result):
                 click.echo(f"{name}\t{line}" if self.named else line)
         else:
             for page in result.pages:
@@ -113,9 +119,9 @@ def _title(name: str, part: Result, result: Answer) -> str:
 
 def _rows(title: str, part: Result, *, timings: bool) -> list[Sequence[str]]:
     """A row for each thing that was found; a part's times stand in its first row."""
-    lines = told_rows(part)
+    lines = result_rows(part)
     times = _times(part.served) if timings else ()
-    rows: list[Sequence[str]] = [(title, nothing(part), "", *times)] if not lines else []
+    rows: list[Sequence[str]] = [(title, empty_text(part), "", *times)] if not lines else []
     for index, (text, score) in enumerate(lines):
         own = (title, times) if index == 0 else ("", ("",) * len(times))
         rows.append((own[0], text, f"{score:.3f}", *own[1]))

@@ -1,35 +1,66 @@
-"""Commands of the server: each is there where its module is, in the checkout and the image."""
+"""The operators' commands. They live in `admin`, which the client imports only when one of them is called."""
 
 import importlib
+from typing import Any, Final
 
 import click
 
+from paddlewheel.cli.console import CONTEXT_SETTINGS
 
-def server_command(name: str, module: str, subject: str, text: str) -> click.Command:
-    """The command `name` of a server's module, which is imported when it is called.
 
-    `subject` begins the sentence for whoever has only the client; `text` is the command's help.
+class ServerCommand(click.Command):
+    """A group of operators' commands, imported from the server's `module` when it is called.
+
+    `path` is how it is typed after `paddlewheel`; its last word is the group's name in the module. `subject`
+    begins the sentence that a client without the server prints.
     """
 
-    @click.command(name, help=text, context_settings={"ignore_unknown_options": True}, add_help_option=False)
-    @click.argument("arguments", metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED)
-    def run(arguments: tuple[str, ...]) -> None:
+    def __init__(self, path: str, *, module: str, subject: str, text: str) -> None:
+        self._path, self._module, self._subject = path, module, subject
+        super().__init__(
+            path.split()[-1],
+            callback=self._run,
+            params=[click.Argument(["arguments"], metavar="COMMAND...", nargs=-1, type=click.UNPROCESSED)],
+            help=text,
+            context_settings={**CONTEXT_SETTINGS, "ignore_unknown_options": True},
+            add_help_option=False,
+        )
+
+    def load(self) -> click.Group:
+        """The group itself. Raises click.UsageError where the server's packages are not installed."""
         try:
-            server = importlib.import_module(module)
+            module: Any = importlib.import_module(self._module)
         except ModuleNotFoundError as err:
             raise click.UsageError(
-                f"{subject} where the server is: in its checkout or its image ({err})."
+                f"{self._subject} where the server is: in its checkout or its image ({err})."
             ) from err
-        getattr(server, name).main(arguments, prog_name=f"paddlewheel {name}")
+        group: click.Group = getattr(module, self._path.split()[-1])
+        return group
 
-    return run
+    def _run(self, arguments: tuple[str, ...]) -> None:
+        self.load().main(list(arguments), prog_name=f"paddlewheel {self._path}")
 
 
-MODELS = server_command(
+MAINTENANCE: Final = ServerCommand(
+    "gallery maintenance",
+    module="admin.galleries",
+    subject="Galleries are maintained",
+    text="""Work on the database and the files of galleries, where the server is.
+
+    \b
+    Examples:
+      paddlewheel gallery maintenance migrate
+      paddlewheel gallery maintenance list
+      paddlewheel gallery maintenance append staff embeddings.npy labels.txt
+      paddlewheel gallery maintenance verify staff
+    """,
+)
+
+MODELS: Final = ServerCommand(
     "models",
-    "admin.models",
-    "Models are managed",
-    """List the models, show what is known of one, pull more, where the server is.
+    module="admin.models",
+    subject="Models are managed",
+    text="""List the models, show what is known of one, pull more, where the server is.
 
     \b
     Examples:
@@ -38,11 +69,11 @@ MODELS = server_command(
     """,
 )
 
-DEAD = server_command(
+DEAD: Final = ServerCommand(
     "dead",
-    "admin.dead_letters",
-    "Dead letters are looked after",
-    """Look after tasks that cost workers their lives, where the server is.
+    module="admin.dead_letters",
+    subject="Dead letters are managed",
+    text="""Show, replay and discard tasks that killed their workers, where the server is.
 
     \b
     Examples:
@@ -51,11 +82,11 @@ DEAD = server_command(
     """,
 )
 
-KEYS = server_command(
+KEYS: Final = ServerCommand(
     "keys",
-    "admin.keys",
-    "API keys are made",
-    """Make, list and revoke API keys of the HTTP gateway, where the server is.
+    module="admin.keys",
+    subject="API keys are managed",
+    text="""Make, list and revoke API keys of the HTTP gateway, where the server is.
 
     \b
     Examples:
@@ -64,11 +95,11 @@ KEYS = server_command(
     """,
 )
 
-BATCH = server_command(
+BATCH: Final = ServerCommand(
     "batch",
-    "admin.batch_jobs",
-    "Batch jobs are submitted",
-    """Run a task over a list of images and write the answers to a file, where the server is.
+    module="admin.batch_jobs",
+    subject="Batch jobs are submitted",
+    text="""Run a task over a list of images and write the answers to a file, where the server is.
 
     \b
     Examples:
@@ -76,3 +107,5 @@ BATCH = server_command(
       paddlewheel batch status 3f2a9c81d0e4b75a
     """,
 )
+
+SERVER_COMMANDS: Final = (MAINTENANCE, MODELS, DEAD, KEYS, BATCH)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from click.testing import CliRunner, Result
 
-from admin.batch_printing import described, pace, watched
+from admin.batch_printing import pace, show_progress, to_text
 from paddlewheel.cli import main
 from paddlewheel.contracts.batch_jobs import BatchStatus
 from tests.integration.batch_jobs.conftest import Bench
@@ -46,14 +46,14 @@ def test_a_job_is_submitted_watched_stopped_and_taken_up_again(
     assert "3 of 10" in shown
     assert "lines/s" in shown
     assert "is cancelled, with 3 lines done" in batch("cancel", job["id"]).stdout
-    assert "goes on, with 3 lines done" in batch("resume", job["id"]).stdout
+    assert "continues, with 3 lines done" in batch("resume", job["id"]).stdout
     monkeypatch.setattr("admin.batch_jobs.time.sleep", lambda _: bench.finish(job["id"]))
     seen = batch("watch", job["id"])
     assert seen.exit_code == 1, "a line has failed"
     assert "10 of 10, 1 failed" in seen.stdout
     assert '"class_probs": {"8": 7e-05}' in bench.result()[8]
     (bench.folder / "missing.png").write_text("found")
-    assert "does its failed lines again" in batch("retry", job["id"]).stdout
+    assert "runs its failed lines again" in batch("retry", job["id"]).stdout
     assert batch("watch", job["id"]).exit_code == 0
     assert job["id"] in batch("list").stdout
     (listed,) = batch("list", "--json", "--state", "succeeded").stdout.splitlines()
@@ -90,8 +90,8 @@ def test_a_watched_job_is_a_bar_with_its_rate(monkeypatch: pytest.MonkeyPatch) -
             ("succeeded", 100, {"finished_at": now}),
         )
     ]
-    last = watched(looks)
+    last = show_progress(looks)
     assert last.done_lines == 100
     assert "100/100" in terminal.getvalue()
     assert pace(looks[0]) == "20 lines/s, 0:00:03 left, 1 failed"
-    assert "2 lines, whose worker was lost" in described(looks[0])
+    assert "2 lines, whose worker was lost" in to_text(looks[0])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from admin.galleries import gallery
-from admin.gallery_console import LOCAL_SEGMENTS
+from admin.galleries import maintenance
+from admin.gallery_stores import LOCAL_SEGMENTS
 from database.locks import gallery_lock, try_lock
 from database.pool import Database
 from index_store import row_files
@@ -30,7 +30,7 @@ class Cli:
         self.options = [*options, "--purge-hours", "0", "--grace-minutes", "0"]
 
     def fails(self, *arguments: str) -> Result:
-        return CliRunner().invoke(gallery, [*self.options, *arguments])
+        return CliRunner().invoke(maintenance, [*self.options, *arguments])
 
     def __call__(self, *arguments: str) -> str:
         result = self.fails(*arguments)
@@ -87,8 +87,9 @@ def live(cli: Cli, key: str) -> int:
 def test_an_operator_builds_seals_searches_and_verifies(cli: Cli, appended: str, tmp_path: Path) -> None:
     assert "30 rows, exact" in cli("compact", appended)
     assert "Nothing to do" in cli("seal", appended)
-    line = cli("search", appended, str(tmp_path / "rows.npy"), "--top-k", "1").splitlines()[4]
-    assert json.loads(line)[0]["label"] == "label 4"
+    queries = str(tmp_path / "rows.npy")
+    line = cli("search", appended, queries, "--top-k", "1", "--json").splitlines()[4]
+    assert json.loads(line)["hits"][0]["label"] == "label 4"
     assert "0 problems" in cli("verify", appended)
     assert live(cli, appended) == 30
 
@@ -162,7 +163,7 @@ def test_a_wrong_row_is_named_by_its_number_in_the_file_and_nothing_is_stored(
     np.save(files[0], wrong)
     refused = cli.fails("append", created, *files)
     assert "row 25 is zero" in refused.output
-    assert "[vector_invalid]" in refused.output
+    assert "error[vector_invalid]: " in refused.stderr
     too_long = cli.fails("append", created, *files, "--operation-id", "x" * 199)
     assert "[invalid_request]" in too_long.output
     assert live(cli, created) == 0
@@ -189,8 +190,8 @@ def test_an_append_brings_external_ids_and_metadata_and_names_its_model(
         ("badge-0", None),
         ("badge-1", {"camera": 1}),
     ]
-    found = cli("search", created, files[0], "--top-k", "1", "--model-fingerprint", "arcface")
-    assert len(found.splitlines()) == 30
+    found = cli.json("search", created, files[0], "--top-k", "1", "--model-fingerprint", "arcface", "--json")
+    assert [line["query"] for line in found] == list(range(30))
 
 
 def test_a_removal_prints_its_receipt_and_the_purge_completes_it(cli: Cli, appended: str) -> None:
@@ -205,7 +206,8 @@ def test_a_removal_prints_its_receipt_and_the_purge_completes_it(cli: Cli, appen
 def test_folders_and_id_files_go_in_and_out(cli: Cli, appended: str, tmp_path: Path) -> None:
     assert "Exported 30" in cli("export", appended, str(tmp_path / "g"))
     assert "Imported 30" in cli("import", f"{appended}-2", str(tmp_path / "g"))
-    old = json.loads(cli("search", appended, str(tmp_path / "rows.npy")).splitlines()[0])[0]["id"]
+    queries = str(tmp_path / "rows.npy")
+    old = json.loads(cli("search", appended, queries, "--json").splitlines()[0])["hits"][0]["id"]
     (tmp_path / "remove_ids.txt").write_text(f"{old}\n")
     ids_file = ("--ids-file", str(tmp_path / "remove_ids.txt"), "--imported-ids")
     assert len(json.loads(cli("remove", f"{appended}-2", *ids_file))["ids"]) == 1
@@ -234,14 +236,14 @@ def test_imported_ids_are_meant_by_every_id_that_is_given(
 def test_errors_are_one_sentence_with_a_code(cli: Cli, appended: str, tmp_path: Path) -> None:
     missing = cli.fails("describe", "no-such-gallery")
     assert missing.exit_code == 1
-    assert "[gallery_not_found]" in missing.output
+    assert missing.stderr.startswith("error[gallery_not_found]: ")
     np.save(tmp_path / "wrong.npy", np.ones((1, 9)))
     assert "[dimension_mismatch]" in cli.fails("search", appended, str(tmp_path / "wrong.npy")).output
     (tmp_path / "bad.npy").write_bytes(b"no")
     assert "[invalid_request]" in cli.fails("search", appended, str(tmp_path / "bad.npy")).output
-    down = CliRunner().invoke(gallery, ["--database-url", "postgresql://127.0.0.1:1/x", "list"])
-    assert down.exit_code == 2
-    assert "[database_unavailable]" in down.output
+    down = CliRunner().invoke(maintenance, ["--database-url", "postgresql://127.0.0.1:1/x", "list"])
+    assert down.exit_code == 3
+    assert down.stderr.startswith("error[database_unavailable]: ")
 
 
 def test_places_that_cannot_be_used_are_one_sentence(
@@ -251,9 +253,10 @@ def test_places_that_cannot_be_used_are_one_sentence(
     unwritable = cli.fails("export", appended, str(tmp_path / "file" / "below"))
     unknown = cli.fails("import", f"{appended}-2", "nonsense://bucket/folder")
     segments = ("--database-url", database_url, "--segments", "nonsense://x", "--copies", str(tmp_path / "c"))
-    nowhere = CliRunner().invoke(gallery, [*segments, "verify", appended])
-    for refused in (unwritable, unknown, nowhere):
-        assert refused.exit_code == 2, refused.output
+    nowhere = CliRunner().invoke(maintenance, [*segments, "verify", appended])
+    for refused, code in ((unwritable, 3), (unknown, 2), (nowhere, 2)):
+        assert refused.exit_code == code, refused.output
+        assert refused.stderr.splitlines()[-1].startswith("error[")
         assert isinstance(refused.exception, SystemExit)
         assert "cannot be" in refused.output
 

@@ -172,7 +172,7 @@ def test_closed_letters_are_deleted_when_they_are_old_enough(
     assert len(numbers(dead("list", "--json", "--state", "all"))) == 5
     assert dead("purge", "--older-than", "30d", "--yes").stdout == "2 dead letters were deleted.\n"
     assert numbers(dead("list", "--json", "--state", "all")) == [5, 4, 2]
-    assert dead("purge", "--older-than", "12h").stdout == "0 dead letters were deleted.\n"
+    assert dead("purge", "--older-than", "12h", "--json").stdout == '{"deleted": 0}\n'
     for wrong in ("30", "0d", "-1d", "1 d", "month"):
         refused = dead("purge", f"--older-than={wrong}", "--yes")
         assert (refused.exit_code, "no age such as 30d" in refused.stderr) == (2, True), wrong
@@ -210,7 +210,7 @@ def test_where_only_the_client_is_a_sentence_says_where_to_go(monkeypatch: pytes
     def missing(name: str) -> None:
         raise ModuleNotFoundError(f"No module named {name!r}")
 
-    monkeypatch.setattr("paddlewheel.cli.commands.importlib.import_module", missing)
+    monkeypatch.setattr("paddlewheel.cli.server_commands.importlib.import_module", missing)
     refused = CliRunner().invoke(main, ["dead", "list"])
     assert refused.exit_code == 2
     assert "where the server is" in refused.output

@@ -233,7 +233,7 @@ def test_drawn_pages_are_saved(tmp_path: Path) -> None:
         assert drawn.width > 80
 
 
-def test_a_missing_extra_is_told_before_any_work(
+def test_a_missing_extra_is_reported_before_any_work(
     paddlewheel: Invoke, lines: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
@@ -358,7 +358,7 @@ def test_a_broker_that_is_down_is_one_line(
     monkeypatch.setattr(client, "enqueue_many", down)
     result = paddlewheel("recognize", lines)
     assert result.stderr == "error[broker_unavailable]: The broker cannot be reached: connection refused\n"
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (3, "")
 
 
 def test_addresses_reach_the_client() -> None:
@@ -369,7 +369,7 @@ def test_addresses_reach_the_client() -> None:
         raise BrokerUnavailable("no")
 
     arguments = ["status", "x", "--broker", "redis://a", "--results", "redis://b", "--blobs", "file:///c"]
-    assert CliRunner().invoke(main, arguments, obj=connect).exit_code == 1
+    assert CliRunner().invoke(main, arguments, obj=connect).exit_code == 3
     assert given == {"broker_url": "redis://a", "result_url": "redis://b", "blob_url": "file:///c"}
 
 
@@ -391,10 +391,10 @@ def test_wrong_usage_is_status_two(paddlewheel: Invoke, arguments: tuple[str, ..
     assert "Usage: " in result.stderr
 
 
-def test_a_request_that_does_not_fit_is_told_once_and_is_status_two(paddlewheel: Invoke, lines: Path) -> None:
+def test_a_request_that_does_not_fit_is_reported_once(paddlewheel: Invoke, lines: Path) -> None:
     result = paddlewheel("recognize", lines, "--model", "../etc")
     assert result.stderr.count("error[invalid_request]") == 1
-    assert result.exit_code == 2
+    assert result.exit_code == 1
 
 
 def test_a_progress_bar_is_shown_to_people_on_stderr_alone(

@@ -275,7 +275,7 @@ def test_images_are_appended_under_one_label(server: Server, paddlewheel: Invoke
 def test_what_failed_says_how_to_go_on(server: Server, paddlewheel: Invoke, photos: Path) -> None:
     server.error = DatabaseUnavailable()
     shown = paddlewheel("gallery", "append", "staff", photos, "--operation-id", "load")
-    assert shown.exit_code == 1
+    assert shown.exit_code == 3
     assert "operation_id='load'" in shown.stderr
     assert "error[database_unavailable]" in shown.stderr
 
@@ -296,17 +296,16 @@ def test_a_gallery_that_is_not_there_is_one_line(paddlewheel: Invoke, photos: Pa
     assert shown.exit_code == 1
 
 
-def test_where_only_the_client_is_galleries_are_looked_after_through_the_queue(
-    server: Server, paddlewheel: Invoke, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_galleries_are_described_changed_and_deleted_through_the_queue(
+    server: Server, paddlewheel: Invoke, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("paddlewheel.cli.galleries.server_is_here", lambda: False)
     described = json.loads(paddlewheel("gallery", "describe", "staff").stdout)
     assert (described["kind"], described["vectors"]) == ("faces", 1)
     (tmp_path / "remove_ids.txt").write_text("7\n8 of last year\n")
     removed = paddlewheel("gallery", "remove", "staff", "--id", 3, "--ids-file", tmp_path / "remove_ids.txt")
     assert json.loads(removed.stdout)["ids"] == [7]
     assert server.asked[-1].ids == (3, 7, 8)
-    assert paddlewheel("gallery", "remove", "staff").exit_code == 2
+    assert paddlewheel("gallery", "remove", "staff").exit_code == 1
     assert json.loads(paddlewheel("gallery", "delete", "staff", "--yes").stdout)["vectors"] == 3
 
 

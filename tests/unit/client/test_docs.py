@@ -8,7 +8,7 @@ import click
 
 import paddlewheel
 from paddlewheel.cli import main
-from paddlewheel.cli.galleries import tasks as galleries
+from paddlewheel.cli.exit_codes import EXIT_CODES
 from paddlewheel.contracts.base import TaskSpec
 from paddlewheel.contracts.known_tasks import TASKS
 from paddlewheel.errors import CallerError, OperatorError, PaddlewheelError
@@ -39,7 +39,7 @@ def test_the_commands_of_the_guide_exist_with_their_options() -> None:
     assert len(shown) >= 8
     for line in shown:
         name, *words = line.split()
-        command: click.Command = galleries if name == "gallery" else main.commands[name]
+        command = main.commands[name]
         if isinstance(command, click.Group):
             command = command.commands[words[0]]
         options = {option for parameter in command.params for option in parameter.opts}
@@ -72,3 +72,8 @@ def test_the_page_for_other_producers_names_every_task_and_its_fields() -> None:
         assert spec.name in named
         fields = set(spec.request.model_fields) - {"items"}
         assert fields <= named, spec.name
+
+
+def test_the_table_of_exit_codes_is_that_of_the_commands() -> None:
+    table = [f"| {code} | {text} |" for code, text in EXIT_CODES.items()]
+    assert "\n".join(table) in GUIDE.read_text("utf-8")

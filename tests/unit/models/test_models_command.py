@@ -122,7 +122,7 @@ def test_the_measured_engine_is_shown(home: Path) -> None:
 def test_a_misspelt_name_is_answered_with_what_was_meant() -> None:
     for command in ("show", "pull"):
         refused = models(command, "pp-ocrv5_server_rek")
-        assert refused.exit_code == 2
+        assert refused.exit_code == 1
         assert "did you mean PP-OCRv5_server_rec" in refused.output
 
 
@@ -135,20 +135,20 @@ def test_a_model_is_pulled_shown_and_repaired(home: Path, site: ModelSite) -> No
     (home / NAME / "inference.pdiparams").write_bytes(b"altered")
     assert "altered, in" in models("show", NAME).output
     refused = models("pull", NAME, "--mirror", site.url)
-    assert (refused.exit_code, "error[model_unavailable]" in refused.stderr) == (1, True)
+    assert (refused.exit_code, "error[model_unavailable]" in refused.stderr) == (3, True)
     assert models("pull", NAME, "--mirror", site.url, "--repair").exit_code == 0
     assert "installed, in" in models("show", NAME).output
 
 
 def test_nothing_is_pulled_when_one_name_is_wrong(home: Path, site: ModelSite) -> None:
-    assert models("pull", NAME, "nonsense", "--mirror", site.url).exit_code == 2
+    assert models("pull", NAME, "nonsense", "--mirror", site.url).exit_code == 1
     assert site.asked == []
     assert not list(home.iterdir())
 
 
-def test_a_failed_pull_is_one_line_and_status_one(home: Path, site: ModelSite) -> None:
+def test_a_failed_pull_is_one_line_and_may_work_later(home: Path, site: ModelSite) -> None:
     failed = models("pull", "BlazeFace", "--mirror", site.url)
-    assert failed.exit_code == 1
+    assert failed.exit_code == 3
     assert failed.stderr.splitlines()[-1].startswith(
         "error[model_download_failed]: BlazeFace is not published"
     )

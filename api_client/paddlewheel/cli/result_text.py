@@ -1,25 +1,26 @@
-"""What is said of a result in a terminal: lines of text, and rows of text and score for a table."""
+"""A result as text for a terminal: lines, and rows of text and score for a table."""
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from paddlewheel.contracts.faces import DetectedFace, EmbeddedFace, FaceResult, IdentifiedFace
 from paddlewheel.contracts.images import ClassifiedImage, ExtractedFeature, SimilarImages
 from paddlewheel.contracts.results import Result
 from paddlewheel.contracts.text import Page, RecognizedText
 
-Row = tuple[str, float]
+Row: TypeAlias = tuple[str, float]
 
 
-def told_lines(result: Result) -> Sequence[str]:
+def result_lines(result: Result) -> Sequence[str]:
     """One line for each thing that was found; text alone for a line of text."""
     if isinstance(result, RecognizedText):
         return [result.rec_text]
     if isinstance(result, ExtractedFeature):
         return [f"{result.dimension} floats by {result.model} (--json prints them)"]
-    return [f"{text}\t{score:.3f}" for text, score in told_rows(result)] or [nothing(result)]
+    return [f"{text}\t{score:.3f}" for text, score in result_rows(result)] or [empty_text(result)]
 
 
-def told_rows(result: Result) -> list[Row]:
+def result_rows(result: Result) -> list[Row]:
     """A text and a score for each thing that was found."""
     if isinstance(result, RecognizedText):
         return [(result.rec_text, result.rec_score)]
@@ -34,8 +35,8 @@ def told_rows(result: Result) -> list[Row]:
     return []
 
 
-def nothing(result: Result) -> str:
-    """What is said where nothing was found."""
+def empty_text(result: Result) -> str:
+    """The text of a result that found nothing."""
     if isinstance(result, FaceResult):
         return "(no face)"
     return "(nothing is like it)" if isinstance(result, SimilarImages) else "(no text)"
