@@ -20,7 +20,7 @@ _PORTION: Final = 64
 
 @dataclass(frozen=True, kw_only=True)
 class InputResult(Generic[ResultT]):
-    """What became of one image: a result or an error."""
+    """The outcome of one image: a result or an error."""
 
     input: Input
     result: ResultT | None = None
@@ -29,7 +29,7 @@ class InputResult(Generic[ResultT]):
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """What holds for every image of a run. `deadline` and `timeout` are seconds."""
+    """The settings of every image of a run. `deadline` and `timeout` are seconds."""
 
     priority: Priority | None
     deadline: float | None

@@ -302,8 +302,8 @@ def test_a_round_of_maintenance_that_fails_says_so(
     failed = cli.fails("maintain", "--once", "--json")
     assert failed.exit_code == 1
     assert any("disk is full" in failure for failure in json.loads(failed.stdout)["failures"])
-    told = cli.fails("maintain", "--once")
-    assert (told.exit_code, "failed" in told.stderr) == (1, True)
+    failed = cli.fails("maintain", "--once")
+    assert (failed.exit_code, "failed" in failed.stderr) == (1, True)
     assert cli.fails("maintain", "--json").exit_code == 2
 
 

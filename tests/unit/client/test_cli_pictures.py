@@ -54,11 +54,11 @@ class Server:
         self.error: Exception | None = None
         self.client = InMemoryClient(
             {
-                DETECT_FACES: self.told(DetectedFaces(width=100, height=80, faces=(FACE,))),
-                EMBED_FACES: self.told(
+                DETECT_FACES: self.to_answer(DetectedFaces(width=100, height=80, faces=(FACE,))),
+                EMBED_FACES: self.to_answer(
                     EmbeddedFaces(width=100, height=80, model="m", faces=({**FACE, "feature": (1.0, 0.0)},))
                 ),
-                IDENTIFY_FACES: self.told(
+                IDENTIFY_FACES: self.to_answer(
                     IdentifiedFaces(
                         width=100,
                         height=80,
@@ -66,15 +66,15 @@ class Server:
                         faces=({**FACE, "recResults": (ANN,)}, {**FACE, "recResults": ()}),
                     )
                 ),
-                EXTRACT_FEATURE: self.told(ExtractedFeature(feature=(0.6, 0.8), dimension=2, model="m")),
-                CLASSIFY_IMAGE: self.told(
+                EXTRACT_FEATURE: self.to_answer(ExtractedFeature(feature=(0.6, 0.8), dimension=2, model="m")),
+                CLASSIFY_IMAGE: self.to_answer(
                     ClassifiedImage(class_id=3, class_name="cat", class_probs={"cat": 0.75, "dog": 0.125})
                 ),
-                SEARCH_IMAGE: self.told(SimilarImages(gallery="drinks", rec_results=(ANN,))),
+                SEARCH_IMAGE: self.to_answer(SimilarImages(gallery="drinks", rec_results=(ANN,))),
                 DESCRIBE_GALLERY: self.describe,
                 BUILD_GALLERY: self.add,
                 APPEND_GALLERY: self.add,
-                REMOVE_GALLERY: self.told(
+                REMOVE_GALLERY: self.to_answer(
                     RemovedVectors(
                         gallery="staff",
                         operation_id="o",
@@ -85,11 +85,11 @@ class Server:
                         purged_at=None,
                     )
                 ),
-                DELETE_GALLERY: self.told(DeletedGallery(gallery="staff", vectors=3, existed=True)),
+                DELETE_GALLERY: self.to_answer(DeletedGallery(gallery="staff", vectors=3, existed=True)),
             }
         )
 
-    def told(self, answer: Any) -> Callable[[Any], Any]:
+    def to_answer(self, answer: Any) -> Callable[[Any], Any]:
         def handler(request: Any) -> Any:
             self.asked.append(request)
             return answer
