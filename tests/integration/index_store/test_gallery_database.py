@@ -199,7 +199,7 @@ def test_a_column_that_is_missing_is_told_as_a_migration_that_is(
     execute(url, "ALTER TABLE gallery_operations DROP COLUMN note")
     database = Database(url)
     store = GalleryStore(database, SegmentFolder(tmp_path))
-    with pytest.raises(SchemaOutdated, match="paddlewheel gallery migrate"):
+    with pytest.raises(SchemaOutdated, match="paddlewheel gallery maintenance migrate"):
         store.build("g", SPEC, ROWS, LABELS)
     database.close()
 

@@ -139,7 +139,7 @@ def test_what_cannot_be_filed_stays_in_the_box(
     box: DeadLetterOutbox, letter: MakeLetter, empty_database: str
 ) -> None:
     box.put(letter("t-1"))
-    with pytest.raises(SchemaOutdated, match="gallery migrate"):
+    with pytest.raises(SchemaOutdated, match="paddlewheel gallery maintenance migrate"):
         box.file_in(DeadLetterStore(Database(empty_database)))
     with pytest.raises(DatabaseUnavailable, match="cannot be reached"):
         box.file_in(DeadLetterStore(Database("postgresql://nobody@127.0.0.1:1/none")))
