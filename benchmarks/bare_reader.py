@@ -16,7 +16,8 @@ from paddlewheel.contracts.text import ReadPages
 from paddlewheel.errors import PaddlewheelError
 from tasks.context import TaskContext
 from workers.images.loading import LINE_LIMITS, PAGE_LIMITS, ImageLoader
-from workers.inference.batching import Answer, DynamicBatcher
+from workers.inference.batching import DynamicBatcher
+from workers.inference.items import Answer
 from workers.models.engines.session import SessionOptions
 from workers.models.families.network import Network
 from workers.models.families.text_detection import TextDetection

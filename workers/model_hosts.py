@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from workers.inference.batching import BatchingOptions
+from workers.inference.batch_queue import BatchingOptions
 from workers.inference.host_config import HostConfig, HostedModel
 from workers.inference.memory import MemoryBounds
 from workers.models.engines.samples import PreparesImages

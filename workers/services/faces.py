@@ -21,7 +21,8 @@ from paddlewheel.contracts.faces import (
 )
 from tasks.context import TaskContext
 from workers.images.loading import Image, ImageLoader, PageImage
-from workers.inference.batching import Answer, DynamicBatcher
+from workers.inference.batching import DynamicBatcher
+from workers.inference.items import Answer
 from workers.services.decimals import shortest
 from workers.services.embedders import Embedder
 from workers.services.face_finding import FaceDetector, FoundFace, cut_out

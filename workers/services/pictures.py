@@ -17,7 +17,8 @@ from paddlewheel.contracts.images import (
 )
 from tasks.context import TaskContext
 from workers.images.loading import Image, ImageLoader
-from workers.inference.batching import Answer, DynamicBatcher
+from workers.inference.batching import DynamicBatcher
+from workers.inference.items import Answer
 from workers.models.families.image_classification import ImageClassification
 from workers.services.decimals import shortest
 from workers.services.embedders import Embedder

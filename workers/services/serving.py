@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from paddlewheel.contracts.results import Served
 from tasks.context import TaskContext
-from workers.inference.batching import Answer
+from workers.inference.items import Answer
 
 
 class ServingNotes:

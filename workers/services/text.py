@@ -23,7 +23,8 @@ from paddlewheel.contracts.text import (
 from paddlewheel.errors import InternalError, PaddlewheelError
 from tasks.context import TaskContext
 from workers.images.loading import Image, ImageLoader, PageImage
-from workers.inference.batching import Answer, DynamicBatcher
+from workers.inference.batching import DynamicBatcher
+from workers.inference.items import Answer
 from workers.models.families.text_crops import crop_line, reading_order
 from workers.models.families.text_detection import Polygon, TextDetection
 from workers.models.families.text_orientation import TextOrientation

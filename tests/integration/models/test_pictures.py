@@ -17,7 +17,8 @@ from paddlewheel.errors import ModelFailed, ModelUnavailable
 from tasks.context import TaskContext
 from tests.sample_pictures import Pixels, sample_pictures, waves
 from tests.tiny_networks import HEADS, make_networks
-from workers.inference.batching import BatchingOptions, DynamicBatcher
+from workers.inference.batch_queue import BatchingOptions
+from workers.inference.batching import DynamicBatcher
 from workers.inference.host import ModelHost
 from workers.inference.host_config import HostConfig, HostedModel
 from workers.models.engines.session import SessionOptions

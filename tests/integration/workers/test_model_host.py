@@ -30,7 +30,8 @@ from tests.faulty_network import (
     RAISE,
     RUNAWAY,
 )
-from workers.inference.batching import BatchingOptions, DynamicBatcher
+from workers.inference.batch_queue import BatchingOptions
+from workers.inference.batching import DynamicBatcher
 from workers.inference.host import HostLostError, ModelHost
 from workers.inference.host_config import HostConfig, HostedModel
 from workers.inference.memory import MemoryBounds

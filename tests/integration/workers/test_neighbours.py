@@ -11,7 +11,8 @@ from benchmarks.lines import render_lines
 from local.checkout import CHECKOUT
 from tasks.context import TaskContext
 from workers.images.loading import LINE_LIMITS, decode
-from workers.inference.batching import BatchingOptions, DynamicBatcher
+from workers.inference.batch_queue import BatchingOptions
+from workers.inference.batching import DynamicBatcher
 from workers.inference.host import ModelHost
 from workers.inference.host_config import HostConfig, HostedModel
 from workers.models.engines.session import EngineName, SessionOptions

@@ -22,8 +22,10 @@ from paddlewheel.errors import (
     TaskCancelled,
 )
 from tasks.context import TaskContext
-from workers.inference.batching import Answer, BatchingOptions, DynamicBatcher
+from workers.inference.batch_queue import BatchingOptions
+from workers.inference.batching import DynamicBatcher
 from workers.inference.host import HostLostError
+from workers.inference.items import Answer
 from workers.inference.lane import BatchOutput
 
 TASK = TaskContext(task_id="t")

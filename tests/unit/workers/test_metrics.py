@@ -14,7 +14,8 @@ from paddlewheel.errors import ConfigurationError, ImageCorrupt, InternalError
 from tasks.context import TaskContext
 from tests.unit.workers.test_batching import DoublingHost
 from workers.consumer.metrics import MetricsServer, WorkerMetrics
-from workers.inference.batching import BatchingOptions, DynamicBatcher
+from workers.inference.batch_queue import BatchingOptions
+from workers.inference.batching import DynamicBatcher
 
 
 @dataclass
