@@ -51,7 +51,7 @@ def home_options(command: _Command) -> _Command:
         "--home",
         type=click.Path(file_okay=False, path_type=Path),
         envvar="PADDLEWHEEL_MODEL_HOME",
-        default=DEFAULT_HOME,
+        default=lambda: DEFAULT_HOME,  # no path of this machine in the reference
         help="The model home; else the checkout's .paddlewheel/models. [env: PADDLEWHEEL_MODEL_HOME]",
     )
     return home(directories(command))

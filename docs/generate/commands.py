@@ -8,6 +8,7 @@ import click
 
 from docs.generate.markdown import code, wrap, write_page, write_table
 from paddlewheel.cli import main
+from paddlewheel.cli.exit_codes import EXIT_CODES
 
 
 def write_commands() -> str:
@@ -15,11 +16,15 @@ def write_commands() -> str:
     return write_page(
         "Command line",
         wrap(
-            "`paddlewheel` comes with the client. `models`, `dead`, `keys`, `batch` and what works on"
-            " the database are operators' commands: they need the server's packages, so they run in"
+            "`paddlewheel` comes with the client. `models`, `dead`, `keys`, `batch` and `gallery"
+            " maintenance` are operators' commands: they need the server's packages, so they run in"
             " its checkout or its image (`python -m paddlewheel` there). Results go to stdout, errors"
-            " and progress to stderr. `--json` prints JSON lines and nothing else on stdout."
+            " and progress to stderr. `--json` prints JSON and nothing else on stdout. An error is one"
+            " line, `error[code]: message`, with and without `--json`."
         ),
+        "## Exit codes",
+        wrap("Every command ends with one of these codes; of several errors the highest code counts."),
+        write_table(("exit code", "meaning"), [(str(int(each)), text) for each, text in EXIT_CODES.items()]),
         *(_section(path, command) for path, command in _walk("paddlewheel", main)),
     )
 

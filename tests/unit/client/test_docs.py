@@ -8,7 +8,6 @@ import click
 
 import paddlewheel
 from paddlewheel.cli import main
-from paddlewheel.cli.exit_codes import EXIT_CODES
 from paddlewheel.contracts.base import TaskSpec
 from paddlewheel.contracts.known_tasks import TASKS
 from paddlewheel.errors import CallerError, OperatorError, PaddlewheelError
@@ -72,8 +71,3 @@ def test_the_page_for_other_producers_names_every_task_and_its_fields() -> None:
         assert spec.name in named
         fields = set(spec.request.model_fields) - {"items"}
         assert fields <= named, spec.name
-
-
-def test_the_table_of_exit_codes_is_that_of_the_commands() -> None:
-    table = [f"| {code} | {text} |" for code, text in EXIT_CODES.items()]
-    assert "\n".join(table) in GUIDE.read_text("utf-8")
