@@ -15,9 +15,10 @@ from admin.gallery_upkeep import collect, compact, maintain, seal, verify
 from database.migration import migrate as migrate_database
 from index_store.erasure import Eraser, read_receipt
 from index_store.gallery import GallerySpec
-from index_store.log import Selection, new_operation_id
+from index_store.operation_log import new_operation_id
 from index_store.planning import SealingPolicy
 from index_store.row_files import append_rows, check_rows, read_embeddings, read_rows
+from index_store.selection import Selection
 from index_store.transfer import export_gallery, import_gallery
 from paddlewheel.cli.console import (
     CONTEXT_SETTINGS,

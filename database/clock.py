@@ -7,12 +7,12 @@ from sqlalchemy import ColumnElement, func
 
 
 def ago(seconds: float) -> ColumnElement[datetime]:
-    """So long before the transaction began."""
+    """The moment that many seconds before the transaction began."""
     return func.now() - _interval(seconds)
 
 
 def from_now(seconds: float | ColumnElement[Any]) -> ColumnElement[datetime]:
-    """So long after the transaction began."""
+    """The moment that many seconds after the transaction began."""
     return func.now() + _interval(seconds)
 
 

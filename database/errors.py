@@ -10,7 +10,7 @@ from paddlewheel.errors import DatabaseUnavailable, InternalError, PaddlewheelEr
 
 REPEAT: Final = "repeat the call, with the same operation id where it has one"
 
-OPERATORS_FIRST: Final = {
+OPERATOR_ACTIONS: Final = {
     "53100": "make room on the database's disk",
     "53200": "give the database more memory",
     "57014": "find out who cancelled it, or raise the database's statement_timeout",
@@ -41,9 +41,9 @@ def statement_failed(err: psycopg2.Error) -> PaddlewheelError:
             "'paddlewheel gallery maintenance migrate', which brings all of them up to date."
         )
     if isinstance(err, psycopg2.OperationalError):
-        first = OPERATORS_FIRST.get(err.pgcode or "")
+        action = OPERATOR_ACTIONS.get(err.pgcode or "")
         return DatabaseUnavailable(
-            f"The database could not do a statement ({line}): {f'{first}, then ' if first else ''}{REPEAT}."
+            f"The database could not do a statement ({line}): {f'{action}, then ' if action else ''}{REPEAT}."
         )
     return InternalError(f"The database refused a statement: {line}.")
 

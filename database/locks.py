@@ -10,14 +10,14 @@ from contextlib import ExitStack, contextmanager
 from enum import IntEnum
 from typing import Final
 
-from psycopg2.extensions import connection as Cnx  # noqa: N812 - psycopg2 names the class so
+from psycopg2.extensions import connection as DriverConnection  # noqa: N812 - psycopg2 names the class so
 from sqlalchemy import Connection, text
 
 from database.pool import Database
 from paddlewheel.errors import DatabaseUnavailable
 
-_PATIENCE: Final = 5.0
-"""Seconds that `release` waits for a server which does not answer; the lock ends with the process."""
+_RELEASE_SECONDS: Final = 5.0
+"""How long `release` waits for a server which does not answer; the lock ends with the process."""
 
 _GALLERIES: Final = 0x5057 << 40
 
@@ -42,7 +42,7 @@ def lock_transaction(connection: Connection, name: LockName) -> None:
 
 
 @contextmanager
-def try_lock(database: Database, number: int) -> Iterator[Cnx | None]:
+def try_lock(database: Database, number: int) -> Iterator[DriverConnection | None]:
     """The connection that holds the lock, or None when another holds it. A lost connection frees it."""
     with database.connection() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", (number,))
@@ -58,7 +58,7 @@ def try_lock(database: Database, number: int) -> Iterator[Cnx | None]:
 
 
 class SessionLock:
-    """A lock that a process holds on a connection of its own, for as long as it likes.
+    """A lock that a process holds on a connection of its own until it releases it.
 
     It needs a session: a pooler that shares connections between clients does not keep it.
     """
@@ -77,7 +77,7 @@ class SessionLock:
                 try:
                     self._held.execute(text("SELECT 1"))
                 except Exception as err:
-                    self._drop()
+                    self._end_session()
                     raise DatabaseUnavailable("The connection that held a lock was lost.") from err
                 return True
             session = ExitStack()
@@ -91,13 +91,13 @@ class SessionLock:
 
     def release(self) -> None:
         """Let another process have it. Bounded, also when the server does not answer."""
-        if self._guard.acquire(timeout=_PATIENCE):
+        if self._guard.acquire(timeout=_RELEASE_SECONDS):
             try:
-                self._drop()
+                self._end_session()
             finally:
                 self._guard.release()
 
-    def _drop(self) -> None:
+    def _end_session(self) -> None:
         held, self._held = self._held, None
         if held is not None:
             # The session ends with the connection, and its locks with it.

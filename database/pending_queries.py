@@ -1,4 +1,4 @@
-"""Questions that Postgres answers while the process goes on: a search scans during the round trip."""
+"""Queries whose answers are read later: a search scans its index during the round trip."""
 
 import os
 import select
@@ -13,33 +13,33 @@ from psycopg2.extensions import POLL_OK, POLL_WRITE
 from psycopg2.extensions import connection as Connection  # noqa: N812 - psycopg2 names the class so
 
 ANSWER_SECONDS: Final = 30.0
-"""A server may hang with its connections open, which no keepalive notices. A question takes milliseconds."""
+"""A server may hang with its connections open, which no keepalive notices. A query takes milliseconds."""
 
 
 class QueryDispatcher:
-    """Connections for one statement at a time that is sent without waiting for its answer.
+    """Connections for statements that are sent without waiting, one at a time on each.
 
-    Threads share them: there are as many as ask at the same time. A child never uses its parent's.
+    There are as many as threads that query at the same time. A forked child never uses its parent's.
     """
 
     def __init__(self, arguments: Mapping[str, Any], *, connect_timeout: int) -> None:
         self._arguments = arguments
         self._connect_timeout = connect_timeout
-        self._idle: deque[_Line] = deque()
+        self._idle: deque[_QueryConnection] = deque()
         self._pid = os.getpid()
 
     def send(self, statement: str, values: tuple[Any, ...]) -> "PendingQuery":
-        """Send the statement; its parameters are `$1` and so on. Raises psycopg2's errors."""
+        """Send the statement, whose parameters are `$1` and so on. Raises psycopg2's errors."""
         if self._pid != os.getpid():
-            # psycopg2 does not say goodbye on a connection that another process made.
+            # psycopg2 leaves a connection alone that another process made.
             self._idle, self._pid = deque(), os.getpid()
         try:
-            line = self._idle.pop()
+            connection = self._idle.pop()
         except IndexError:
-            connection = psycopg2.connect(**self._arguments, async_=1)
-            _wait(connection, None, self._connect_timeout)
-            line = _Line(connection)
-        return PendingQuery(line, self._idle, statement, values)
+            raw = psycopg2.connect(**self._arguments, async_=1)
+            _wait(raw, None, self._connect_timeout)
+            connection = _QueryConnection(raw)
+        return PendingQuery(connection, self._idle, statement, values)
 
     def close(self) -> None:
         """Close the connections that are idle now."""
@@ -48,8 +48,8 @@ class QueryDispatcher:
                 self._idle.pop().connection.close()
 
 
-class _Line:
-    """A connection with what is made once for all its questions: cursor, poll and prepared statements."""
+class _QueryConnection:
+    """A connection with what all its queries share: cursor, poll and prepared statements."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -58,41 +58,47 @@ class _Line:
         self._prepared: dict[str, str] = {}
 
     def send(self, statement: str, values: tuple[Any, ...]) -> None:
-        """Postgres parses and plans a statement once for a connection, with the first question."""
+        """Send a statement. Postgres parses and plans it once for a connection, the first time."""
         execute = self._prepared.get(statement)
         if execute is not None:
             self._cursor.execute(execute, values)
             return
-        name = f"question_{len(self._prepared)}"
+        name = f"query_{len(self._prepared)}"
         execute = self._prepared[statement] = f"EXECUTE {name} ({', '.join(['%s'] * len(values))})"
         self._cursor.execute(f"PREPARE {name} AS {statement}; {execute}", values)
 
     def receive(self) -> tuple[Any, ...] | None:
-        """The first row of the answer. One that takes too long costs the connection."""
+        """The first row of the answer. The connection is closed when it takes too long."""
         _wait(self.connection, self._ready, ANSWER_SECONDS)
         row: tuple[Any, ...] | None = self._cursor.fetchone()
         return row
 
 
 class PendingQuery:
-    """A statement whose answer is on the way."""
+    """A statement that was sent and whose answer is still to be read."""
 
-    def __init__(self, line: _Line, idle: deque[_Line], statement: str, values: tuple[Any, ...]) -> None:
-        self._line = line
+    def __init__(
+        self,
+        connection: _QueryConnection,
+        idle: deque[_QueryConnection],
+        statement: str,
+        values: tuple[Any, ...],
+    ) -> None:
+        self._connection = connection
         self._idle = idle
-        line.send(statement, values)
+        connection.send(statement, values)
 
-    def answer(self) -> tuple[Any, ...] | None:
+    def receive(self) -> tuple[Any, ...] | None:
         """Wait for the answer and return its first row; raises psycopg2's errors."""
-        row = self._line.receive()
-        self._idle.append(self._line)
+        row = self._connection.receive()
+        self._idle.append(self._connection)
         return row
 
 
 def _wait(connection: Connection, kept: "select.poll | None", seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while (state := connection.poll()) != POLL_OK:
-        ready = kept or select.poll()  # while it connects the socket may be another each time
+        ready = kept or select.poll()  # while it connects, the socket may change each time
         ready.register(connection.fileno(), select.POLLOUT if state == POLL_WRITE else select.POLLIN)
         if not ready.poll(max(0.0, deadline - time.monotonic()) * 1000):
             connection.close()

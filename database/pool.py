@@ -1,6 +1,6 @@
 """Connections to Postgres: one pool a process, for the statements of every store.
 
-`index_store` works with psycopg2's cursors, for COPY and for statements of few microseconds; `job_store` with
+`index_store` works with psycopg2's cursors, for COPY and for the shortest round trips; `job_store` with
 SQLAlchemy's connections. Both come from the same pool, and errors are converted in one place.
 """
 
@@ -12,12 +12,12 @@ from typing import Any, Final, TypeVar
 
 import psycopg2
 import sqlalchemy
-from psycopg2.extensions import connection as Cnx  # noqa: N812 - psycopg2 names the class so
+from psycopg2.extensions import connection as DriverConnection  # noqa: N812 - psycopg2 names the class so
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - psycopg2 names the class so
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import PoolProxiedConnection
 
-from database.errors import OPERATORS_FIRST, connection_lost, convert_error, is_lost, statement_failed
+from database.errors import OPERATOR_ACTIONS, connection_lost, convert_error, is_lost, statement_failed
 from database.pending_queries import PendingQuery, QueryDispatcher
 from paddlewheel.errors import ConfigurationError, DatabaseUnavailable, PaddlewheelError
 
@@ -96,7 +96,7 @@ class Database:
         try:
             yield self._queries.send(statement, values)
         except psycopg2.Error as err:
-            raise self._converted(err, lost=is_lost(err)) from err
+            raise self._convert(err, lost=is_lost(err)) from err
 
     @contextmanager
     def cursor(self) -> Iterator[Cursor]:
@@ -117,35 +117,35 @@ class Database:
             yield cursor
 
     @contextmanager
-    def connection(self) -> Iterator[Cnx]:
+    def connection(self) -> Iterator[DriverConnection]:
         """A connection of the pool; one that was lost is discarded with all that are idle."""
         pooled = self._checkout()
-        connection: Cnx = pooled.dbapi_connection  # type: ignore[assignment]
+        connection: DriverConnection = pooled.dbapi_connection  # type: ignore[assignment]
         try:
             yield connection
         except psycopg2.Error as err:
             lost = bool(connection.closed) or is_lost(err)
             if lost:
                 pooled.invalidate()
-            raise self._converted(err, lost=lost) from err
+            raise self._convert(err, lost=lost) from err
         finally:
             pooled.close()
 
     def retrying(self, work: Callable[[], T]) -> T:
-        """Do repeatable work; once more after a deadlock, or a lost connection as by a restart of the server.
+        """Do repeatable work; once more after a deadlock or a lost connection, as when the server restarts.
 
         A fault that waits for an operator, such as a full disk, is not tried again.
         """
         try:
             return work()
         except DatabaseUnavailable as err:
-            if getattr(err.__cause__, "pgcode", None) in OPERATORS_FIRST:
+            if getattr(err.__cause__, "pgcode", None) in OPERATOR_ACTIONS:
                 raise
             return work()
 
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
-        self._leave_parents_connections()
+        self._notice_fork()
         try:
             with self._engine.connect() as connection:
                 if not _answers(connection):
@@ -159,20 +159,20 @@ class Database:
                 raise
             raise converted from err
 
-    def _converted(self, err: psycopg2.Error, *, lost: bool) -> PaddlewheelError:
+    def _convert(self, err: psycopg2.Error, *, lost: bool) -> PaddlewheelError:
         if lost:
             self.close()
             return connection_lost(err)
         return statement_failed(err)
 
     def _checkout(self) -> PoolProxiedConnection:
-        self._leave_parents_connections()
+        self._notice_fork()
         try:
             return self._engine.raw_connection()
         except (sqlalchemy.exc.SQLAlchemyError, psycopg2.Error) as err:
             raise connection_lost(err) from err
 
-    def _leave_parents_connections(self) -> None:
+    def _notice_fork(self) -> None:
         if self._pid != os.getpid():
             with self._fork_lock:
                 if self._pid != os.getpid():

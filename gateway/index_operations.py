@@ -139,7 +139,7 @@ class IndexOperations:
         """Drop builds whose gateway was killed and that no caller repeated, and delete old operations."""
         await asyncio.to_thread(self._table.abandon, seconds=self._timeout)
         for operation_id, key in await asyncio.to_thread(
-            self._table.dropped, seconds=SETTLED * self._timeout
+            self._table.list_dropped, seconds=SETTLED * self._timeout
         ):
             # A late task of the build may have created the gallery again.
             if await self._indexes.exists(key):
@@ -183,7 +183,7 @@ class IndexOperations:
 
     async def _mark_answered(self, operation: Operation) -> None:
         try:
-            await asyncio.to_thread(self._table.answered, operation)
+            await asyncio.to_thread(self._table.mark_answered, operation)
         except PaddlewheelError as err:
             # It is deleted later. If this gateway dies before, an equal request returns this operation.
             log.warning("an answered operation could not be deleted yet: %s", err.message)

@@ -69,7 +69,7 @@ class JobService:
     async def enqueue(self, jobs: Sequence[Job]) -> None:
         """Send jobs to the broker. It does not enqueue a job that it already knows."""
         await self._client.publish([_message(job) for job in jobs])
-        await asyncio.to_thread(self._store.enqueued, [job.id for job in jobs])
+        await asyncio.to_thread(self._store.mark_enqueued, [job.id for job in jobs])
 
     async def find(self, key_id: str, job_id: str) -> tuple[Job, str]:
         """Find a caller's job and its current state, which may be "running". Raises TaskNotFound."""

@@ -59,7 +59,7 @@ class Sweeper:
         """Check every unsettled job once; returns how many were settled and how many enqueued again."""
         settled = enqueued = 0
         after = ""
-        while jobs := await asyncio.to_thread(self._job_store.unsettled, after=after):
+        while jobs := await asyncio.to_thread(self._job_store.list_unsettled, after=after):
             after = jobs[-1].id
             records = await self._client.records([job.id for job in jobs])
             finished = [record for record in records if record is not None and record.finished]
@@ -67,7 +67,9 @@ class Sweeper:
                 await self._jobs.settle(finished)
             missing = [job.id for job, record in zip(jobs, records, strict=True) if record is None]
             lost = (
-                await asyncio.to_thread(self._job_store.lost, missing, seconds=LOST_AFTER) if missing else []
+                await asyncio.to_thread(self._job_store.find_lost, missing, seconds=LOST_AFTER)
+                if missing
+                else []
             )
             if lost:
                 await self._jobs.enqueue(lost)

@@ -87,12 +87,12 @@ class WebhookSender:
         try:
             status = self._fetcher.post(due.url, body, headers)
         except UrlError as err:
-            self._table.failed(due.number, None, err.message)
+            self._table.mark_failed(due.number, None, err.message)
             return
         if 200 <= status < 300:
-            self._table.delivered(due.number, status)
+            self._table.mark_delivered(due.number, status)
         else:
-            self._table.failed(due.number, status, f"The receiver answered with status {status}.")
+            self._table.mark_failed(due.number, status, f"The receiver answered with status {status}.")
 
     async def _run(self) -> None:
         while True:

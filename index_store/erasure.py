@@ -8,8 +8,9 @@ import numpy as np
 
 from index_store.gallery import Embeddings, Gallery
 from index_store.gallery_rows import GalleryRows
-from index_store.log import Selection, operation_ids
+from index_store.operation_log import operation_ids
 from index_store.planning import SealingPolicy
+from index_store.selection import Selection
 from index_store.store import GalleryStore
 from index_store.vectors import code_size, decode, is_storable
 from paddlewheel.errors import InternalError, OperationNotFound
@@ -34,7 +35,7 @@ _STILL_STORED = """
 SELECT id FROM gallery_vectors WHERE gallery_id = %s AND id = ANY(%s::bigint[]) ORDER BY id LIMIT 5
 """
 
-# Once: what a later repeat can look at is less than what the first one looked at.
+# Only once: a later repeat has less to check than the first one had.
 _MARK_VERIFIED = """
 UPDATE gallery_operations
 SET verified_at = clock_timestamp(), note = jsonb_build_object('searched', %s)
@@ -49,7 +50,7 @@ class ErasureReceipt:
     From `removed_at` on the rows are deleted in Postgres and no search answers with them; `verified_at` is
     when it was first seen that no row of these ids is stored, that no source of a search can answer with
     one, and that searches for `searched` of the erased embeddings did not. `searched` is 0 where the process
-    ended before it had searched: a repeat has no embeddings any more and looks for the ids alone. It is None
+    ended before it had searched: a repeat no longer has the embeddings and checks the ids alone. It is None
     before the verification, and where that is older than this field. `segments` are the files that held the
     vectors, with the time when each was deleted. `purged_at` is the last of these times, None while a file
     is left, which is not later than `purge_by` while maintenance runs.
@@ -75,7 +76,7 @@ class Eraser:
     policy: SealingPolicy
 
     def erase(self, key: str, selection: Selection, operation_id: str) -> ErasureReceipt:
-        """Remove the selected vectors, look for them in vain, and give the receipt. Repeatable."""
+        """Remove the selected vectors, check that no search finds them, and give the receipt. Repeatable."""
         gallery = self.store.gallery(key)
         stored = self._embeddings(gallery, selection)
         removed = self.store.remove(
@@ -88,7 +89,7 @@ class Eraser:
         erased = frozenset(removed.ids)
         # A repeat finds none of them, or, by label or external id, those of vectors that came later.
         probes = [code for vector_id, code in stored if vector_id in erased]
-        self._look_in_vain(gallery, erased, probes)
+        self._require_gone(gallery, erased, probes)
         with self.store.database.cursor() as cursor:
             cursor.execute(_MARK_VERIFIED, (len(probes), gallery.id, operation_id))
         return self.receipt(key, operation_id)
@@ -104,7 +105,7 @@ class Eraser:
             cursor.execute(query, (gallery.id, selection.values, MAX_SEARCHED))
             return [(vector_id, bytes(code)) for vector_id, code in cursor.fetchall()]
 
-    def _look_in_vain(self, gallery: Gallery, ids: frozenset[int], probes: Sequence[bytes]) -> None:
+    def _require_gone(self, gallery: Gallery, ids: frozenset[int], probes: Sequence[bytes]) -> None:
         with self.store.database.cursor() as cursor:
             cursor.execute(_STILL_STORED, (gallery.id, sorted(ids)))
             found = {row[0] for row in cursor.fetchall()}

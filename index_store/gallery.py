@@ -1,4 +1,4 @@
-"""What a gallery is and what its operations answer: frozen values that cross the package's boundary."""
+"""Galleries and the answers of their operations: frozen values that cross the package's boundary."""
 
 import re
 from collections.abc import Mapping
@@ -154,7 +154,7 @@ class GalleryTotals:
 
 @dataclass(frozen=True, kw_only=True)
 class Deleted:
-    """What deleting a gallery took away; its files go with the next garbage collection."""
+    """What was deleted with a gallery; the next garbage collection deletes its files."""
 
     key: str
     vectors: int

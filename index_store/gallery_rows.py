@@ -18,20 +18,19 @@ from index_store.gallery import (
     VectorRecord,
     check_key,
 )
-from index_store.log import (
+from index_store.gallery_lookup import (
     FIND_GALLERY,
     GALLERY_COLUMNS,
     LIST_GALLERIES,
-    OperationLog,
-    Selection,
     find_gallery,
     gallery_from,
-    new_operation_id,
     possible_key,
 )
+from index_store.operation_log import OperationLog, new_operation_id
 from index_store.progress import Progress, silent
 from index_store.records import find_external, find_records, list_labels, list_records
 from index_store.segment_rows import find_segments
+from index_store.selection import Selection
 from index_store.vectors import check_model, is_storable, new_vectors
 from paddlewheel.errors import GalleryNotFound, InvalidRequest
 
@@ -146,7 +145,7 @@ class GalleryRows:
     ) -> Removal:
         """Delete the vectors that one of the three lists names; unknown ones are skipped.
 
-        In every index type; when this returns no search answers with them. Repeatable like `append`.
+        It works for every index type; once it returns, no search answers with them. Repeatable as `append`.
         """
         selection = Selection(ids=ids, labels=labels, external_ids=external_ids)
         operation = _operation(operation_id)

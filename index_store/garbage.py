@@ -1,4 +1,4 @@
-"""Delete the files that nobody needs: dropped ones after a grace, and those of sealers that died."""
+"""Delete the files that nobody needs: dropped ones after a grace period, and those of sealers that died."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ from index_store.planning import SealingPolicy
 from index_store.segment_folder import SegmentFiles
 from paddlewheel.errors import SegmentStoreUnavailable
 
-# Whoever announced a segment holds the gallery's lock until it is live: with the lock in hand, what is
-# still building was left behind.
+# A sealer holds the gallery's lock from announcing a segment until it is live. A process that holds the
+# lock and finds one that is still building knows that its sealer died.
 _UNWANTED = """
 SELECT id::text, state FROM gallery_segments
 WHERE gallery_id = %s
@@ -27,8 +27,8 @@ UPDATE gallery_segments SET state = 'deleted', deleted_at = clock_timestamp(), f
 WHERE id = %s AND state <> 'live'
 """
 
-# A sealer that has lost its lock may publish a file after it was collected. Only while there is such a
-# sealer is the place of files listed, which takes long where there are many.
+# A sealer that has lost its lock may publish a file after it was collected. The place of files is listed
+# only while there is such a sealer, because listing many files takes long.
 _ABANDONED = """
 SELECT EXISTS (
     SELECT FROM gallery_segments
@@ -56,14 +56,14 @@ class CollectedFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class GarbageCollector:
-    """Safe beside readers and sealers. A reader that is too late for a file takes the rows from Postgres."""
+    """Deletes files while readers and sealers work. A reader that is too late takes rows from Postgres."""
 
     database: Database
     files: SegmentFiles
     policy: SealingPolicy = field(default_factory=SealingPolicy)
 
     def run(self) -> CollectedFiles:
-        """One round over all galleries, those that were deleted too. A file that stays keeps no other."""
+        """One round over all galleries, deleted ones too. A file that fails does not stop the others."""
         dropped: list[str] = []
         abandoned: list[str] = []
         failures: list[str] = []
@@ -71,14 +71,14 @@ class GarbageCollector:
         for gallery_id in self._galleries():
             with try_lock(self.database, gallery_lock(gallery_id)) as lock:
                 for segment, state in self._unwanted(gallery_id) if lock is not None else ():
-                    with _noting(failures, f"The file of segment {segment} is left"):
+                    with _collect_failure(failures, f"The file of segment {segment} could not be deleted"):
                         self._delete(segment)
                         (abandoned if state == "building" else dropped).append(segment)
-        with _noting(failures, "Files that sealers published too late are left"):
+        with _collect_failure(failures, "Files that sealers published too late could not be deleted"):
             for segment in self._published_late():
                 self._delete(segment)
                 abandoned.append(segment)
-        with _noting(failures, "Stray files are left"):
+        with _collect_failure(failures, "Stray files could not be deleted"):
             stray = self.sweep()
         return CollectedFiles(
             dropped=tuple(dropped),
@@ -88,11 +88,11 @@ class GarbageCollector:
         )
 
     def sweep(self) -> tuple[str, ...]:
-        """Delete what only this machine has and no longer needs: copies of deleted files, scratch files."""
+        """Delete what this machine no longer needs: copies of deleted files, scratch files."""
         return self.files.sweep(self.policy.lost_after.total_seconds(), self._known_files())
 
     def unknown_files(self) -> tuple[str, ...]:
-        """Published files that no row names, as after restoring an older backup. Never deleted unasked."""
+        """Published files that no row names, as after restoring an older backup. `run` keeps them."""
         known = self._known_files()
         return tuple(name for name, _ in self.files.names() if name not in known)
 
@@ -121,7 +121,7 @@ class GarbageCollector:
             return [(row[0], row[1]) for row in cursor.fetchall()]
 
     def _published_late(self) -> list[str]:
-        """The segments that are deleted in Postgres, and of which there is a file nevertheless."""
+        """The segments that Postgres has as deleted although their files exist."""
         with self.database.cursor() as cursor:
             cursor.execute(_ABANDONED)
             (abandoned,) = cursor.fetchone() or (False,)
@@ -139,7 +139,7 @@ class GarbageCollector:
 
 
 @contextmanager
-def _noting(failures: list[str], what: str) -> Iterator[None]:
+def _collect_failure(failures: list[str], what: str) -> Iterator[None]:
     try:
         yield
     except SegmentStoreUnavailable as err:

@@ -47,12 +47,12 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def use_threads(count: int) -> None:
-    """How many threads FAISS takes for the calls that this thread makes; always 1 in a forked child."""
+    """Set how many threads FAISS uses for calls from this thread; always 1 in a forked child."""
     faiss.omp_set_num_threads(1 if _forked.is_set() else count)
 
 
 def exact_index(codes: npt.NDArray[np.uint8], dimension: int, metric: Metric, precision: Precision) -> Index:
-    """A scan over the stored bytes themselves: nothing is converted and nothing is lost."""
+    """A scan over the stored bytes themselves, without any conversion or loss."""
     index = _exact(dimension, metric, precision)
     index.add_sa_codes(np.ascontiguousarray(codes))
     return index
@@ -89,7 +89,7 @@ def supports(kind: Kind, dimension: int) -> bool:
 
 
 def widen(index: Any, kind: Kind) -> bool:
-    """Make an approximate index look at more of its rows; False when it looks at all it sensibly can."""
+    """Make an approximate index look at more of its rows; False when it is at its widest."""
     if kind == "fast-scan" and index.k_factor < 256:
         index.k_factor *= 2
     elif kind == "ivf" and index.nprobe < index.nlist:
@@ -211,9 +211,10 @@ def _factory(kind: Kind, rows: int, dimension: int, precision: Precision) -> str
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """A missing file is SegmentCorrupt; what else keeps this process from it, SegmentStoreUnavailable.
+    """Raise SegmentCorrupt for a missing file, SegmentStoreUnavailable for any other failure to read it.
 
-    Only the first is worth a new file: of too few descriptors, no memory or no right it would not help.
+    Only a missing file is worth rebuilding: that does not help against too few descriptors, no memory or
+    no permission.
     """
     try:
         yield
@@ -234,7 +235,7 @@ def _read(path: Path, flags: int) -> Index:
             with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ):
                 pass
             return faiss.read_index(str(path), flags)
-        except (RuntimeError, ValueError) as err:  # a ValueError for a file without a byte
+        except (RuntimeError, ValueError) as err:  # a ValueError for an empty file
             raise SegmentCorrupt(f"{path.name} is not an index that can be read.") from err
 
 
@@ -244,7 +245,7 @@ def _ivf_vectors(index: Any, path: Path) -> tuple[Embeddings, bool]:
     ids = np.concatenate([np.empty(0, np.int64), *lists])
     if len(ids) != index.ntotal or len(np.unique(ids)) != len(ids):
         raise SegmentCorrupt(
-            f"{path.name} is an IVF index that removals have damaged beyond repair: build it anew."
+            f"{path.name} is an IVF index that removals have damaged beyond repair: build it again."
         )
     vectors = np.empty((len(ids), index.d), np.float32)
     row = 0

@@ -1,4 +1,4 @@
-"""The background round: seal, compact, purge and collect, for every gallery, again and again."""
+"""Rounds of background maintenance: seal, compact, purge and collect, for every gallery."""
 
 import logging
 import threading
@@ -13,12 +13,12 @@ from paddlewheel.errors import GalleryNotFound, PaddlewheelError
 
 _LOGGER = logging.getLogger(__name__)
 _PAGE = 1000
-_REWRITES = 4  # of one gallery in one round, so that a busy one does not keep the others waiting
+_REWRITES = 4  # of one gallery in one round, so that a busy one does not delay the others
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaintenanceReport:
-    """What one round did, and a sentence for each gallery and each file that it could not do.
+    """What one round did, and a sentence for each gallery and each file that failed.
 
     `unfinished` says that some gallery may have more to do at once.
     """
@@ -38,7 +38,7 @@ class Maintenance:
     collector: GarbageCollector
 
     def run_once(self) -> MaintenanceReport:
-        """One round. A gallery that fails, for whatever reason, is logged and does not stop the others."""
+        """One round. A gallery that fails for any reason is logged and does not stop the others."""
         sealed: list[Sealed] = []
         failures: list[str] = []
         unfinished = False
@@ -47,8 +47,8 @@ class Maintenance:
                 done = self.sealer.run(gallery.key, at_most=_REWRITES) or ()
             except GalleryNotFound:
                 continue  # deleted since it was listed
-            except Exception as err:  # whatever it is, the others are maintained
-                failures.append(_told(f"The gallery {gallery.key!r} could not be sealed", err))
+            except Exception as err:  # the others are maintained in any case
+                failures.append(_log_failure(f"The gallery {gallery.key!r} could not be sealed", err))
                 continue
             sealed += done
             unfinished = unfinished or len(done) == _REWRITES
@@ -76,21 +76,21 @@ class Maintenance:
 def repeat(work: Callable[[], bool], stop: threading.Event, interval: float) -> None:
     """Work until `stop` is set, and pause for `interval` seconds unless the work says that there is more.
 
-    Whatever fails is logged and tried again after the pause, such as when the database is away.
+    Any failure is logged and the work tried again after the pause, as when the database is away.
     """
     while not stop.is_set():
         unfinished = False
         try:
             unfinished = work()
-        except Exception as err:  # nobody else would start the work again
-            _told("A round of maintenance failed", err)
+        except Exception as err:  # nothing else would start the work again
+            _log_failure("A round of maintenance failed", err)
         if not unfinished:
             stop.wait(interval)
 
 
-def _told(what: str, err: Exception) -> str:
-    """Log the error, with its traceback where nobody foresaw it; returns the sentence."""
-    foreseen = isinstance(err, PaddlewheelError)
+def _log_failure(what: str, err: Exception) -> str:
+    """Log the error, with its traceback where it is not one of ours; returns the sentence."""
+    expected = isinstance(err, PaddlewheelError)
     failure = f"{what}: {err.message if isinstance(err, PaddlewheelError) else repr(err)}"
-    _LOGGER.error("%s", failure, exc_info=None if foreseen else err)
+    _LOGGER.error("%s", failure, exc_info=None if expected else err)
     return failure

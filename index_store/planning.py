@@ -1,4 +1,4 @@
-"""Which runs of generations to write anew, and why: decided from the segments alone, without any effect."""
+"""Decide which runs of generations to rewrite, and why, from the state of the segments alone."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class SealingPolicy:
     """When segments are written.
 
     `delta_rows`: rows that no segment holds are sealed at this many, or when the oldest is `idle` old.
-    `fan_in`: so many adjacent segments of a tier become one, of at most `max_rows`. A segment is written
-    anew at `dead_share` of removed rows, or when its oldest removal is `purge_begins` old. A dropped file is
+    `fan_in`: that many adjacent segments of a tier become one, of at most `max_rows`. A segment is rewritten
+    at `dead_share` of removed rows, or when its oldest removal is `purge_begins` old. A dropped file is
     deleted `grace` later, which has to be longer than a reader takes to open the files of a snapshot.
     So an erased embedding is out of every file within `purge_after` + `grace`.
     """
@@ -35,10 +35,10 @@ class SealingPolicy:
 
     @property
     def purge_begins(self) -> timedelta:
-        """The age of a removal at which its segment is written anew.
+        """The age of a removal at which its segment is rewritten.
 
-        That is before `purge_after` by a tenth of it, an hour at most, so that the rewrite and the rounds of
-        maintenance that it waits for fit in.
+        A tenth of `purge_after` before it, an hour at most: time for the rewrite and for the rounds of
+        maintenance that it waits for.
         """
         return self.purge_after - min(self.purge_after / 10, _PURGE_MARGIN)
 
@@ -71,7 +71,7 @@ class Unsealed:
 def plan(
     segments: Sequence[Segment], unsealed: Unsealed, policy: SealingPolicy, now: datetime
 ) -> SegmentRewrite | None:
-    """The most urgent rewrite, or None. Asking again after each one ends: every rewrite leaves less to do."""
+    """The most urgent rewrite, or None. Every rewrite leaves less to do, so repeated planning ends."""
     wanted = chain(
         _damaged(segments),
         _purges(segments, policy, now),

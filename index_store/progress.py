@@ -1,4 +1,4 @@
-"""How far a long operation has come, for who waits for it."""
+"""How far a long operation has come."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -12,11 +12,11 @@ _EVERY = 1000
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """The progress of an operation that nobody watches."""
+    """Report no progress."""
 
 
-def counted(rows: Iterable[T], what: str, total: int, progress: Progress) -> Iterator[T]:
-    """The rows themselves, told every thousand of them and at the end."""
+def count_rows(rows: Iterable[T], what: str, total: int, progress: Progress) -> Iterator[T]:
+    """The rows themselves; progress is reported every thousand rows and at the end."""
     for number, row in enumerate(rows):
         if number % _EVERY == 0:
             progress(what, number, total)

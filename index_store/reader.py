@@ -1,4 +1,4 @@
-"""A process's window on its galleries: kept current by one cheap question for every search."""
+"""What a process holds of its galleries, kept current by one cheap query for every search."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from database.pool import Database
 from index_store.gallery import Gallery, Ids, Segment
-from index_store.log import FIND_GALLERY, find_gallery, gallery_from, possible_key
+from index_store.gallery_lookup import FIND_GALLERY, find_gallery, gallery_from, possible_key
 from index_store.rows import StoredRows, copy_out
 from index_store.segment_file import SegmentFile
 from index_store.segment_folder import SegmentFiles
@@ -25,9 +25,9 @@ from paddlewheel.errors import GalleryNotFound, PaddlewheelError, SegmentCorrupt
 T = TypeVar("T")
 _LOGGER = logging.getLogger(__name__)
 
-_RETRY_SECONDS = 60.0  # until a file that could not be reached is tried again
-_SWEEP_SECONDS = 60.0  # from one look for galleries that need not be held to the next
-_UNUSED_SECONDS = 1800.0  # for which a gallery is held that nobody searches
+_RETRY_SECONDS = 60.0  # before a file that could not be reached is tried again
+_SWEEP_SECONDS = 60.0  # between two sweeps for galleries that need not be held
+_UNUSED_SECONDS = 1800.0  # that a gallery is held without a search
 
 _EXISTING = "SELECT array_agg(id) FROM galleries WHERE id = ANY($1::bigint[])"
 
@@ -39,9 +39,9 @@ _MARK_DAMAGED = "UPDATE gallery_segments SET damaged = true WHERE id = %s AND NO
 
 
 class GalleryReaders:
-    """What a process holds of its galleries. Threads share it, and a child goes on with its parent's.
+    """The galleries that a process holds. Threads share them; a forked child keeps those of its parent.
 
-    With its searches it lets go of galleries that another process deleted or that nobody searches any more.
+    Searches also release galleries that another process deleted or that were not searched for long.
     """
 
     def __init__(self, database: Database, files: SegmentFiles) -> None:
@@ -55,9 +55,9 @@ class GalleryReaders:
     def current(self, key: str, work: Callable[[View], T]) -> T:
         """Do repeatable work on the gallery as it is now; raises GalleryNotFound.
 
-        Postgres is asked for the generation first, and while its answer is on the way the work is done on
-        the view that is held: it is done again where the answer names another generation. After such an
-        answer the next one is waited for, so that little is done twice in a gallery that moves all the time.
+        The query for the generation is sent first. Until its answer arrives the work is done on the view
+        that is held, and repeated if the answer names another generation. After such an answer the next
+        one is waited for, so that little is done twice in a gallery that changes all the time.
         """
         self._notice_fork()
         now = time.monotonic()
@@ -67,9 +67,9 @@ class GalleryReaders:
         if now >= self._sweep_at:
             self.forget_unneeded()
         held = reader.held if reader else None
-        with self._database.query(_GENERATION, (possible_key(key),)) as question:
-            done = _attempted(work, held) if reader and held and reader.settled else None
-            row = question.answer()
+        with self._database.query(_GENERATION, (possible_key(key),)) as query:
+            done = _attempt(work, held) if reader and held and reader.settled else None
+            row = query.receive()
         if row is None:
             self.forget(key)
             raise GalleryNotFound(f"There is no gallery {key!r}.")
@@ -79,12 +79,12 @@ class GalleryReaders:
         return done() if done and held.gallery.generation == row[1] else work(view)
 
     def forget(self, key: str) -> None:
-        """Let go of a gallery that is no more."""
+        """Release a gallery that was deleted."""
         with self._lock:
             self._readers.pop(key, None)
 
     def forget_unneeded(self) -> None:
-        """Let go of galleries that are no more and of those not searched for long; one thread at a time."""
+        """Release galleries that were deleted or not searched for long; one thread at a time."""
         if not self._sweeping.acquire(blocking=False):
             return
         try:
@@ -105,8 +105,8 @@ class GalleryReaders:
     def _existing(self, gallery_ids: list[int]) -> set[int]:
         if not gallery_ids:
             return set()
-        with self._database.query(_EXISTING, (gallery_ids,)) as question:
-            (found,) = question.answer() or (None,)
+        with self._database.query(_EXISTING, (gallery_ids,)) as query:
+            (found,) = query.receive() or (None,)
         return set(found or ())
 
     def _reader(self, key: str) -> "GalleryReader":
@@ -125,7 +125,7 @@ class GalleryReaders:
                     self._renew_locks()
 
     def _renew_locks(self) -> None:
-        # A thread that held one when the process was forked is not there to let go of it.
+        # A thread that held one when the process was forked does not exist in the child to release it.
         self._lock = threading.Lock()
         self._sweeping = threading.Lock()
         for reader in self._readers.values():
@@ -134,9 +134,9 @@ class GalleryReaders:
 
 
 class GalleryReader:
-    """Holds the latest view of one gallery and replaces it when the gallery has moved on.
+    """Holds the latest view of one gallery and replaces it when the gallery has changed.
 
-    `settled` says whether it had not moved when it was last asked for, `searched_at` when that was, by the
+    `settled` says whether the gallery was unchanged at the last search, `searched_at` when that was, by the
     monotonic clock.
     """
 
@@ -150,30 +150,30 @@ class GalleryReader:
         self.renew_locks()
 
     def renew_locks(self) -> None:
-        """Forget who refreshes the view and who tries files again."""
+        """Make new locks, for a process that was forked."""
         self._lock = threading.Lock()
         self._retrying = threading.Lock()
 
     def view(self, generation: int, held_before: int) -> View:
         """A view of that generation or a later one.
 
-        `held_before` is the generation that was held before the database was asked. If it is higher than
-        the database's, a backup was restored under the running process: all is read anew.
+        `held_before` is the generation that was held before the query was sent. If it is higher than the
+        database's, a backup was restored under the running process: everything is read again.
         """
         view = self.held
         self.settled = held_before == generation
         if self._retry_at is not None and time.monotonic() >= self._retry_at:
-            self._retry_aside()
+            self._retry_in_background()
         if view.gallery.generation == generation:
             return view
         with self._lock:
             if held_before > generation:
-                self.held = self._refreshed(empty_view(view.gallery))
+                self.held = self._refresh(empty_view(view.gallery))
             elif self.held.gallery.generation < generation:
-                self.held = self._refreshed(self.held)
+                self.held = self._refresh(self.held)
             return self.held
 
-    def _refreshed(self, view: View) -> View:
+    def _refresh(self, view: View) -> View:
         with self._database.snapshot() as cursor:
             cursor.execute(FIND_GALLERY, (view.gallery.key,))
             row = cursor.fetchone()
@@ -214,15 +214,15 @@ class GalleryReader:
             waits_for = segment
         return replace(memory_source(gallery.spec, self._rows(gallery, segment)), stand_in_for=waits_for)
 
-    def _retry_aside(self) -> None:
-        """Have the files tried by a thread of its own: no search waits for a place that does not answer."""
+    def _retry_in_background(self) -> None:
+        """Try the files in a thread of their own: no search waits for a place that does not answer."""
         if self._retrying.acquire(blocking=False):
             threading.Thread(
                 target=self._retry, name=f"files of {self.held.gallery.key}", daemon=True
             ).start()
 
     def _retry(self) -> None:
-        """Take the files that can be reached by now."""
+        """Open the files that can be reached by now."""
         try:
             for segment in self.held.unreached:
                 opened = self._source_if_sound(segment)
@@ -236,8 +236,8 @@ class GalleryReader:
             self._retrying.release()
 
     def _source_if_sound(self, segment: Segment) -> Source | None:
-        """The segment's file; None for a damaged one, which is marked to be written anew."""
-        assert segment.file is not None  # noqa: S101 - the caller has looked
+        """The segment's file; None for a damaged one, which is marked to be rebuilt."""
+        assert segment.file is not None  # noqa: S101 - the caller has checked
         try:
             opened = SegmentFile(self._files.fetch(segment.file, segment.bytes, segment.sha256))
         except SegmentCorrupt:
@@ -252,8 +252,8 @@ class GalleryReader:
             return copy_out(cursor, gallery.id, segment.low, segment.high, size)
 
 
-def _attempted(work: Callable[[View], T], view: View) -> Callable[[], T]:
-    """What the work came to; an error is raised only by who asks for that."""
+def _attempt(work: Callable[[View], T], view: View) -> Callable[[], T]:
+    """Do the work; the returned function gives its result or raises its error."""
     try:
         done = work(view)
     except PaddlewheelError as err:

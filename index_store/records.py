@@ -1,4 +1,4 @@
-"""The stored vectors as records: by id, in pages, and what hits are told with on demand."""
+"""The stored vectors as records: by id, in pages, and the details of hits on demand."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from database.pool import Database
 from index_store.gallery import Gallery, SearchHit, VectorRecord
-from index_store.log import possible_ids, possible_texts
+from index_store.selection import possible_ids, possible_texts
 from index_store.vectors import decode
 
 _LIST_LABELS = """

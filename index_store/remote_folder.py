@@ -1,4 +1,4 @@
-"""PaddleX's folder in an object store: written and read through a local folder that goes again."""
+"""PaddleX's folder in an object store: written and read through a temporary local folder."""
 
 import tempfile
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ from paddlewheel.errors import ConfigurationError, GalleryFolderInvalid, Segment
 
 @contextmanager
 def folder_to_write(place: Path | str) -> Iterator[Path]:
-    """A local folder that is not there yet, and is `place` itself or uploaded to it at the end.
+    """The path of a local folder to make: `place` itself, or one that is uploaded to it at the end.
 
-    The index goes first and the id map last: without an id map a folder is no gallery, and what an upload
-    that was cut off has left is written over. Raises GalleryFolderInvalid where a gallery is at the place
+    The index is uploaded first and the id map last: without an id map a folder is no gallery, and the next
+    upload overwrites what an interrupted one has left. Raises GalleryFolderInvalid where there is a gallery
     already, SegmentStoreUnavailable, and ConfigurationError for a URL of an unknown kind.
     """
     with _on_disk(place):
-        files, root = _opened(place)
+        files, root = _open_place(place)
         if isinstance(files, LocalFileSystem):
             yield Path(root)
             return
@@ -45,7 +45,7 @@ def folder_to_write(place: Path | str) -> Iterator[Path]:
 def folder_to_read(place: Path | str) -> Iterator[Path]:
     """A local folder with what is at the place. Raises as `folder_to_write` does."""
     with _on_disk(place):
-        files, root = _opened(place)
+        files, root = _open_place(place)
         if isinstance(files, LocalFileSystem):
             yield Path(root)
             return
@@ -57,7 +57,7 @@ def folder_to_read(place: Path | str) -> Iterator[Path]:
             yield Path(scratch)
 
 
-def _opened(place: Path | str) -> tuple[Any, str]:
+def _open_place(place: Path | str) -> tuple[Any, str]:
     """The file system and the path in it; on the local one a folder appears in one step, by a rename."""
     if isinstance(place, Path) or "://" not in place:
         return LocalFileSystem(), str(place)
@@ -79,7 +79,7 @@ def _on_disk(place: Path | str) -> Iterator[None]:
 
 @contextmanager
 def _in_store(place: Path | str) -> Iterator[None]:
-    """The libraries of stores raise errors that share no base class but Exception."""
+    """Raise one error: the libraries of stores have no common base class but Exception."""
     try:
         yield
     except Exception as err:

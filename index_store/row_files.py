@@ -83,7 +83,7 @@ def check_rows(
     spec = store.gallery(key).spec
     check_model(spec, model_fingerprint)
     checked = 0
-    for part in rows.parts(_PART):  # which read the file piece by piece, however large it is
+    for part in rows.parts(_PART):  # each reads its piece of the file, however large that is
         new_vectors(spec, part.embeddings, part.labels, part.external_ids, part.metadata, first_row=checked)
         checked += len(part)
 

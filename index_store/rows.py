@@ -1,4 +1,4 @@
-"""Vectors to and from Postgres in its binary COPY format, the fastest way that psycopg2 has."""
+"""Vectors to and from Postgres in its binary COPY format, psycopg2's fastest way."""
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from index_store.gallery import Ids
-from index_store.progress import Progress, counted, silent
+from index_store.progress import Progress, count_rows, silent
 from index_store.vectors import NewVectors
 from paddlewheel.errors import InternalError
 
@@ -92,7 +92,7 @@ def copy_in(
     progress: Progress = silent,
 ) -> None:
     """Insert the rows; nothing of them is visible before the transaction commits."""
-    numbered = counted(ids, "store", len(ids), progress)
+    numbered = count_rows(ids, "store", len(ids), progress)
     cursor.copy_expert(_COPY_IN, _Pieces(_pieces(gallery_id, batch_id, numbered, vectors)))  # type: ignore[arg-type]
 
 

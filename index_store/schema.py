@@ -5,8 +5,8 @@ galleries 1 --- n vectors      the live vectors, embedding inline
           1 --- n tombstones   removed ids that a file or another process may still hold
           1 --- n segments     the files: which generations they cover, their digest and state
 
-Vectors name their operation (`batch_id`), and the operation its generation: the generation is known only
-at the end of the transaction, when the gallery's row is locked for a moment.
+Vectors name their operation (`batch_id`), and the operation its generation, because the generation is known
+only at the end of the transaction, when the gallery's row is locked for a moment.
 """
 
 from sqlalchemy import (
@@ -62,8 +62,8 @@ GALLERIES = Table(
     CheckConstraint("live >= 0", name="live"),
 )
 
-# No foreign key to galleries: its check would lock the gallery's row once a vector. The last statement of
-# an append updates that row and finds out whether the gallery is still there.
+# No foreign key to galleries: its check would lock the gallery's row once per vector. The last statement
+# of an append updates that row and notices whether the gallery still exists.
 VECTORS = Table(
     "gallery_vectors",
     METADATA,
@@ -99,7 +99,7 @@ OPERATIONS = Table(
     Column("segments", ARRAY(UUID(as_uuid=False))),  # removal: the files that held its vectors
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     Column("verified_at", DateTime(timezone=True)),
-    Column("note", JSONB),  # append: what a repeat is told; removal: how much was searched for
+    Column("note", JSONB),  # append: what a repeat answers; removal: how much was searched for
     UniqueConstraint("gallery_id", "operation_id"),
     UniqueConstraint("gallery_id", "generation"),
     CheckConstraint("kind IN ('append', 'remove')", name="kind"),
@@ -137,7 +137,7 @@ SEGMENTS = Table(
     CheckConstraint("state IN ('building', 'live', 'dropped', 'deleted')", name="state"),
     CheckConstraint("low < high", name="interval"),
 )
-# Deleted ones stay for the receipts of erasures, and every round of maintenance asks for all the others.
+# Deleted rows stay for the receipts of erasures; every round of maintenance reads all the others.
 Index(
     "gallery_segments_present_idx",
     SEGMENTS.c.gallery_id,
@@ -145,7 +145,7 @@ Index(
     SEGMENTS.c.id,
     postgresql_where=SEGMENTS.c.state != "deleted",
 )
-# And whether a sealer was given up lately, whose file may come after all.
+# Maintenance also looks for sealers that were given up lately, whose files may still appear.
 Index(
     "gallery_segments_abandoned_idx",
     SEGMENTS.c.deleted_at,

@@ -4,9 +4,9 @@
 2. the rows are read in one snapshot, the index built and tested, the file written and made durable;
 3. one transaction publishes it, drops those it replaces and forgets the tombstones that it has no rows for.
 
-Only the holder of the gallery's advisory lock seals, on all machines together. The last transaction runs on
-the connection that holds the lock: who has lost the lock cannot publish. The same connection is asked before
-the file gets its name, as whoever has the lock by then may have collected it already.
+Only the holder of the gallery's advisory lock seals, across all machines. The last transaction runs on the
+connection that holds the lock, so a sealer that has lost it cannot publish. The same connection is queried
+before the file gets its name, because the next holder may have collected the segment already.
 """
 
 import uuid
@@ -22,8 +22,8 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from database.locks import gallery_lock, try_lock
 from database.pool import Database, transaction_on
 from index_store.gallery import Gallery, Segment
+from index_store.gallery_lookup import FIND_GALLERY, find_gallery, gallery_from
 from index_store.indexes import use_threads
-from index_store.log import FIND_GALLERY, find_gallery, gallery_from
 from index_store.planning import Reason, SealingPolicy, SegmentRewrite, Unsealed, plan
 from index_store.rows import StoredRows, copy_out
 from index_store.segment_file import write_segment
@@ -118,7 +118,7 @@ class _File:
 
 @dataclass(frozen=True, kw_only=True)
 class Sealer:
-    """Seals and compacts galleries. `on_step` is told what begins, for progress bars and fault tests."""
+    """Seals and compacts galleries. `on_step` is called as each step begins, by progress bars and tests."""
 
     database: Database
     files: SegmentFiles
@@ -127,21 +127,21 @@ class Sealer:
     on_step: Callable[[Step], None] = lambda step: None  # noqa: ARG005
 
     def run(self, key: str, *, at_most: int | None = None) -> tuple[Sealed, ...] | None:
-        """Do all that the policy asks for, or the first rewrites; None when another is at this gallery."""
-        return self._locked(key, lambda gallery, lock: self._planned(gallery, lock, at_most))
+        """Do the rewrites that are due, `at_most` so many; None when another process seals this gallery."""
+        return self._with_lock(key, lambda gallery, lock: self._run_plan(gallery, lock, at_most))
 
     def compact(self, key: str) -> tuple[Sealed, ...] | None:
-        """Write the whole gallery as few segments as may be, without any removed row."""
-        return self._locked(key, self._everything)
+        """Write the whole gallery as few segments as possible, without any removed row."""
+        return self._with_lock(key, self._rewrite_all)
 
-    def _locked(
+    def _with_lock(
         self, key: str, work: Callable[[Gallery, Connection], tuple[Sealed, ...]]
     ) -> tuple[Sealed, ...] | None:
         gallery = find_gallery(self.database, key)
         with try_lock(self.database, gallery_lock(gallery.id)) as connection:
             return None if connection is None else work(gallery, connection)
 
-    def _planned(self, gallery: Gallery, lock: Connection, at_most: int | None) -> tuple[Sealed, ...]:
+    def _run_plan(self, gallery: Gallery, lock: Connection, at_most: int | None) -> tuple[Sealed, ...]:
         done: list[Sealed] = []
         while at_most is None or len(done) < at_most:
             segments, unsealed, now = self._state(gallery)
@@ -151,11 +151,11 @@ class Sealer:
             done.append(self._rewrite(gallery, rewrite, lock))
         return tuple(done)
 
-    def _everything(self, gallery: Gallery, lock: Connection) -> tuple[Sealed, ...]:
+    def _rewrite_all(self, gallery: Gallery, lock: Connection) -> tuple[Sealed, ...]:
         segments, unsealed, _ = self._state(gallery)
         done: list[Sealed] = []
         while unsealed.full:
-            done.append(self._rewrite(gallery, _asked(unsealed.low, unsealed.high), lock))
+            done.append(self._rewrite(gallery, _requested_rewrite(unsealed.low, unsealed.high), lock))
             _, unsealed, _ = self._state(gallery)
         runs: list[tuple[int, int, int]] = []
         pieces = [(segment.low, segment.high, segment.rows) for segment in segments]
@@ -166,7 +166,7 @@ class Sealer:
                 runs[-1] = (runs[-1][0], high, runs[-1][2] + rows)
             else:
                 runs.append((low, high, rows))
-        done += [self._rewrite(gallery, _asked(low, high), lock) for low, high, _ in runs]
+        done += [self._rewrite(gallery, _requested_rewrite(low, high), lock) for low, high, _ in runs]
         return tuple(done)
 
     def _state(self, gallery: Gallery) -> tuple[tuple[Segment, ...], Unsealed, datetime]:
@@ -241,7 +241,7 @@ class Sealer:
         return _File(kind=built.kind, name=name, bytes=size, sha256=digest, recall=built.recall_at_1)
 
 
-def _asked(low: int, high: int) -> SegmentRewrite:
+def _requested_rewrite(low: int, high: int) -> SegmentRewrite:
     return SegmentRewrite(low=low, high=high, reason="asked")
 
 
@@ -250,7 +250,7 @@ def _deleted_meanwhile(gallery: Gallery) -> GalleryNotFound:
 
 
 def _require_announced(gallery: Gallery, segment: str, lock: Connection) -> None:
-    """Raise where the file may have been collected before it was there."""
+    """Raise if the segment may have been collected before its file existed."""
     with lock.cursor() as cursor:
         cursor.execute(_STILL_ANNOUNCED, (segment,))
         announced, exists = cursor.fetchone() or (False, False)

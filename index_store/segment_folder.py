@@ -35,7 +35,7 @@ class SegmentFiles(Protocol):
         ...
 
     def delete(self, name: str) -> None:
-        """Delete the file, its local copy and its scratch file, those that there are, for good."""
+        """Delete the file, its local copy and its scratch file, as far as they exist, durably."""
         ...
 
     def names(self) -> Iterator[tuple[str, float]]:
@@ -48,10 +48,10 @@ class SegmentFiles(Protocol):
 
 
 class SegmentFolder:
-    """A folder, made again when it went. Deleting a file that a reader has mapped is safe on a local disk.
+    """A folder, made when it is missing. Deleting a file that a reader has mapped is safe on a local disk.
 
-    On a network file system it is not (the mapping fails): use `SegmentObjects` over its path there, which
-    reads through a local copy.
+    On a network file system the mapping would fail: use `SegmentObjects` over its path there, which reads
+    through a local copy.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -75,7 +75,7 @@ class SegmentFolder:
         return check_file(self._folder / name, size, digest)
 
     def delete(self, name: str) -> None:
-        """Delete file and scratch file, and force that to the disk: a power cut would bring them back."""
+        """Delete file and scratch file, and force that to the disk, or a power cut would bring them back."""
         with self._usable():
             (self._folder / name).unlink(missing_ok=True)
             self._scratch(name).unlink(missing_ok=True)
@@ -88,21 +88,21 @@ class SegmentFolder:
         yield from found
 
     def sweep(self, older_than: float, keep: set[str]) -> tuple[str, ...]:
-        """Delete scratch files of nobody that were not touched for so long."""
+        """Delete abandoned scratch files that are older than that many seconds."""
         kept = {f"{name}{_SCRATCH}" for name in keep}
-        return self._swept(older_than, lambda name: bool(_SCRATCH_NAME.fullmatch(name)) and name not in kept)
+        return self._sweep(older_than, lambda name: bool(_SCRATCH_NAME.fullmatch(name)) and name not in kept)
 
     def sweep_copies(self, keep: set[str]) -> tuple[str, ...]:
-        """Delete every file that is not in `keep`: for a folder that has but copies.
+        """Delete every file that is not in `keep`: for a folder that has nothing but copies.
 
         One that was fetched since `keep` was made is spared by its age.
         """
-        return self._swept(_NEW_SECONDS, lambda name: is_segment(name) and name not in keep)
+        return self._sweep(_NEW_SECONDS, lambda name: is_segment(name) and name not in keep)
 
     def _scratch(self, name: str) -> Path:
         return self._folder / f"{name}{_SCRATCH}"
 
-    def _swept(self, older_than: float, unwanted: "RemovalCheck") -> tuple[str, ...]:
+    def _sweep(self, older_than: float, unwanted: "RemovalCheck") -> tuple[str, ...]:
         swept = []
         with self._usable():
             for path, age in _aged(self._folder):
@@ -113,7 +113,7 @@ class SegmentFolder:
 
     @contextmanager
     def _usable(self) -> Iterator[None]:
-        """The folder is there; what fails in it is told as one error."""
+        """Make the folder where it is missing, and raise one error for any failure in it."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             yield
@@ -124,7 +124,7 @@ class SegmentFolder:
 
 
 def is_segment(name: str) -> bool:
-    """Whether a published segment may be called so; what else is in its place is somebody else's."""
+    """Whether a published segment may have that name; other files in the place are not ours."""
     return bool(_SEGMENT_NAME.fullmatch(name))
 
 

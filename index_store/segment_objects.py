@@ -30,7 +30,7 @@ class SegmentObjects:
         self._url = url
         self._copies = copies
         self._local = SegmentFolder(copies)
-        with self._translated():
+        with self._translate_errors():
             self._make_root()
 
     def scratch(self, name: str) -> Path:
@@ -41,7 +41,7 @@ class SegmentObjects:
         """Upload the file; nothing refers to it before the transaction that follows."""
         scratch = self.scratch(name)
         try:
-            with self._translated():
+            with self._translate_errors():
                 self._make_root()
                 self._files.put_file(str(scratch), self._remote(name))
                 if isinstance(self._files, LocalFileSystem):
@@ -49,7 +49,7 @@ class SegmentObjects:
                 stored = self._files.info(self._remote(name))["size"]
             written = scratch.stat().st_size
         except FileNotFoundError as err:
-            raise SegmentStoreUnavailable(f"{name} went on its way to {self._url}.") from err
+            raise SegmentStoreUnavailable(f"{name} vanished on its way to {self._url}.") from err
         if stored != written:
             raise SegmentStoreUnavailable(f"{self._url} has stored only {stored} bytes of {name}.")
         self._local.publish(name)
@@ -61,7 +61,7 @@ class SegmentObjects:
             return check_file(copy, size, digest)
         part = self._local.scratch(f"{name}.{uuid.uuid4().hex}")
         try:
-            with self._translated():
+            with self._translate_errors():
                 self._files.get_file(self._remote(name), str(part))
             check_file(part, size, digest)
             part.replace(copy)
@@ -73,17 +73,17 @@ class SegmentObjects:
 
     def delete(self, name: str) -> None:
         """Delete the object, and what this machine has of it."""
-        with self._translated(), suppress(FileNotFoundError):
+        with self._translate_errors(), suppress(FileNotFoundError):
             self._files.rm_file(self._remote(name))
             if isinstance(self._files, LocalFileSystem):
                 sync_folder(Path(self._root))
         self._local.delete(name)
 
     def names(self) -> Iterator[tuple[str, float]]:
-        """Every segment's object with its age in seconds; 0 where the store does not tell."""
+        """Every segment's object with its age in seconds; 0 where the store does not say."""
         found: list[dict[str, Any]] = []
-        # Stores of objects know no empty folder.
-        with suppress(FileNotFoundError), self._translated():
+        # Object stores have no empty folders.
+        with suppress(FileNotFoundError), self._translate_errors():
             found = self._files.ls(self._root, detail=True, refresh=True)
         for entry in found:
             name = entry["name"].rpartition("/")[2]
@@ -91,7 +91,7 @@ class SegmentObjects:
                 yield name, _age(entry)
 
     def sweep(self, older_than: float, keep: set[str]) -> tuple[str, ...]:
-        """Delete old scratch files, and the copies of files that are no more."""
+        """Delete old scratch files, and the copies of deleted files."""
         return self._local.sweep(older_than, keep) + self._local.sweep_copies(keep)
 
     def _make_root(self) -> None:
@@ -102,8 +102,8 @@ class SegmentObjects:
         return f"{self._root}/{name}"
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """The libraries of stores raise errors that share no base class but Exception."""
+    def _translate_errors(self) -> Iterator[None]:
+        """Raise one error: the libraries of stores have no common base class but Exception."""
         try:
             yield
         except Exception as err:

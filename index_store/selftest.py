@@ -30,8 +30,8 @@ class Built:
 def build_tested(spec: GallerySpec, codes: npt.NDArray[np.uint8]) -> Built:
     """The gallery's kind of index over the rows, widened until it passes; a scan where it never does.
 
-    Who asks for IVF or HNSW asks for speed: those have to find the best row, `auto` the best ten.
-    A few thousand rows are scanned in less time than any index saves, so they get a scan in every type.
+    IVF and HNSW are chosen for speed and have to find the best row; `auto` has to find the best ten.
+    Scanning a few thousand rows takes less time than any index saves, so every type gets a scan for them.
     """
     exact = exact_index(codes, spec.dimension, spec.metric, spec.precision)
     kind = _wanted(spec)

@@ -1,4 +1,4 @@
-"""GalleryStore: everything that one does with galleries, in one object per process."""
+"""GalleryStore: galleries with their rows, segment files and searches, in one object per process."""
 
 import math
 from collections.abc import Callable
@@ -68,7 +68,7 @@ class GalleryStore(GalleryRows):
 
         Every append and remove that had returned anywhere when this was called is seen. `threshold` is the
         lowest score for IP and the largest distance for L2, and holds for every hit. At label level each
-        label comes once. `details` adds external ids and metadata for one more question to Postgres.
+        label comes once. `details` adds external ids and metadata for one more query to Postgres.
         """
         if not 1 <= top_k <= MAX_TOP_K:
             raise InvalidRequest(f"top_k is between 1 and {MAX_TOP_K}, not {top_k}.")
@@ -94,13 +94,13 @@ class GalleryStore(GalleryRows):
         return self.search(key, query, **options)[0]
 
     def delete(self, key: str) -> Deleted:
-        """Delete the gallery with all its vectors; its files go with the next garbage collection."""
+        """Delete the gallery with all its vectors; the next garbage collection deletes its files."""
         deleted = super().delete(key)
         self._readers.forget(key)  # not before, as a search in between would hold it again
         return deleted
 
     def verify(self, key: str, *, progress: Progress = silent) -> Verification:
-        """Read every file and compare it with the rows; damaged ones are marked to be written anew."""
+        """Read every file and compare it with the rows; damaged ones are marked to be rebuilt."""
 
         def search(queries: Embeddings) -> tuple[tuple[SearchHit, ...], ...]:
             return self.search(key, queries, top_k=100)  # an approximate index looks further for these
@@ -114,9 +114,9 @@ class GalleryStore(GalleryRows):
         policy: SealingPolicy | None = None,
         on_step: Callable[[Step], None] = lambda step: None,  # noqa: ARG005
     ) -> tuple[Sealed, ...] | None:
-        """Write the whole gallery as few segments as may be, without any removed vector.
+        """Write the whole gallery as few segments as possible, without any removed vector.
 
-        None when another process is at this gallery. What is due is done by `Maintenance` without asking.
+        None when another process seals this gallery. `Maintenance` does by itself whatever is due.
         """
         sealer = Sealer(
             database=self._database,

@@ -21,7 +21,7 @@ _RANGES: dict[Precision, tuple[float, float]] = {
 """Between which the largest value of an embedding has to be.
 
 For fp32 the largest squared distance, 4 * MAX_DIMENSION * 1e17**2, has to be below float32's largest number:
-rows at an infinite distance cannot be told apart.
+rows at an infinite distance cannot be distinguished.
 """
 _SMALLER: dict[Precision, str] = {"fp16": "use fp32", "fp32": "normalise the embeddings"}
 
@@ -30,8 +30,8 @@ _SMALLER: dict[Precision, str] = {"fp16": "use fp32", "fp32": "normalise the emb
 class NewVectors:
     """Checked rows, ready to be stored: `codes` has the shape (n, bytes of one embedding).
 
-    `request_digest` is what tells a repeated operation from another one, where that is not the rows: the
-    same image may be embedded a last bit differently the next time. `note` is kept with the operation.
+    `request_digest` distinguishes a repeated operation from another one where the rows cannot: the same
+    image may be embedded a last bit differently the next time. `note` is kept with the operation.
     """
 
     codes: npt.NDArray[np.uint8]
@@ -46,7 +46,7 @@ class NewVectors:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of everything in them, by which a repeated operation is told from another one."""
+        """SHA-256 of everything in them, by which a repeated operation is recognized."""
         if self.request_digest is not None:
             return self.request_digest
         digest = sha256(self.codes.tobytes())

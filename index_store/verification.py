@@ -1,4 +1,4 @@
-"""Hold a gallery's files and counters against its rows in Postgres, which are the truth."""
+"""Compare a gallery's files and counters with its rows in Postgres, which are the truth."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 
 from database.pool import Database
 from index_store.gallery import Embeddings, Gallery, SearchHit, Segment
-from index_store.log import FIND_GALLERY, gallery_from, possible_key
+from index_store.gallery_lookup import FIND_GALLERY, gallery_from, possible_key
 from index_store.progress import Progress, silent
 from index_store.rows import StoredRows, copy_out
 from index_store.segment_file import SegmentFile
@@ -38,7 +38,7 @@ _MARK_DAMAGED = "UPDATE gallery_segments SET damaged = true WHERE id = ANY(%s::u
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """What was looked at and what is wrong with it, a sentence each; nothing when all is well."""
+    """What was checked, and a sentence for each problem; none when all is well."""
 
     vectors: int
     segments: int
@@ -49,7 +49,7 @@ class Verification:
 def verify(
     database: Database, files: SegmentFiles, key: str, search: Search, progress: Progress = silent
 ) -> Verification:
-    """Read every file of the gallery and compare it with the rows; mark damaged ones to be written anew.
+    """Read every file of the gallery and compare it with the rows; mark damaged ones to be rebuilt.
 
     Searches stay right meanwhile: a process that opens a damaged file takes its rows from Postgres. Raises
     SegmentStoreUnavailable where a file cannot be reached, of which nothing is known then.
@@ -80,7 +80,7 @@ def verify(
         samples.append(_sample(stored, share))
         found = _segment_problems(files, segment, stored, removed)
         if found and not _is_live(database, segment):
-            continue  # written anew meanwhile, by which its tombstones and its file may be gone
+            continue  # rewritten meanwhile, so its tombstones and its file may be gone
         if found:
             damaged.append(segment.id)
         problems += found

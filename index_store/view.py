@@ -1,7 +1,7 @@
 """What a process holds of a gallery at one generation, and the search over it.
 
-A view never changes: a refresh makes the next one, which shares all that stayed the same. So searches run
-side by side without a lock, and each sees one moment.
+A view never changes: a refresh makes a new one, which shares what stayed the same. So searches run in
+parallel without a lock, and each sees one moment.
 """
 
 from collections.abc import Callable, Iterable
@@ -79,7 +79,7 @@ class Source:
         """For each query the scores and rows of its best `count` live rows, best first.
 
         FAISS is asked for some more than wanted. Where removed rows crowd out live ones, or an approximate
-        index finds too few, it is asked for ever more and in the end for an exhaustive scan: a query gets
+        index finds too few, it is asked for more and more and finally for an exhaustive scan: a query gets
         fewer than `count` rows only if no more are live, or if their scores overflow.
         """
         if self.dead_count == len(self.ids):  # no row at all is in a stand-in of which all were removed
@@ -125,7 +125,7 @@ class Delta:
     sources: tuple[Source, ...] = ()
 
     def append(self, spec: GallerySpec, rows: StoredRows) -> "Delta":
-        """With later rows, and without the removed ones of the chunks that are written anew for it."""
+        """With later rows, and without the removed ones of the chunks that are rewritten for it."""
         kept, sources = list(self.rows), list(self.sources)
         while kept and _join(len(kept[-1]), len(rows)):
             chunk, source = kept.pop(), sources.pop()
@@ -162,7 +162,7 @@ class View:
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """All that a search has to look at."""
+        """Everything that a search has to look at."""
         return (*self.segments.values(), *self.delta.sources)
 
     @property

@@ -31,7 +31,7 @@ class ApiKeys:
         self._database = database
 
     def add(self, name: str, digest: str, scopes: Sequence[str]) -> ApiKey:
-        """Keep a new key by its hash (hex)."""
+        """Store a new key by its hash (hex)."""
         values = {"id": uuid.uuid4().hex[:12], "name": name, "digest": digest, "scopes": list(scopes)}
         with self._database.begin() as connection:
             return _key(connection.execute(insert(API_KEYS).values(values).returning(API_KEYS)).one())
@@ -50,7 +50,7 @@ class ApiKeys:
             return [_key(row) for row in rows]
 
     def revoke(self, key_id: str) -> ApiKey:
-        """Let a key open nothing any more; a second time changes nothing. Raises ApiKeyNotFound."""
+        """Revoke a key; a second time changes nothing. Raises ApiKeyNotFound."""
         change = (
             update(API_KEYS)
             .where(API_KEYS.c.id == key_id)

@@ -1,4 +1,4 @@
-"""Batch jobs in Postgres: accepted, planned, run and finished, or stopped and taken up again."""
+"""Batch jobs in Postgres: accepted, planned, run and finished, or stopped and resumed."""
 
 import hashlib
 import uuid
@@ -39,7 +39,7 @@ _S: Final = BATCH_SHARDS.c
 
 @dataclass(frozen=True, kw_only=True)
 class BatchJob:
-    """A job as those who do it see it. `sink_digest` is the SHA-256 of a sink that it wrote before."""
+    """A job as workers see it. `sink_digest` is the SHA-256 of a sink that it wrote before."""
 
     id: str
     task: str
@@ -66,7 +66,7 @@ class BatchJobStore:
         idempotency_key: str | None = None,
         webhook: str | None = None,
     ) -> BatchStatus:
-        """Accept a job; `key_id` is its owner's, empty for the operator's own. `webhook` is told of each end.
+        """Accept a job; `key_id` is its owner's, empty for the operator. `webhook` is notified of each end.
 
         The same idempotency key of the same owner is the same job. Raises InvalidRequest for options that
         the task does not know, IdempotencyMismatch for a key that stands for another job.
@@ -87,7 +87,7 @@ class BatchJobStore:
             return _status(connection, row)
 
     def status(self, job_id: str, key_id: str | None = None) -> BatchStatus:
-        """How a job stands; with `key_id` only its owner's. Raises BatchJobNotFound."""
+        """The state of a job; with `key_id` only its owner's. Raises BatchJobNotFound."""
         with self._database.begin() as connection:
             return _status(connection, _found(connection, job_id, key_id))
 
@@ -111,7 +111,7 @@ class BatchJobStore:
             return [_status(connection, row) for row in connection.execute(query)]
 
     def cancel(self, job_id: str, key_id: str | None = None) -> BatchStatus:
-        """Stop a job; what is done of it is kept for a while. One that has ended stays as it is."""
+        """Stop a job; its finished parts are kept for a while. One that has ended stays as it is."""
         with self._database.begin() as connection:
             row = _found(connection, job_id, key_id, lock=True)
             if row.state in ACTIVE:
@@ -119,7 +119,7 @@ class BatchJobStore:
             return _status(connection, _found(connection, job_id, key_id))
 
     def resume(self, job_id: str, key_id: str | None = None) -> BatchStatus:
-        """Go on with a cancelled or failed job: finished shards are not done again.
+        """Resume a cancelled or failed job; finished shards are not done again.
 
         Raises BatchJobNotFound, and BatchJobState for one that has not stopped or whose parts are gone.
         """
@@ -131,7 +131,7 @@ class BatchJobStore:
             return _status(connection, _found(connection, job_id, key_id))
 
     def retry(self, job_id: str, key_id: str | None = None) -> BatchStatus:
-        """Do the failed lines of a finished job again, and those alone; then write the sink anew.
+        """Do only the failed lines of a finished job again, then rewrite the sink.
 
         Raises BatchJobNotFound, and BatchJobState where no line failed or the job is not finished.
         """
@@ -164,36 +164,36 @@ class BatchJobStore:
             return [_job(row) for row in connection.execute(query.order_by(_J.created_at))]
 
     def advance(self, job_id: str, before: BatchState, after: BatchState) -> bool:
-        """Move a job on, unless it has been stopped meanwhile; whether it moved."""
+        """Change a job's state unless it was stopped meanwhile; whether it changed."""
         change = update(BATCH_JOBS).where(_J.id == job_id, _J.state == before).values(state=after)
         with self._database.begin() as connection:
             return connection.execute(change).rowcount == 1
 
     def succeed(self, job_id: str, sink_digest: str) -> bool:
-        """Its sink is written."""
+        """End it: its sink is written."""
         with self._database.begin() as connection:
             return _end(connection, job_id, "succeeded", only="finishing", sink_digest=sink_digest)
 
     def fail(self, job_id: str, err: PaddlewheelError) -> bool:
-        """It cannot go on by itself."""
+        """End it with an error."""
         words = {"error_code": err.code, "error_message": err.message}
         with self._database.begin() as connection:
             return _end(connection, job_id, "failed", **words)
 
-    def without_use(self, keep: float) -> list[BatchJob]:
+    def list_removable(self, keep: float) -> list[BatchJob]:
         """Ended jobs whose parts nobody needs: they succeeded in every line, or ended `keep` seconds ago."""
         old = _J.finished_at < ago(keep)
         whole = (_J.state == "succeeded") & (_J.failed_lines == 0)
         query = select(BATCH_JOBS).where(
             _J.parts_removed_at.is_(None), _J.finished_at.is_not(None), or_(whole, old)
         )
-        # At random: ten whose place of files is away must not keep the others waiting.
+        # At random: ten whose files cannot be reached must not block the others.
         query = query.order_by(func.random()).limit(10)
         with self._database.begin() as connection:
             return [_job(row) for row in connection.execute(query)]
 
-    def parts_removed(self, job_id: str) -> None:
-        """Forget the shards, whose parts are gone; the job's own row stays."""
+    def delete_shards(self, job_id: str) -> None:
+        """Delete the shards, whose parts are gone; the job's own row stays."""
         with self._database.begin() as connection:
             connection.execute(delete(BATCH_SHARDS).where(_S.job_id == job_id))
             connection.execute(update(BATCH_JOBS).where(_J.id == job_id).values(parts_removed_at=func.now()))
@@ -223,7 +223,7 @@ def _id(key_id: str, idempotency_key: str | None) -> str:
 def _end(
     connection: Connection, job_id: str, state: BatchState, only: str | None = None, **values: Any
 ) -> bool:
-    """Ended, with the counts of its shards, which are forgotten some day; told to who asked for it."""
+    """End a job with the counts of its shards, which are deleted later, and notify its webhook."""
     counts = connection.execute(_counted(job_id)).one()
     change = (
         update(BATCH_JOBS)
@@ -246,7 +246,7 @@ def _end(
 
 
 def _event(row: Row[Any]) -> dict[str, Any]:
-    """What is told of this end: when that is done, the job may have been taken up again."""
+    """The state at this end: by the time it is delivered, the job may have been resumed."""
     names = ("task", "state", "error_code", "lines", "done_lines", "failed_lines")
     return {name: row._mapping[name] for name in names} | {"finished_at": row.finished_at.isoformat()}
 

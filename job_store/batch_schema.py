@@ -1,7 +1,7 @@
 """The tables of batch jobs.
 
-batch_jobs    a manifest in, a result file out: what is asked, how it stands, how it ended
-batch_shards  some lines of a manifest each: who does them until when, and the part file that they became
+batch_jobs    a manifest in, a result file out: the request, its state and its outcome
+batch_shards  some lines of a manifest each: the worker that does them, its lease, and their part file
 """
 
 from sqlalchemy import (

@@ -1,7 +1,7 @@
-"""The shards of batch jobs in Postgres: who does which lines until when, and what they became.
+"""The shards of batch jobs in Postgres: which worker does which lines until when, and what they became.
 
-A shard waits, is queued with the broker, is run under a lease that its worker renews, and is done once. Who
-takes a shard whose lease has run out, or who finds it so, counts a loss: lines that may be done twice.
+A shard waits, is queued with the broker, is run under a lease that its worker renews, and is done once.
+Taking over a shard whose lease has expired counts as a loss: its lines may be done twice.
 """
 
 from collections.abc import Iterable, Sequence
@@ -72,7 +72,7 @@ class BatchShards:
         self._database = database
 
     def begin_plan(self, job_id: str) -> bool:
-        """Forget a plan that was not finished; whether the job still wants one."""
+        """Delete an unfinished plan; whether the job still wants one."""
         with self._database.begin() as connection:
             wanted = _locked(connection, job_id) == "planning"
             if wanted:
@@ -89,8 +89,8 @@ class BatchShards:
                 )
             return wanted
 
-    def planned(self, job_id: str, lines: int) -> None:
-        """The plan is whole: let it run."""
+    def finish_plan(self, job_id: str, lines: int) -> None:
+        """Let the job run: its plan is complete."""
         change = update(BATCH_JOBS).where(_J.id == job_id, _J.state == "planning")
         with self._database.begin() as connection:
             connection.execute(change.values(state="running", lines=lines, planned_at=func.now()))
@@ -116,7 +116,7 @@ class BatchShards:
             )
             return sorted((row.first_line, row.task_id) for row in connection.execute(change))
 
-    def queued_for(self, job_id: str, seconds: float) -> list[tuple[int, str, float]]:
+    def list_queued(self, job_id: str, seconds: float) -> list[tuple[int, str, float]]:
         """First line, task id and seconds of shards that have been queued for longer than this."""
         waited = func.extract("epoch", func.now() - _S.queued_at)
         query = select(_S.first_line, _S.task_id, waited.label("waited")).where(
@@ -126,15 +126,15 @@ class BatchShards:
             rows = connection.execute(query)
             return [(row.first_line, row.task_id, float(row.waited)) for row in rows]
 
-    def not_queued(self, job_id: str, lost: Iterable[tuple[int, str]]) -> int:
-        """The broker has lost these: they wait again. How many had not been taken meanwhile."""
+    def release_lost(self, job_id: str, lost: Iterable[tuple[int, str]]) -> int:
+        """Let shards wait again that the broker has lost; how many had not been taken meanwhile."""
         change = update(BATCH_SHARDS).where(
             _S.job_id == job_id, _S.state == "queued", tuple_(_S.first_line, _S.task_id).in_(list(lost))
         )
         with self._database.begin() as connection:
             return connection.execute(change.values(state="waiting", task_id=None)).rowcount
 
-    def expired(self, job_id: str) -> int:
+    def release_expired(self, job_id: str) -> int:
         """Shards whose worker has stopped renewing its lease wait again; how many."""
         change = (
             update(BATCH_SHARDS)
@@ -171,7 +171,7 @@ class BatchShards:
             return [(row.first_line, _part_of(row)) for row in rows]
 
     def claim(self, job_id: str, first_line: int, task_id: str, lease: float) -> ClaimedShard | None:
-        """Take a shard for `lease` seconds; None where it is done, another has it, or nobody wants it."""
+        """Take a shard for `lease` seconds; None where it is done, taken by another, or no longer wanted."""
         query = (
             select(BATCH_SHARDS, (_S.lease_until < func.now()).label("expired"))
             .where(_S.job_id == job_id, _S.first_line == first_line)
@@ -202,7 +202,7 @@ class BatchShards:
                 part=_part_of(row) if row.part is not None else None,
             )
 
-    def standing(self, job_id: str, first_line: int) -> tuple[str | None, str | None]:
+    def find_states(self, job_id: str, first_line: int) -> tuple[str | None, str | None]:
         """The states of a job and of its shard; None for one that is not there."""
         query = select(_J.state, _S.state).join_from(
             BATCH_JOBS,
@@ -215,7 +215,7 @@ class BatchShards:
         return (row[0], row[1]) if row else (None, None)
 
     def renew(self, keys: Sequence[tuple[str, int, str]], lease: float) -> set[tuple[str, int, str]]:
-        """Prolong leases; those that still hold. A job that was stopped holds none."""
+        """Prolong leases; returns those that still hold. A job that was stopped holds none."""
         running = select(_J.id).where(_J.state == "running")
         change = (
             update(BATCH_SHARDS)
@@ -231,7 +231,7 @@ class BatchShards:
             return {(row.job_id, row.first_line, row.task_id) for row in connection.execute(change)}
 
     def complete(self, claimed: ClaimedShard, part: ShardOutput) -> bool:
-        """The shard's lines are in this part; False where another was first or has taken over."""
+        """Record the shard's part; False where another worker was first or has taken over."""
         values = {
             "state": "done",
             "finished_at": func.now(),
@@ -247,7 +247,7 @@ class BatchShards:
             return connection.execute(_mine(claimed).values(**values)).rowcount == 1
 
     def give_back(self, claimed: ClaimedShard, err: PaddlewheelError | None) -> None:
-        """Not done: at once to somebody else, or after a pause where it failed."""
+        """Release a shard that was not done: for another worker at once, or after a pause where it failed."""
         values: dict[str, Any] = {"state": "waiting", "lease_until": None, "task_id": None}
         if err is not None:
             pause = func.least(LONGEST_PAUSE, FIRST_PAUSE * func.power(2.0, _S.failures))
@@ -261,7 +261,7 @@ class BatchShards:
             connection.execute(_mine(claimed).values(**values))
 
     def split(self, claimed: ClaimedShard, pieces: Sequence[PlannedShard]) -> None:
-        """Let smaller shards take its place, so that lines that kill workers stand alone."""
+        """Replace it by smaller shards, so that lines that kill workers are isolated."""
         job_id = claimed.job.id
         with self._database.begin() as connection:
             if connection.execute(delete(BATCH_SHARDS).where(*_held(claimed))).rowcount:
@@ -280,7 +280,7 @@ def _held(claimed: ClaimedShard) -> tuple[Any, ...]:
 
 
 def _locked(connection: Connection, job_id: str) -> str | None:
-    """The job's state, which stays so until the transaction ends."""
+    """The job's state, locked until the transaction ends."""
     query = select(_J.state).where(_J.id == job_id).with_for_update()
     return connection.execute(query).scalar()
 

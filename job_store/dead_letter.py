@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 LetterState = Literal["dead", "replayed", "discarded"]
 
-_OF_NO_MATTER: Final = frozenset({"input_path", "expires_at"})
+_IGNORED_FIELDS: Final = frozenset({"input_path", "expires_at"})
 """Fields of an image's reference that do not change what happens to it."""
 
 
 class DeliveryAttempt(BaseModel):
-    """One time that a worker had the task, and how that ended."""
+    """One delivery of the task to a worker, and how it ended."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -26,7 +26,7 @@ class DeliveryAttempt(BaseModel):
 
 
 class DeadLetter(BaseModel):
-    """What a worker writes down when it gives a task up. `id` is the letter's own, for filing it once."""
+    """What a worker records when it gives a task up. `id` is the letter's own, for filing it once."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -73,5 +73,5 @@ class DeadLetterRecord(BaseModel):
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items() if key not in _OF_NO_MATTER}
+        return {key: _plain(each) for key, each in value.items() if key not in _IGNORED_FIELDS}
     return [_plain(each) for each in value] if isinstance(value, list) else value

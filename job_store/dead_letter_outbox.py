@@ -1,7 +1,6 @@
-"""Where a dead letter is put first: a list in the result store, from which it is filed in Postgres.
+"""Dead letters on their way to Postgres: a list in the result store.
 
-A worker can always write there when it can answer at all; whether a database is configured, up and
-migrated is found out later.
+A worker that can answer at all can write there, whether or not a database is configured, up and migrated.
 """
 
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from paddlewheel.errors import BrokerUnavailable
 BOX_KEY: Final = "paddlewheel:dead_letters"
 
 CAPACITY: Final = 10_000
-"""Without a database the newest are kept: some 10 MB."""
+"""Without a database only the newest are kept: some 10 MB."""
 
 _PORTION: Final = 100
 

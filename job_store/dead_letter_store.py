@@ -1,4 +1,4 @@
-"""Dead letters in Postgres: filed once, looked through, replayed or discarded, and deleted then."""
+"""Dead letters in Postgres: filed once, listed, replayed or discarded, and deleted later."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -13,7 +13,7 @@ from job_store.schema import DEAD_LETTERS
 from paddlewheel.errors import DeadLetterClosed, DeadLetterNotFound
 
 KEPT_DELIVERIES: Final = 50
-"""The latest deliveries of a letter; a request that fails all day must not grow its row for ever."""
+"""The latest deliveries of a letter; a request that fails all day must not grow its row indefinitely."""
 
 _T: Final = DEAD_LETTERS.c
 
@@ -25,7 +25,7 @@ class DeadLetterStore:
         self._database = database
 
     def file(self, letters: Sequence[DeadLetter]) -> None:
-        """Keep letters, each once however often it is handed in; an open one that is alike takes it in."""
+        """Keep letters, each once however often it is filed; an open letter that is alike absorbs it."""
         with self._database.begin() as connection:
             lock_transaction(connection, LockName.DEAD_LETTER_FILING)
             for letter in letters:
@@ -50,7 +50,7 @@ class DeadLetterStore:
         if before is not None:
             query = query.where(_T.number < before)
         with self._database.begin() as connection:
-            return [_filed(row) for row in connection.execute(query)]
+            return [_to_record(row) for row in connection.execute(query)]
 
     def find(self, key: str) -> DeadLetterRecord:
         """By its number or by any of its tasks, the newest first. Raises DeadLetterNotFound."""
@@ -61,14 +61,14 @@ class DeadLetterStore:
             row = connection.execute(query.order_by(_T.number.desc()).limit(1)).first()
         if row is None:
             raise DeadLetterNotFound(f"There is no dead letter {key}: 'paddlewheel dead list' shows them.")
-        return _filed(row)
+        return _to_record(row)
 
-    def replayed(self, number: int, task_id: str) -> DeadLetterRecord:
+    def mark_replayed(self, number: int, task_id: str) -> DeadLetterRecord:
         """Note that its request was enqueued again. Raises DeadLetterClosed."""
         return self._close(number, "replayed", replayed_at=func.now(), replay_task_id=task_id)
 
     def discard(self, number: int) -> DeadLetterRecord:
-        """Note that nobody wants it answered; the row stays. Raises DeadLetterClosed."""
+        """Close it unanswered; the row stays. Raises DeadLetterClosed."""
         return self._close(number, "discarded", discarded_at=func.now())
 
     def count_closed(self, seconds: float) -> int:
@@ -88,7 +88,7 @@ class DeadLetterStore:
         if row is None:
             require_open(self.find(str(number)))
             raise DeadLetterNotFound(f"There is no dead letter {number}.")
-        return _filed(row)
+        return _to_record(row)
 
 
 def require_open(letter: DeadLetterRecord) -> None:
@@ -142,5 +142,5 @@ def _file(connection: Connection, letter: DeadLetter) -> None:
     )
 
 
-def _filed(row: Row[Any]) -> DeadLetterRecord:
+def _to_record(row: Row[Any]) -> DeadLetterRecord:
     return DeadLetterRecord.model_validate(dict(row._mapping))

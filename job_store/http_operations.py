@@ -1,15 +1,15 @@
-"""Builds and additions of PaddleX's indexes while they are under way, and a while longer.
+"""Builds and additions of PaddleX's indexes that are in progress or were just answered.
 
-A gateway may be killed at any moment of one, and PaddleX's clients know no idempotency key. So a change is a
-row before its first task, with the number of the gateway that works on it and the id of the request that it
-does so for. A gateway holds a lock of its number as long as it lives; what a dead one has left is taken over
-by the next equal request, which gets the same index, the same numbers and the same operation ids.
-`index_store` answers a repeated operation id as it did before, so it is done once. The request that took it
-last decides what becomes of it; the others have no say.
+A gateway may be killed at any moment, and PaddleX's clients send no idempotency key. So each change has a row
+before its first task, with the number of its gateway and the id of the request that it serves. A gateway
+holds a lock with its number while it lives. The next equal request takes over what a dead gateway has left,
+and gets the same index, the same image numbers and the same operation ids. `index_store` answers a repeated
+operation id as it did before, so the work is done once. The request that took a change over last decides
+its outcome.
 
-open     not concluded: its gateway works on it, or is gone
+open     not concluded: its gateway works on it, or is dead
 done     concluded, and being answered; a build's key may be known to its caller from now on
-dropped  a build that failed: nobody knows its key, and what there is of its gallery has to go
+dropped  a build that failed: nobody knows its key, and its gallery has to be deleted
 """
 
 import secrets
@@ -26,7 +26,7 @@ from job_store.http_schema import HTTP_INDEXES, HTTP_OPERATIONS
 from paddlewheel.errors import GalleryNotFound, IdempotencyMismatch
 
 NOBODY: Final = 0
-"""The number of no gateway: whoever wants to go on with an operation may."""
+"""The number of no gateway: any equal request may take the operation over."""
 
 _O = HTTP_OPERATIONS.c
 
@@ -40,8 +40,8 @@ _ALIVE: Final = text("""EXISTS (
 
 @dataclass(frozen=True, kw_only=True)
 class NewOperation:
-    """What to do. `id` is the request's own; `identity` is what a repeat has in common with it, and `digest`
-    tells other requests apart.
+    """What to do. `id` is the request's own; a repeat has the same `identity`, and `digest` distinguishes
+    other requests.
 
     `kind` (faces or images) is that of a new index; else `index_key` names one that there is. `images` are
     to be numbered. `kept`: the caller's own key stands for it, also after it was answered.
@@ -58,7 +58,7 @@ class NewOperation:
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One under way. `claim` is the id of the request that has it; `done`: it was concluded before, and is
+    """One in progress. `claim` is the id of the request that has it; `done`: it was concluded before and is
     answered again.
     """
 
@@ -71,10 +71,10 @@ class Operation:
 
 
 class HttpOperations:
-    """The table, as one living gateway sees it; `close` lets others take over what it has left.
+    """The table, as one gateway sees it; `close` lets others take over what it has left.
 
-    `patience` is after how many seconds an operation is nobody's even though its gateway holds its lock: a
-    machine may vanish without a word. Methods raise DatabaseUnavailable and SchemaOutdated.
+    `patience` is the seconds after which an operation may be taken over even though its gateway holds its
+    lock: a machine may vanish silently. Methods raise DatabaseUnavailable and SchemaOutdated.
     """
 
     def __init__(self, database: Database, *, patience: float) -> None:
@@ -84,23 +84,23 @@ class HttpOperations:
         self._patience = patience
 
     def live(self) -> None:
-        """Show that this gateway lives; to be repeated, for a connection may be lost."""
+        """Show that this gateway lives. Call it repeatedly: a connection may be lost."""
         self._lock.take()
 
     def close(self) -> None:
-        """This gateway lives no more."""
+        """Show that this gateway has ended."""
         self._lock.release()
 
     def begin(self, new: NewOperation) -> Operation:
-        """Note it with its index and its numbers, or go on with the one that it repeats.
+        """Record it with its index and its image numbers, or take over the one that it repeats.
 
         Raises GalleryNotFound, and IdempotencyMismatch if its key stands for another request.
         """
         with self._database.begin() as connection:
-            row = self._joined(connection, new) if new.kept else self._taken_over(connection, new)
+            row = self._join(connection, new) if new.kept else self._take_over(connection, new)
             if row.digest != new.digest:
                 raise IdempotencyMismatch("The idempotency key was used for another request: take a new one.")
-            first = _numbered(connection, new) if row.id == new.id else row.first_number
+            first = _take_numbers(connection, new) if row.id == new.id else row.first_number
         return Operation(
             id=row.id,
             index_key=row.index_key,
@@ -111,36 +111,36 @@ class HttpOperations:
         )
 
     def conclude(self, operation: Operation) -> bool:
-        """All of it is stored; False if it was dropped or taken over meanwhile."""
+        """Record that all of it is stored; False if it was dropped or taken over meanwhile."""
         change = update(HTTP_OPERATIONS).where(
             _O.id == operation.id, _O.state != "dropped", or_(_O.kept, self._mine(operation))
         )
-        return self._changed(change.values(state="done", touched_at=func.now()))
+        return self._changes_one(change.values(state="done", touched_at=func.now()))
 
-    def answered(self, operation: Operation) -> None:
-        """Its caller has the answer: the same request is another one from now on, unless it is kept."""
+    def mark_answered(self, operation: Operation) -> None:
+        """Forget it, as its caller has the answer: an equal request is a new one, unless it is kept."""
         mine = (_O.id == operation.id) & self._mine(operation)
         with self._database.begin() as connection:
             connection.execute(delete(HTTP_OPERATIONS).where(mine, _O.state == "done", ~_O.kept))
 
     def release(self, operation: Operation) -> None:
-        """Let whoever sends it again go on with it: nobody was answered."""
+        """Let the next equal request take it over: nobody was answered."""
         change = update(HTTP_OPERATIONS).where(_O.id == operation.id, self._mine(operation))
-        self._changed(change.values(gateway=NOBODY, touched_at=func.now()))
+        self._changes_one(change.values(gateway=NOBODY, touched_at=func.now()))
 
     def drop(self, operation: Operation) -> bool:
-        """Give a build up, unless it was concluded or taken over; whether it is."""
+        """Give a build up, unless it was concluded or taken over; whether it was given up."""
         mine = (_O.id == operation.id) & self._mine(operation)
         with self._database.begin() as connection:
-            return bool(_dropped(connection, mine & (_O.state == "open")))
+            return bool(_drop(connection, mine & (_O.state == "open")))
 
     def abandon(self, *, seconds: float) -> int:
-        """Give up the builds of gateways that are dead, which nobody took over for so long; how many."""
-        old = (_O.state == "open") & _O.builds & (_O.touched_at < ago(seconds)) & self._nobodys
+        """Give up builds of dead gateways that nobody took over for that many seconds; how many."""
+        old = (_O.state == "open") & _O.builds & (_O.touched_at < ago(seconds)) & self._orphaned
         with self._database.begin() as connection:
-            return len(_dropped(connection, old))
+            return len(_drop(connection, old))
 
-    def dropped(self, *, seconds: float, limit: int = 100) -> list[tuple[str, str]]:
+    def list_dropped(self, *, seconds: float, limit: int = 100) -> list[tuple[str, str]]:
         """Ids and keys of builds that were given up at least so long ago, and not looked at since."""
         old = (_O.state == "dropped") & (_O.touched_at < ago(seconds))
         query = select(_O.id, _O.index_key).where(old).order_by(_O.touched_at).limit(limit)
@@ -148,16 +148,16 @@ class HttpOperations:
             return [(row.id, row.index_key) for row in connection.execute(query)]
 
     def look_again(self, operation_id: str) -> None:
-        """Let a build that was given up be looked at once more, after the same time."""
-        self._changed(update(HTTP_OPERATIONS).where(_O.id == operation_id).values(touched_at=func.now()))
+        """Have a build that was given up returned by `list_dropped` once more, after the same time."""
+        self._changes_one(update(HTTP_OPERATIONS).where(_O.id == operation_id).values(touched_at=func.now()))
 
     def forget(self, operation_id: str) -> None:
-        """Nothing is left of a build that was given up."""
+        """Delete the row of a build that was given up, as nothing else is left of it."""
         with self._database.begin() as connection:
             connection.execute(delete(HTTP_OPERATIONS).where(_O.id == operation_id))
 
     def purge(self, *, kept_seconds: float) -> None:
-        """Forget what nobody is going to send again; a concluded build keeps its index."""
+        """Delete rows whose requests nobody will repeat; a concluded build keeps its index."""
         old = (~_O.kept & (_O.touched_at < ago(self._patience))) | (_O.touched_at < ago(kept_seconds))
         open_build = (_O.state == "open") & _O.builds
         with self._database.begin() as connection:
@@ -167,10 +167,10 @@ class HttpOperations:
         return (_O.gateway == self._gateway) & (_O.claim == operation.claim)
 
     @property
-    def _nobodys(self) -> ColumnElement[bool]:
+    def _orphaned(self) -> ColumnElement[bool]:
         return or_(text(f"NOT {_ALIVE.text}"), _O.touched_at < ago(self._patience))
 
-    def _joined(self, connection: Connection, new: NewOperation) -> Row[Any]:
+    def _join(self, connection: Connection, new: NewOperation) -> Row[Any]:
         return connection.execute(
             upsert(HTTP_OPERATIONS)
             .values(self._values(new))
@@ -182,10 +182,10 @@ class HttpOperations:
             .returning(HTTP_OPERATIONS)
         ).one()
 
-    def _taken_over(self, connection: Connection, new: NewOperation) -> Row[Any]:
-        # A concluded build may be known to its caller: nobody else gets its key.
+    def _take_over(self, connection: Connection, new: NewOperation) -> Row[Any]:
+        # A concluded build's key may be known to its caller: nobody else gets it.
         left = or_(_O.state == "open", (_O.state == "done") & ~_O.builds)
-        equal = (_O.identity == new.identity) & ~_O.kept & left & self._nobodys
+        equal = (_O.identity == new.identity) & ~_O.kept & left & self._orphaned
         oldest = select(_O.id).where(equal).order_by(_O.touched_at).limit(1)
         found = connection.execute(oldest.with_for_update(skip_locked=True)).scalar()
         if found is None:
@@ -207,13 +207,13 @@ class HttpOperations:
             "claim": new.id,
         }
 
-    def _changed(self, change: Any) -> bool:
+    def _changes_one(self, change: Any) -> bool:
         with self._database.begin() as connection:
             return connection.execute(change).rowcount == 1
 
 
-def _numbered(connection: Connection, new: NewOperation) -> int:
-    """The first number of its images. No number is given twice."""
+def _take_numbers(connection: Connection, new: NewOperation) -> int:
+    """The first number of its images. No number is used twice."""
     if new.kind is not None:
         index = {"key": new.index_key, "kind": new.kind, "next_number": new.images}
         connection.execute(insert(HTTP_INDEXES).values(index))
@@ -230,7 +230,7 @@ def _numbered(connection: Connection, new: NewOperation) -> int:
     return first
 
 
-def _dropped(connection: Connection, which: ColumnElement[bool]) -> list[str]:
+def _drop(connection: Connection, which: ColumnElement[bool]) -> list[str]:
     change = update(HTTP_OPERATIONS).where(which)
     change = change.values(state="dropped", touched_at=func.now())
     keys: list[str] = list(connection.execute(change.returning(_O.index_key)).scalars())

@@ -1,10 +1,10 @@
 """The tables behind the HTTP gateway.
 
-api_keys            who may ask what; a key itself is nowhere, only its hash
+api_keys            scopes of callers; only a key's hash is stored, never the key
 http_indexes        the indexes of PaddleX's recognition services, and the next number of an image in each
-http_operations     changes of those indexes that are under way: one that is sent again is the same one
+http_operations     changes of those indexes in progress: a repeated request finds its own again
 jobs                tasks that were submitted over HTTP, with their outcome: they outlive the broker
-webhook_deliveries  who is told of a job's outcome or each end of a batch job, and whether that worked
+webhook_deliveries  announcements of a job's outcome or a batch job's end, and whether they arrived
 """
 
 from sqlalchemy import (

@@ -1,6 +1,6 @@
 """Jobs in Postgres: tasks that were submitted over HTTP, from their acceptance to their outcome.
 
-A row is there before its task is enqueued and stays after the broker has forgotten it, so a job can be
+A job's row is written before its task is enqueued and outlives what the broker keeps, so a job can be
 enqueued again under the same id, and is never answered twice.
 """
 
@@ -24,7 +24,7 @@ _J: Final = JOBS.c
 
 @dataclass(frozen=True, kw_only=True)
 class NewJob:
-    """A job to accept. `digest` tells requests apart; `key_id` is its owner's, empty for nobody's."""
+    """A job to accept. `digest` distinguishes requests; `key_id` is its owner's, empty for nobody's."""
 
     id: str
     key_id: str
@@ -75,7 +75,7 @@ class JobStore:
         self._database = database
 
     def accept(self, job: NewJob) -> tuple[Job, bool]:
-        """Keep a job; one of the same id is returned as it is. Whether it is new comes with it.
+        """Store a job, or return the one of the same id as it is; the flag says whether it is new.
 
         Raises IdempotencyMismatch if the id stands for another request.
         """
@@ -90,8 +90,8 @@ class JobStore:
             raise IdempotencyMismatch("The idempotency key was used for another request: take a new one.")
         return _job(known), False
 
-    def enqueued(self, job_ids: Sequence[str]) -> None:
-        """Note that these are with the broker now."""
+    def mark_enqueued(self, job_ids: Sequence[str]) -> None:
+        """Record that these are with the broker now."""
         change = update(JOBS).where(_J.id.in_(job_ids))
         with self._database.begin() as connection:
             connection.execute(change.values(enqueued_at=func.now(), enqueues=_J.enqueues + 1))
@@ -124,7 +124,7 @@ class JobStore:
             return [_job(row) for row in connection.execute(query.limit(limit))]
 
     def settle(self, outcomes: Sequence[JobOutcome]) -> None:
-        """Keep outcomes, the first of each job, and announce those that somebody wants to hear of."""
+        """Store outcomes, the first of each job, and announce those that have a webhook."""
         with self._database.begin() as connection:
             for outcome in outcomes:
                 change = (
@@ -143,13 +143,13 @@ class JobStore:
                 if url:
                     connection.execute(insert(WEBHOOK_DELIVERIES).values(job_id=outcome.id, url=url))
 
-    def unsettled(self, *, after: str = "", limit: int = 500) -> list[Job]:
+    def list_unsettled(self, *, after: str = "", limit: int = 500) -> list[Job]:
         """Jobs without an outcome, by id."""
         query = select(JOBS).where(_J.state == "queued", _J.id > after).order_by(_J.id).limit(limit)
         with self._database.begin() as connection:
             return [_job(row) for row in connection.execute(query)]
 
-    def lost(self, job_ids: Sequence[str], *, seconds: float) -> list[Job]:
+    def find_lost(self, job_ids: Sequence[str], *, seconds: float) -> list[Job]:
         """Of jobs that the broker does not know, those that it had for longer than this, or never got."""
         since = func.coalesce(_J.enqueued_at, _J.created_at)
         query = select(JOBS).where(_J.id.in_(job_ids), _J.state == "queued", since < ago(seconds))

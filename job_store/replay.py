@@ -57,12 +57,12 @@ class Replayer:
             priority=_priority(letter),
             idempotency_key=f"dead-letter/{letter.history[-1].letter}",
         )
-        return self._letters.replayed(letter.number, pending.task_id)
+        return self._letters.mark_replayed(letter.number, pending.task_id)
 
     def _require_wanted(self, letter: DeadLetterRecord, request: RunShard) -> None:
-        """A delivery of a shard that nobody wants would do nothing, and look like an answer."""
+        """Refuse a shard that its job no longer wants: its task would do nothing and look answered."""
         job, number = request.job, letter.number
-        state, shard = self._shards.standing(job, request.shard)
+        state, shard = self._shards.find_states(job, request.shard)
         discard = f"'paddlewheel dead discard {number}' closes the letter"
         if state is None:
             raise BatchJobNotFound(f"There is no batch job {job} any more: {discard}.")
@@ -72,7 +72,7 @@ class Replayer:
                 f"this shard too, and {discard}."
             )
         if state != "running":
-            raise BatchJobState(f"Batch job {job} is {state} and wants this shard no more: {discard}.")
+            raise BatchJobState(f"Batch job {job} is {state} and no longer wants this shard: {discard}.")
         if shard == "done":
             raise BatchJobState(f"Batch job {job} has done this shard: {discard}.")
         if shard is None:

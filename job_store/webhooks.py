@@ -68,7 +68,7 @@ class Webhooks:
         self._database = database
 
     def claim(self, limit: int = 16) -> Sequence[DueDelivery]:
-        """Announcements that are due, for this sender alone."""
+        """Claim announcements that are due, for this sender alone."""
         due = (
             select(_D.number)
             .where(_D.state == "waiting", _D.next_at <= func.now())
@@ -91,12 +91,12 @@ class Webhooks:
             ]
             return tasks + [_batch_job(row) for row in connection.execute(of_batches)]
 
-    def delivered(self, number: int, status: int) -> None:
-        """It was taken."""
-        self._note(number, state="delivered", last_status=status, last_error=None, ended_at=func.now())
+    def mark_delivered(self, number: int, status: int) -> None:
+        """Record that the receiver accepted it."""
+        self._update(number, state="delivered", last_status=status, last_error=None, ended_at=func.now())
 
-    def failed(self, number: int, status: int | None, error: str) -> None:
-        """It was not taken: later again, or never."""
+    def mark_failed(self, number: int, status: int | None, error: str) -> None:
+        """Record a failed attempt: it is due again later, or given up."""
         with self._database.begin() as connection:
             attempts = connection.execute(select(_D.attempts).where(_D.number == number)).scalar_one()
         values: dict[str, Any] = {"last_status": status, "last_error": error[:500]}
@@ -104,7 +104,7 @@ class Webhooks:
             values |= {"state": "given_up", "ended_at": func.now()}
         else:
             values["next_at"] = from_now(PAUSES[attempts - 1])
-        self._note(number, **values)
+        self._update(number, **values)
 
     def of_job(self, job_id: str) -> list[DeliveryRecord]:
         """How the announcements of a job or batch job went, the first one first."""
@@ -114,7 +114,7 @@ class Webhooks:
             rows = connection.execute(query.order_by(_D.number))
             return [DeliveryRecord(**row._mapping) for row in rows]
 
-    def _note(self, number: int, **values: Any) -> None:
+    def _update(self, number: int, **values: Any) -> None:
         change = update(WEBHOOK_DELIVERIES).where(_D.number == number, _D.state == "waiting")
         with self._database.begin() as connection:
             connection.execute(change.values(**values))

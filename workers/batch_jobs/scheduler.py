@@ -83,7 +83,7 @@ class BatchScheduler:
                 self._run(job, max(1, min(share, job.window or share)))
             else:
                 self._in_background(job, self._plan if job.state == "planning" else self._finish)
-        for job in self._jobs.without_use(self._keep):
+        for job in self._jobs.list_removable(self._keep):
             self._in_background(job, self._remove_parts)
         self._jobs.purge(self._keep_jobs)
         return bool(active)
@@ -99,7 +99,7 @@ class BatchScheduler:
             each.result()
 
     def _run(self, job: BatchJob, window: int) -> None:
-        expired = self._shards.expired(job.id)
+        expired = self._shards.release_expired(job.id)
         if expired:
             log.warning("%d shards of batch job %s were lost with their worker", expired, job.id)
         self._look_for_lost(job)
@@ -122,7 +122,7 @@ class BatchScheduler:
 
     def _look_for_lost(self, job: BatchJob) -> None:
         """Queued shards that the broker has forgotten, or whose task ended without taking them."""
-        queued = self._shards.queued_for(job.id, LOST_AFTER)
+        queued = self._shards.list_queued(job.id, LOST_AFTER)
         if not queued:
             return
         records = self._client.run(self._client.as_async().records([task_id for _, task_id, _ in queued]))
@@ -132,7 +132,7 @@ class BatchScheduler:
             if record is None or record.finished or seconds > PATIENCE
         ]
         if lost:
-            count = self._shards.not_queued(job.id, lost)
+            count = self._shards.release_lost(job.id, lost)
             log.warning("%d shards of batch job %s were lost by the broker", count, job.id)
 
     def _plan(self, job: BatchJob) -> None:
@@ -149,7 +149,7 @@ class BatchScheduler:
             if not self._shards.add(job.id, some):
                 return
             lines = some[-1].first_line + some[-1].lines
-        self._shards.planned(job.id, lines)
+        self._shards.finish_plan(job.id, lines)
 
     def _finish(self, job: BatchJob) -> None:
         self._jobs.succeed(job.id, write_sink(job, self._roots.place(job.sink), self._shards))
@@ -162,7 +162,7 @@ class BatchScheduler:
             pass
         else:
             parts_folder(sink, job).remove()
-        self._jobs.parts_removed(job.id)
+        self._jobs.delete_shards(job.id)
 
     def _in_background(self, job: BatchJob, work: Callable[[BatchJob], None]) -> None:
         going_on = self._working.get(job.id)

@@ -9,8 +9,8 @@ import numpy as np
 
 from index_store.erasure import Eraser
 from index_store.gallery import Appended, Gallery, GallerySpec
-from index_store.log import Selection
 from index_store.planning import SealingPolicy
+from index_store.selection import Selection
 from index_store.store import GalleryStore
 from index_store.vectors import check_model
 from paddlewheel.contracts.galleries import (

@@ -417,7 +417,7 @@ def test_jobs_whose_parts_cannot_be_removed_do_not_keep_others_waiting(bench: Be
     _age(bench, 3601)
     seen: set[str] = set()
     for _ in range(200):
-        offered = bench.jobs.without_use(3600.0)
+        offered = bench.jobs.list_removable(3600.0)
         assert len(offered) == 10
         seen.update(job.id for job in offered)
     assert seen == jobs

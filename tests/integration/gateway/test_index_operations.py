@@ -19,7 +19,7 @@ from gateway.index_operations import IndexOperations
 from gateway.problems import Refusal
 from gateway.settings import GatewaySettings
 from index_store.gallery import GallerySpec
-from index_store.log import OperationLog
+from index_store.operation_log import OperationLog
 from job_store.http_indexes import HttpIndexes
 from job_store.http_operations import NOBODY, HttpOperations, NewOperation
 from paddlewheel.contracts.galleries import AddedImages, AppendGallery, BuildGallery, ImageOutcome
@@ -146,7 +146,7 @@ def test_a_concluded_build_is_nobody_elses(tables: Tables, database: Database) -
 
 def test_an_addition_takes_its_numbers_once(tables: Tables) -> None:
     dead, living = tables
-    dead.answered(dead.begin(new("a")))
+    dead.mark_answered(dead.begin(new("a")))
     adding = {"kind": None, "index_key": "index-a", "images": 2, "identity": "added"}
     first = dead.begin(new("b", **adding))
     other = living.begin(new("c", **adding))
@@ -168,7 +168,7 @@ def test_a_callers_own_key_is_one_operation_for_everybody_and_known_after_its_an
     same = other.begin(new("b", kept=True))
     assert (same.id, same.index_key) == (first.id, first.index_key)
     assert one.conclude(first)
-    one.answered(first)
+    one.mark_answered(first)
     one.purge(kept_seconds=60)
     assert other.begin(new("c", kept=True)).done
     with pytest.raises(IdempotencyMismatch):
@@ -212,7 +212,7 @@ def test_of_two_requests_at_one_gateway_the_last_decides(table: HttpOperations, 
     table.release(first)
     assert table.conclude(first) == kept
     assert table.conclude(second)
-    table.answered(first)
+    table.mark_answered(first)
     assert table.conclude(second)
 
 

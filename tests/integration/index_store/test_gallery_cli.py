@@ -307,7 +307,7 @@ def test_a_round_of_maintenance_that_fails_says_so(
     assert cli.fails("maintain", "--json").exit_code == 2
 
 
-def test_a_round_by_hand_goes_on_until_nothing_is_left(
+def test_a_round_by_hand_continues_until_nothing_is_left(
     cli: Cli, appended: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("index_store.maintenance._REWRITES", 1)

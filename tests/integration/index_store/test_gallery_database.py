@@ -1,4 +1,4 @@
-"""What Postgres does with connections and statements, and what is told of it: who has to mend what."""
+"""Connections and statements of Postgres, and what their errors say: what has to be done, and by whom."""
 
 import threading
 from collections.abc import Callable
@@ -57,8 +57,8 @@ def test_every_connection_notices_a_server_that_vanished_and_speaks_utf8(
     store.search(key, ROWS)
     migrate(database_url)
     assert len(made) == 3  # for statements, for questions, for migrations
-    for told in made:
-        assert {name: told[name] for name in CONNECTION_OPTIONS} == {
+    for options in made:
+        assert {name: options[name] for name in CONNECTION_OPTIONS} == {
             "keepalives_idle": "10",
             "keepalives_interval": "5",
             "keepalives_count": "3",
@@ -89,7 +89,7 @@ def test_labels_are_found_in_a_database_of_another_encoding(
     database.close()
 
 
-def test_a_cancelled_statement_is_told_as_such_and_costs_no_connection(database_url: str) -> None:
+def test_a_cancelled_statement_is_reported_as_such_and_costs_no_connection(database_url: str) -> None:
     database = Database(f"{database_url}?options=-c%20statement_timeout%3D50")
     before = process_of(database)
     tried: list[int] = []
@@ -103,13 +103,13 @@ def test_a_cancelled_statement_is_told_as_such_and_costs_no_connection(database_
         database.retrying(slow)
     assert len(tried) == 1
     asked = database.query("SELECT pg_sleep($1)", (60,))
-    with pytest.raises(DatabaseUnavailable, match="could not do a statement"), asked as question:
-        question.answer()
+    with pytest.raises(DatabaseUnavailable, match="could not do a statement"), asked as query:
+        query.receive()
     assert process_of(database) == before
     database.close()
 
 
-def test_a_deadlock_is_told_as_such_and_repeatable_work_goes_on(database: Database) -> None:
+def test_a_deadlock_is_reported_as_such_and_repeatable_work_continues(database: Database) -> None:
     both_hold = threading.Barrier(2)
     tried: list[int] = []
 
@@ -137,7 +137,7 @@ def test_a_deadlock_is_told_as_such_and_repeatable_work_goes_on(database: Databa
 
 
 @pytest.mark.parametrize(
-    ("state", "told", "times"),
+    ("state", "message", "times"),
     [
         ("53100", "make room on the database's disk, then repeat the call", 1),
         ("53200", "more memory", 1),
@@ -147,8 +147,8 @@ def test_a_deadlock_is_told_as_such_and_repeatable_work_goes_on(database: Databa
         ("08006", "cannot be reached", 2),
     ],
 )
-def test_what_the_server_says_decides_what_is_told_and_whether_it_is_tried_again(
-    database: Database, state: str, told: str, times: int
+def test_the_servers_error_decides_what_is_reported_and_whether_work_is_repeated(
+    database: Database, state: str, message: str, times: int
 ) -> None:
     tried: list[int] = []
 
@@ -157,7 +157,7 @@ def test_what_the_server_says_decides_what_is_told_and_whether_it_is_tried_again
         with database.cursor() as cursor:
             cursor.execute(f"DO $$ BEGIN RAISE SQLSTATE '{state}' USING MESSAGE = 'no'; END $$")
 
-    with pytest.raises(DatabaseUnavailable, match=told):
+    with pytest.raises(DatabaseUnavailable, match=message):
         database.retrying(work)
     assert len(tried) == times
 
@@ -191,7 +191,7 @@ def test_a_store_that_was_opened_before_the_migrations_works_after_them(
     database.close()
 
 
-def test_a_column_that_is_missing_is_told_as_a_migration_that_is(
+def test_a_missing_column_is_reported_as_a_missing_migration(
     empty_database: Callable[[], str], tmp_path: Path
 ) -> None:
     url = empty_database()

@@ -11,9 +11,9 @@ from database.pool import Database
 from index_store.erasure import MAX_SEARCHED, Eraser
 from index_store.gallery import GallerySpec, Removal, SearchHit
 from index_store.garbage import GarbageCollector
-from index_store.log import Selection
 from index_store.planning import SealingPolicy
 from index_store.sealing import Sealer
+from index_store.selection import Selection
 from index_store.store import GalleryStore
 from index_store.view import empty_view
 from paddlewheel.errors import InternalError, OperationNotFound

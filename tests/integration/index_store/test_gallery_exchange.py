@@ -149,7 +149,7 @@ def test_an_export_that_was_cut_off_is_written_whole_when_it_is_delivered_again(
     assert [record.label for record in store.list_vectors(f"{key}-back", limit=1000)] == LABELS
 
 
-def test_a_place_that_cannot_be_used_is_told_with_the_reason(
+def test_a_place_that_cannot_be_used_is_reported_with_the_reason(
     store: GalleryStore, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.build(key, GallerySpec(dimension=16), ROWS, LABELS)
@@ -198,11 +198,11 @@ def test_exports_and_imports_tell_how_far_they_have_come(
     store: GalleryStore, key: str, tmp_path: Path
 ) -> None:
     store.build(key, GallerySpec(dimension=16), ROWS, LABELS)
-    told: list[tuple[str, int, int]] = []
-    store.export_to(key, tmp_path / "g", progress=lambda *step: told.append(step))
-    assert told[0] == ("read", 0, 300)
-    assert told[-1] == ("write", 300, 300)
-    assert ("index", 300, 300) in told
-    told.clear()
-    store.import_from(f"{key}-back", tmp_path / "g", progress=lambda *step: told.append(step))
-    assert told == [("read", 0, 1), ("store", 0, 300), ("store", 300, 300)]
+    reported: list[tuple[str, int, int]] = []
+    store.export_to(key, tmp_path / "g", progress=lambda *step: reported.append(step))
+    assert reported[0] == ("read", 0, 300)
+    assert reported[-1] == ("write", 300, 300)
+    assert ("index", 300, 300) in reported
+    reported.clear()
+    store.import_from(f"{key}-back", tmp_path / "g", progress=lambda *step: reported.append(step))
+    assert reported == [("read", 0, 1), ("store", 0, 300), ("store", 300, 300)]

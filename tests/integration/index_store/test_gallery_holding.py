@@ -1,4 +1,4 @@
-"""What a process lets go of: galleries that are no more, and those that nobody searches."""
+"""The galleries that a process releases: deleted ones, and those not searched for long."""
 
 import gc
 import time
@@ -11,7 +11,7 @@ import pytest
 
 from database.pool import Database
 from index_store.gallery import Deleted, GallerySpec
-from index_store.log import OperationLog
+from index_store.operation_log import OperationLog
 from index_store.sealing import Sealer
 from index_store.segment_folder import SegmentFolder
 from index_store.store import GalleryStore

@@ -1,4 +1,4 @@
-"""Maintenance that goes on whatever happens: lost locks, lost folders, galleries and files that fail."""
+"""Maintenance that continues after failures: lost locks, lost folders, galleries and files that fail."""
 
 import shutil
 import threading
@@ -17,11 +17,11 @@ from database.pool import Database
 from index_store.erasure import Eraser
 from index_store.gallery import GallerySpec
 from index_store.garbage import GarbageCollector
-from index_store.log import Selection
 from index_store.maintenance import Maintenance, repeat
 from index_store.planning import SealingPolicy
 from index_store.sealing import Sealer
 from index_store.segment_folder import SegmentFolder
+from index_store.selection import Selection
 from index_store.store import GalleryStore
 from paddlewheel.errors import DatabaseUnavailable, SegmentStoreUnavailable
 from tests.embeddings import random_embeddings

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, inspect
 from database.migration import migrate
 from database.pool import Database, sqlalchemy_url
 from index_store.gallery import GallerySpec
-from index_store.log import OperationLog
+from index_store.operation_log import OperationLog
 from index_store.schema import METADATA
 from paddlewheel.errors import DatabaseUnavailable, SchemaOutdated
 

@@ -1,4 +1,4 @@
-"""Operations that are told apart by their request, and that keep a note for whoever repeats them."""
+"""Operations that are distinguished by their requests, and that keep a note for repeats."""
 
 import numpy as np
 import pytest

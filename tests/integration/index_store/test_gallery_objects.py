@@ -12,11 +12,11 @@ from database.pool import Database
 from index_store.erasure import Eraser
 from index_store.gallery import GallerySpec
 from index_store.garbage import GarbageCollector
-from index_store.log import Selection
 from index_store.maintenance import Maintenance
 from index_store.planning import SealingPolicy
 from index_store.sealing import Sealer
 from index_store.segment_objects import SegmentObjects
+from index_store.selection import Selection
 from index_store.store import GalleryStore
 from tests.embeddings import random_embeddings
 from tests.waiting import wait_for
@@ -75,7 +75,7 @@ def test_erased_vectors_leave_the_object_store_and_the_copies_of_every_machine(
     assert {name for name, _ in one.store.files.names()}.isdisjoint(before)
 
 
-def test_maintenance_goes_on_when_one_gallery_fails(database: Database, key: str, tmp_path: Path) -> None:
+def test_maintenance_continues_when_one_gallery_fails(database: Database, key: str, tmp_path: Path) -> None:
     both = machine(database, f"memory://{uuid.uuid4()}", tmp_path / "one")
     for name in ("a", "b"):
         both.store.build(f"{key}-{name}", GallerySpec(dimension=16), ROWS, ["x"] * 100)

@@ -51,14 +51,14 @@ def hung(server: PostgresServer) -> Iterator[None]:
 
 
 def asked_process(server: PostgresServer) -> psutil.Process:
-    """The server's process that answered the last question."""
+    """The server's process that answered the last query."""
     with closing(psycopg2.connect(server.url())) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT pid FROM pg_stat_activity WHERE query LIKE 'EXECUTE question%'")
+        cursor.execute("SELECT pid FROM pg_stat_activity WHERE query LIKE 'EXECUTE query%'")
         ((number,),) = cursor.fetchall()
     return psutil.Process(number)
 
 
-def test_a_search_gives_up_a_server_that_hangs_and_goes_on_with_it_later(
+def test_a_search_gives_up_a_server_that_hangs_and_uses_it_again_later(
     server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     migrate(server.url())

@@ -52,7 +52,7 @@ def test_an_object_that_was_altered_is_noticed_and_the_vectors_come_from_the_log
     assert two.store.describe(key).segments[0].damaged
 
 
-def test_what_a_store_refuses_is_told_in_a_sentence(
+def test_what_a_store_refuses_is_reported_in_a_sentence(
     tmp_path: Path, object_store: ObjectServer, bucket: str
 ) -> None:
     absent = SegmentObjects("s3://no-such-bucket/galleries", tmp_path / "absent")
@@ -88,7 +88,7 @@ def test_an_export_goes_to_a_bucket_that_is_there_and_makes_none(
         store.export_to(key, f"s3://{bucket}/exports/denied")
 
 
-def test_a_store_that_is_away_is_told_as_away(tmp_path: Path) -> None:
+def test_a_store_that_is_away_is_reported_as_away(tmp_path: Path) -> None:
     quick = {"config_kwargs": {"retries": {"max_attempts": 0}}, "key": "a", "secret": "b"}
     files = SegmentObjects("s3://bucket/x", tmp_path, endpoint_url="http://127.0.0.1:1", **quick)
     with pytest.raises(SegmentStoreUnavailable, match="EndpointConnectionError"):

@@ -113,7 +113,7 @@ def test_adjacent_segments_merge_in_tiers(store: GalleryStore, sealer: Sealer, k
     assert sum(segment.rows for segment in segments) == 80
 
 
-def test_a_share_of_tombstones_makes_a_segment_be_written_anew(
+def test_a_share_of_tombstones_makes_a_segment_be_rewritten(
     store: GalleryStore, sealer: Sealer, key: str
 ) -> None:
     ids = store.build(key, SPEC, random_embeddings(100, 16), ["x"] * 100).ids
@@ -126,7 +126,7 @@ def test_a_share_of_tombstones_makes_a_segment_be_written_anew(
     assert store.describe(key).tombstones == 0
 
 
-def test_the_purge_age_makes_a_segment_be_written_anew(store: GalleryStore, sealer: Sealer, key: str) -> None:
+def test_the_purge_age_makes_a_segment_be_rewritten(store: GalleryStore, sealer: Sealer, key: str) -> None:
     ids = store.build(key, SPEC, random_embeddings(100, 16), ["x"] * 100).ids
     sealer.run(key)
     store.remove(key, ids=ids[:1])
@@ -343,7 +343,7 @@ def test_a_statement_that_postgres_refuses_is_a_typed_error(database: Database) 
         assert cursor.fetchone() == (1,)
 
 
-def test_files_that_no_row_names_are_told_and_swept_only_when_asked(
+def test_files_that_no_row_names_are_reported_and_swept_only_on_request(
     collector: GarbageCollector, folder: Path
 ) -> None:
     (folder / "00000000-0000-4000-8000-000000000000.segment").write_bytes(b"of another time")

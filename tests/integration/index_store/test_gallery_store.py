@@ -327,7 +327,7 @@ def test_appending_to_a_gallery_deleted_meanwhile_stores_nothing(
 ) -> None:
     gallery = store.create(key, SPEC)
     store.delete(key)
-    from index_store.log import OperationLog
+    from index_store.operation_log import OperationLog
     from index_store.vectors import new_vectors
 
     vectors = new_vectors(SPEC, VECTORS, LABELS)

@@ -91,7 +91,7 @@ def test_rows_and_files_that_disagree_are_found(
 
 
 @pytest.mark.parametrize("place", ["first segment", "second segment", "unsealed"])
-def test_a_vector_that_a_search_does_not_find_is_told_wherever_it_is(
+def test_a_vector_that_a_search_does_not_find_is_reported_wherever_it_is(
     store: GalleryStore, key: str, database: Database, place: str
 ) -> None:
     sealer = Sealer(database=database, files=store.files, policy=SealingPolicy(idle=timedelta(0)))

@@ -24,7 +24,7 @@ def test_a_pool_whose_connections_are_all_busy_is_a_database_that_is_away(postgr
     database.close()
 
 
-def test_a_database_that_lacks_a_column_is_told_to_be_migrated(empty_database: str) -> None:
+def test_a_database_that_lacks_a_column_has_to_be_migrated(empty_database: str) -> None:
     migrate(empty_database, "jobs_0004")
     database = Database(empty_database)
     with pytest.raises(SchemaOutdated, match="migrate"):
@@ -67,7 +67,7 @@ def test_a_lock_is_one_processes_until_it_is_given_back(postgres: RunningServer)
 def test_giving_a_lock_back_does_not_wait_for_a_server_that_hangs(
     postgres: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("database.locks._PATIENCE", 0.05)
+    monkeypatch.setattr("database.locks._RELEASE_SECONDS", 0.05)
     database = Database(postgres.url)
     lock = SessionLock(database, 7731)
     # As a thread does whose server does not answer.

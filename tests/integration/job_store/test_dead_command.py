@@ -121,7 +121,7 @@ def test_the_shard_of_a_batch_job_is_replayed_while_its_job_wants_it(
     job = jobs.submit(NewBatchJob(manifest="/data/list.txt", sink="/data/result.txt")).id
     plan = {"begin_byte": 0, "end_byte": 1, "digest": "", "lines": 10}
     shards.add(job, [PlannedShard(first_line=first, **plan) for first in (0, 10, 20)])  # type: ignore[arg-type]
-    shards.planned(job, 30)
+    shards.finish_plan(job, 30)
     claimed = shards.claim(job, 10, "t", 60)
     assert claimed is not None
     shards.complete(claimed, ShardOutput(name="p", bytes=1, digest="", failed_lines=0))
@@ -160,7 +160,7 @@ def test_closed_letters_are_deleted_when_they_are_old_enough(
     letters.file([letter(f"t-{number}", blob=str(number)) for number in range(5)])
     letters.discard(1)
     letters.discard(2)
-    letters.replayed(3, "again")
+    letters.mark_replayed(3, "again")
     with psycopg2.connect(database_url) as connection, connection.cursor() as cursor:
         cursor.execute("UPDATE dead_letters SET created_at = now() - interval '1 year'")
         cursor.execute("UPDATE dead_letters SET discarded_at = now() - interval '31 days' WHERE number = 1")

@@ -99,7 +99,7 @@ def test_letters_are_paged_from_the_newest_on_and_filtered(
 def test_a_letter_is_closed_once(letters: DeadLetterStore, letter: MakeLetter) -> None:
     letters.file([letter("t-1"), letter("t-2", blob="1")])
     one, two = letters.find("t-1").number, letters.find("t-2").number
-    replayed = letters.replayed(one, "again")
+    replayed = letters.mark_replayed(one, "again")
     assert (replayed.state, replayed.replay_task_id) == ("replayed", "again")
     assert replayed.replayed_at is not None
     assert letters.find("again").number == one
@@ -107,7 +107,7 @@ def test_a_letter_is_closed_once(letters: DeadLetterStore, letter: MakeLetter) -
     with pytest.raises(DeadLetterClosed, match="as task again"):
         letters.discard(one)
     with pytest.raises(DeadLetterClosed, match="discarded"):
-        letters.replayed(two, "x")
+        letters.mark_replayed(two, "x")
     with pytest.raises(DeadLetterNotFound):
         letters.discard(10**6)
     with pytest.raises(DeadLetterNotFound):

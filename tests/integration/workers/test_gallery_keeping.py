@@ -66,7 +66,7 @@ def test_galleries_are_sealed_in_the_background(server: PostgresServer, tmp_path
     maintaining.close()
 
 
-def test_a_worker_that_only_searches_deletes_its_copies_of_files_that_are_no_more(
+def test_a_worker_that_only_searches_deletes_its_copies_of_deleted_files(
     server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gallery_keeping, "MAINTENANCE_SECONDS", 0.05)

@@ -86,8 +86,8 @@ def test_a_search_by_label_answers_what_a_dictionary_would(
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many rows each index was asked for."""
+def requested_counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of rows that each search of an index asks for."""
     counts: list[int] = []
 
     def counted(index: Index, queries: Embeddings, count: int) -> Found:
@@ -98,19 +98,19 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-def test_a_gallery_of_fewer_labels_than_wanted_is_not_read_whole(asked: list[int]) -> None:
+def test_a_gallery_of_fewer_labels_than_wanted_is_not_read_whole(requested_counts: list[int]) -> None:
     halves = [stored(first, np.tile(GRID, (500, 1)), ["ann", "bob"] * 3000) for first in (0, 6000)]
     looked = seen("IP", *halves)
     (hits,) = looked.search(GRID[:1], 5, None, "label")
     assert [hit.label for hit in hits] == ["ann", "bob"]
-    assert sum(asked) <= 100
+    assert sum(requested_counts) <= 100
     without_bob = np.concatenate([half.ids[1::2] for half in halves])
     segments = {name: source.without(without_bob) for name, source in looked.segments.items()}
     looked = View(gallery=looked.gallery, segments=segments, delta=looked.delta)
-    asked.clear()
+    requested_counts.clear()
     (hits,) = looked.search(GRID[:1], 5, None, "label")
     assert [hit.label for hit in hits] == ["ann"]
-    assert sum(asked) <= 200
+    assert sum(requested_counts) <= 200
 
 
 def test_a_label_behind_thousands_of_near_rows_of_another_is_found_through_arrays(

@@ -69,7 +69,7 @@ def test_a_purge_comes_before_everything_but_damage() -> None:
     assert plan([young], waiting, POLICY, NOW) == SegmentRewrite(low=6, high=9, reason="seal")
 
 
-def test_what_is_more_than_a_segment_may_hold_is_sealed_at_once() -> None:
+def test_more_rows_than_a_segment_may_hold_are_sealed_at_once() -> None:
     waiting = replace(unsealed(10, 0, 5), full=True)
     assert plan([], waiting, POLICY, NOW) == SegmentRewrite(low=0, high=5, reason="seal")
 
@@ -98,7 +98,7 @@ def test_a_purge_is_over_when_the_receipt_says_that_it_is(
     assert now <= purge_by
 
 
-def test_a_fifth_of_removed_rows_is_enough_to_write_anew() -> None:
+def test_a_fifth_of_removed_rows_is_enough_to_rewrite() -> None:
     assert plan([replace(segment(0, 3, 100), dead=19)], unsealed(0, 3, 3), POLICY, NOW) is None
     found = plan([replace(segment(0, 3, 100), dead=20)], unsealed(0, 3, 3), POLICY, NOW)
     assert found == SegmentRewrite(low=0, high=3, reason="tombstones")

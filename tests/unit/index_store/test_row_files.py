@@ -95,7 +95,7 @@ def test_metadata_that_is_no_object_is_refused_with_its_row(
     "content",
     [b"", b"no", b"PK\x03\x04", npy(np.ones((2, 4)))[:-8], npy(np.array([["a"]])), npy(np.ones((1, 2)) * 1j)],
 )
-def test_what_is_not_an_array_of_numbers_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_without_an_array_of_numbers_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(InvalidRequest, match=r"is not an \.npy file"):
         read_embeddings(written(tmp_path / "rows.npy", content))
 

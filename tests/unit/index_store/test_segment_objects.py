@@ -116,7 +116,7 @@ def test_a_deletion_is_on_the_disk_when_it_returns(
     assert (tmp_path / place, False) in synced
 
 
-def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     files = SegmentFolder(tmp_path / "files")
     (tmp_path / "files").rmdir()
     (tmp_path / "files").touch()
@@ -136,7 +136,7 @@ def test_a_wrong_or_missing_copy_is_fetched_again(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "other machine").iterdir()} == {NAME}
 
 
-def test_copies_of_files_that_are_no_more_go_with_the_sweep(tmp_path: Path) -> None:
+def test_the_sweep_deletes_copies_of_deleted_files(tmp_path: Path) -> None:
     files = SegmentObjects(f"file://{tmp_path / 'volume'}", tmp_path / "copies")
     publish(files)
     assert files.sweep(3600, set()) == (), "it may have been fetched since the set was made"
@@ -147,7 +147,7 @@ def test_copies_of_files_that_are_no_more_go_with_the_sweep(tmp_path: Path) -> N
     assert list((tmp_path / "copies").iterdir()) == []
 
 
-def test_a_place_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SegmentStoreUnavailable):
         SegmentFolder(tmp_path / "file")

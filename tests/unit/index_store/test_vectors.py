@@ -1,4 +1,4 @@
-"""What is refused before it reaches the database, and that encoding loses only what fp16 loses."""
+"""Values that are refused before they reach the database, and encoding: it loses only what fp16 loses."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ def test_a_single_vector_is_one_row_and_no_vector_is_none() -> None:
     assert checked_embeddings(SPEC, []).shape == (0, 4)
 
 
-def test_what_is_no_array_of_numbers_is_refused() -> None:
+def test_embeddings_that_are_no_array_of_numbers_are_refused() -> None:
     wrongs: tuple[Any, ...] = ([["a", "b", "c", "d"]], [[1, 2], [3]])
     for wrong in wrongs:
         with pytest.raises(VectorInvalid):

@@ -1,34 +1,25 @@
-"""The writing transactions: each is one commit, numbered by the gallery's generation, told by its id.
+"""Transactions that write: each is one commit, numbered by the generation and named by its operation id.
 
 Every append or remove ends in `_record`, which locks the gallery's row for the rest of the transaction:
-so generations are given in the order of the commits and without gaps, while the rows themselves are
-copied before, side by side with other writers.
+so generations have the order of the commits and no gaps, while the rows themselves are copied before, in
+parallel with other writers.
 """
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from database.pool import Database
-from index_store.gallery import Appended, Deleted, Gallery, GallerySpec, Removal, check_key
+from index_store.gallery import Appended, Deleted, Gallery, GallerySpec, Removal
+from index_store.gallery_lookup import FIND_GALLERY, find_gallery, gallery_from, possible_key
 from index_store.progress import Progress, silent
 from index_store.rows import copy_in
-from index_store.vectors import NewVectors, is_storable
-from paddlewheel.errors import GalleryExists, GalleryNotFound, InvalidRequest, OperationMismatch
-
-GALLERY_COLUMNS = """g.id, g.key, g.dimension, g.metric, g.index_type, g.precision, g.model_fingerprint,
-    g.generation, g.sealed_generation, g.live, g.created_at"""
-
-FIND_GALLERY = f"SELECT {GALLERY_COLUMNS} FROM galleries g WHERE g.key = %s"  # noqa: S608 - constants
-
-LIST_GALLERIES = f"""
-SELECT {GALLERY_COLUMNS} FROM galleries g WHERE g.key > %s ORDER BY g.key LIMIT %s
-"""  # noqa: S608
+from index_store.selection import Selection
+from index_store.vectors import NewVectors
+from paddlewheel.errors import GalleryExists, GalleryNotFound, OperationMismatch
 
 _CREATE = """
 INSERT INTO galleries (key, dimension, metric, index_type, precision, model_fingerprint)
@@ -90,39 +81,6 @@ dropped AS (
 )
 SELECT id, live, ARRAY(SELECT id::text FROM dropped) FROM gone
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """Which vectors to remove: by exactly one of vector id, label and external id."""
-
-    ids: Sequence[int] | None = None
-    labels: Sequence[str] | None = None
-    external_ids: Sequence[str] | None = None
-
-    def __post_init__(self) -> None:
-        given = [value for value in (self.ids, self.labels, self.external_ids) if value is not None]
-        if len(given) != 1 or isinstance(given[0], str):
-            raise InvalidRequest("Say what to remove by exactly one list of ids, labels or external ids.")
-
-    @property
-    def column(self) -> str:
-        """The column that is compared."""
-        if self.ids is not None:
-            return "id"
-        return "label" if self.labels is not None else "external_id"
-
-    @property
-    def values(self) -> list[Any]:
-        """What it is compared with, each value once."""
-        if self.ids is not None:
-            return possible_ids(self.ids)
-        return possible_texts(self.labels or self.external_ids or ())
-
-    @property
-    def digest(self) -> bytes:
-        """By which a repeated removal is told from another one."""
-        return sha256(repr((self.column, self.values)).encode()).digest()
 
 
 class OperationLog:
@@ -213,50 +171,6 @@ class OperationLog:
                 f"The operation id {operation_id!r} was used for another {stored_kind}: choose a new one."
             )
         return generation, operation_ids(rows, first_id, ids), note
-
-
-def find_gallery(database: Database, key: str) -> Gallery:
-    """The gallery of that key, or GalleryNotFound."""
-    with database.cursor() as cursor:
-        cursor.execute(FIND_GALLERY, (possible_key(key),))
-        row = cursor.fetchone()
-    if row is None:
-        raise GalleryNotFound(f"There is no gallery {key!r}.")
-    return gallery_from(row)
-
-
-def possible_key(key: str) -> str:
-    """The key itself, or GalleryNotFound for what is no key: not all of that can be asked of Postgres."""
-    try:
-        return check_key(key)
-    except InvalidRequest as err:
-        raise GalleryNotFound(f"There is no gallery {key!r}.") from err
-
-
-def possible_ids(ids: Iterable[int]) -> list[int]:
-    """Those of the ids that a vector may have, ascending, each once."""
-    return sorted({int(value) for value in ids if -(2**63) <= int(value) < 2**63})
-
-
-def possible_texts(texts: Iterable[str]) -> list[str]:
-    """Those of the texts that Postgres may have kept, in order, each once."""
-    return sorted({str(value) for value in texts if is_storable(str(value))})
-
-
-def gallery_from(row: Sequence[Any]) -> Gallery:
-    """The gallery of a row with the columns of FIND_GALLERY."""
-    spec = GallerySpec(
-        dimension=row[2], metric=row[3], index_type=row[4], precision=row[5], model_fingerprint=row[6]
-    )
-    return Gallery(
-        id=row[0],
-        key=row[1],
-        spec=spec,
-        generation=row[7],
-        sealed_generation=row[8],
-        live=row[9],
-        created_at=row[10],
-    )
 
 
 def new_operation_id() -> str:
