@@ -21,7 +21,7 @@ from local.postgres import remove_home
 from local.processes import POLL_SECONDS, ProcessId
 from local.servers import Servers
 from local.state import StackState, StateFolder
-from local.watchdog import Watchdog, end_all
+from local.watchdog import StackWatchdog, end_all
 from paddlewheel.errors import ConfigurationError, OperatorError
 
 ATTEMPTS = 3
@@ -58,7 +58,7 @@ class LocalStack:
         self._ephemeral = ephemeral
         self._draw = draw
         self._held = contextlib.ExitStack()
-        self._watchdog: Watchdog | None = None
+        self._watchdog: StackWatchdog | None = None
         self._stages: list[list[Member]] = []
 
     @property
@@ -123,7 +123,7 @@ class LocalStack:
         self.state = StackState(
             ports=earlier.ports, passwords=earlier.passwords, supervisor=ProcessId.of(os.getpid())
         )
-        self._watchdog = Watchdog()
+        self._watchdog = StackWatchdog()
 
     def _start_services(self, given_up: Callable[[], bool]) -> None:
         for attempts_left in reversed(range(ATTEMPTS)):

@@ -19,7 +19,7 @@ from local.processes import ProcessId, kill_group, wait_until
 GRACE_SECONDS = 5.0
 
 
-class Watchdog:
+class StackWatchdog:
     """Starts the watchdog, and writes to it for the supervisor."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 from local import watchdog
 from local.checkout import CHECKOUT
 from local.processes import ProcessId, wait_until
-from local.watchdog import Watchdog, keep_watch
+from local.watchdog import StackWatchdog, keep_watch
 
 OBEDIENT = "import time; print('up', flush=True); time.sleep(600)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + OBEDIENT
@@ -74,9 +74,9 @@ def test_the_watchdog_outlives_the_supervisor_and_ends_the_children(obedient: St
             "-c",
             "import sys, time\n"
             "from local.processes import ProcessId\n"
-            "from local.watchdog import Watchdog\n"
+            "from local.watchdog import StackWatchdog\n"
             "process = ProcessId.of(int(sys.argv[1]))\n"
-            "Watchdog().watch(process, 15)\n"
+            "StackWatchdog().watch(process, 15)\n"
             "print('watching', flush=True)\n"
             "time.sleep(600)\n",
             str(obedient.process.pid),
@@ -93,7 +93,7 @@ def test_the_watchdog_outlives_the_supervisor_and_ends_the_children(obedient: St
 
 
 def test_a_watchdog_that_was_killed_does_not_disturb_the_stack(obedient: Started) -> None:
-    guard = Watchdog()
+    guard = StackWatchdog()
     os.kill(guard.pid, signal.SIGKILL)
     wait_until(lambda: ProcessId.of(guard.pid) is None, 5)
     guard.watch(obedient.process, signal.SIGTERM)
