@@ -8,7 +8,7 @@ import click
 
 from docs.generate.markdown import code, wrap, write_page, write_table
 from paddlewheel.cli import main
-from paddlewheel.cli.exit_codes import EXIT_CODES
+from paddlewheel.cli.exit_codes import EXIT_CODES, exit_code_help
 
 
 def write_commands() -> str:
@@ -56,7 +56,7 @@ def _section(path: str, command: click.Command) -> str:
         for each in command.params
         if isinstance(each, click.Option) and not each.hidden
     ]
-    parts = [f"## {path}", f"```\n{usage}\n```", _help(command.help or "")]
+    parts = [f"## {path}", f"```\n{usage}\n```", _help((command.help or "").replace(exit_code_help(), ""))]
     return "\n\n".join([*filter(None, parts), write_table(("option", "default", "meaning"), options)]).strip()
 
 

@@ -8,12 +8,13 @@ import click
 
 import paddlewheel
 from paddlewheel.cli import main
-from paddlewheel.contracts.base import TaskSpec
+from paddlewheel.contracts.base import Many, TaskSpec
 from paddlewheel.contracts.known_tasks import TASKS
 from paddlewheel.errors import CallerError, OperatorError, PaddlewheelError
 from tests.samples import ROOT
 
-GUIDE: Final = ROOT / "docs" / "how-to" / "enqueue-from-python.md"
+DOCS: Final = ROOT / "docs"
+COMMANDS: Final = DOCS / "how-to" / "use-the-command-line.md"
 SPECS: dict[str, TaskSpec[Any, Any]] = {
     name: spec for name, spec in vars(paddlewheel).items() if isinstance(spec, TaskSpec)
 }
@@ -27,13 +28,14 @@ def rows(root: type[PaddlewheelError]) -> Iterator[str]:
 
 
 def test_the_table_of_errors_is_the_tree_of_errors() -> None:
-    table = [row for row in GUIDE.read_text("utf-8").splitlines() if re.match(r"\| `[a-z_]+` \| `[A-Z]", row)]
+    page = (DOCS / "reference" / "errors.md").read_text("utf-8")
+    table = [row for row in page.splitlines() if re.match(r"\| `[a-z_]+` \| `[A-Z]", row)]
     assert table == [*rows(CallerError), *rows(OperatorError)]
 
 
 def test_the_commands_of_the_guide_exist_with_their_options() -> None:
     shown = re.findall(
-        r"(?:^\$|\|) paddlewheel (.*?)(?: +#.*| > .*)?$", GUIDE.read_text("utf-8"), re.MULTILINE
+        r"(?:^\$|\|) paddlewheel (.*?)(?: +#.*| > .*)?$", COMMANDS.read_text("utf-8"), re.MULTILINE
     )
     assert len(shown) >= 8
     for line in shown:
@@ -45,27 +47,33 @@ def test_the_commands_of_the_guide_exist_with_their_options() -> None:
         assert {word for word in words if word.startswith("--")} <= options, line
 
 
-def test_every_task_and_its_options_are_listed() -> None:
-    text = GUIDE.read_text("utf-8")
-    by_image = [name for name, spec in SPECS.items() if "image" in spec.request.model_fields]
-    assert {"READ_PAGES", "IDENTIFY_FACES", "CLASSIFY_IMAGE"} <= set(by_image)
-    for name in by_image:
-        spec = SPECS[name]
+def test_every_task_and_its_fields_are_listed() -> None:
+    text = (DOCS / "reference" / "tasks.md").read_text("utf-8")
+    single = {name: spec for name, spec in SPECS.items() if not issubclass(spec.request, Many)}
+    assert {"READ_PAGES", "IDENTIFY_FACES", "CLASSIFY_IMAGE", "BUILD_GALLERY"} <= set(single)
+    for name, spec in single.items():
         (row,) = [line for line in text.splitlines() if line.startswith(f"| `{name}`")]
-        listed = re.findall(r"`([a-z_]+)`", row.split("|")[4])
-        assert listed == [field for field in spec.request.model_fields if field != "image"]
+        assert re.findall(r"`([\w.]+)`", row) == [
+            name,
+            spec.name,
+            spec.queue,
+            spec.request.__name__,
+            spec.result.__name__,
+        ]
+        (section,) = re.findall(rf"^## {re.escape(spec.name)}\n(.*?)(?=^## )", text, re.MULTILINE | re.DOTALL)
+        assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(spec.request.model_fields)
+
+
+def test_a_task_of_one_image_is_named_in_the_guide() -> None:
+    guide = (DOCS / "how-to" / "enqueue-from-python.md").read_text("utf-8")
     for name, spec in SPECS.items():
-        if "gallery" in spec.request.model_fields and name not in by_image:
-            (row,) = [line for line in text.splitlines() if line.startswith(f"| `{name}`")]
-            _, _, request, result, _ = row.split("|")
-            assert re.findall(r"`(\w+)`", result)[0] == spec.result.__name__
-            contract, *fields = re.findall(r"`(\w+)`", request)
-            assert contract == spec.request.__name__
-            assert set(fields) - {"LabelledImage"} <= set(spec.request.model_fields)
+        if "image" in spec.request.model_fields:
+            assert f"`{name}`" in guide
+            assert f"`{spec.result.__name__}`" in guide
 
 
 def test_the_page_for_other_producers_names_every_task_and_its_fields() -> None:
-    page = (GUIDE.parent / "enqueue-from-another-language.md").read_text("utf-8")
+    page = (DOCS / "how-to" / "enqueue-from-another-language.md").read_text("utf-8")
     named = set(re.findall(r"`([a-z_.]+)`", page))
     for spec in TASKS:
         assert spec.name in named
