@@ -55,7 +55,7 @@ def task(
         )
         def run(self: Any, request: object) -> dict[str, Any]:
             cancellations = resources().cancellations
-            cancellations.arrived(self.request.id)
+            cancellations.register(self.request.id)
             try:
                 context = _context(self.request, cancellations.is_cancelled)
                 context.check()
@@ -72,7 +72,7 @@ def task(
                     f"An unexpected error; the worker's log has it under task {self.request.id}."
                 ) from err
             finally:
-                cancellations.finished(self.request.id)
+                cancellations.unregister(self.request.id)
 
         return body
 
@@ -97,17 +97,17 @@ def _answer(
     delivery: Delivery,
 ) -> dict[str, Any]:
     deliveries = resources().deliveries
-    with deliveries.counted(delivery):
+    with deliveries.track(delivery):
         context.check()  # it may have waited for its turn
         began = time.perf_counter()
         try:
             answer = body(request, context)
         except FATAL as err:
-            deliveries.bury(delivery, err)
+            deliveries.record_dead_letter(delivery, err)
             raise
         fatal = fatal_items(delivery, request, answer)
         if fatal is not None:
-            deliveries.bury(*fatal)
+            deliveries.record_dead_letter(*fatal)
         # An answer that was cancelled while it was made is discarded, as promised.
         if context.is_cancelled(context.task_id):
             context.check()

@@ -159,23 +159,23 @@ class ShardService(Protocol):
 class Cancellations(Protocol):
     """Which tasks are no longer wanted."""
 
-    def arrived(self, task_id: str) -> None:
-        """Look a task up as it starts."""
+    def register(self, task_id: str) -> None:
+        """Look up a task that starts, and watch it until `unregister`."""
 
     def is_cancelled(self, task_id: str) -> bool:
         """Whether it has been cancelled by now; costs nothing."""
 
-    def finished(self, task_id: str) -> None:
-        """Forget it."""
+    def unregister(self, task_id: str) -> None:
+        """Stop watching a task that has ended."""
 
 
 class Deliveries(Protocol):
     """How often a task has been tried, and what becomes of one that is given up."""
 
-    def counted(self, delivery: Delivery) -> AbstractContextManager[None]:
-        """Within it the task runs. Raises WorkerLost for one that has cost too many workers."""
+    def track(self, delivery: Delivery) -> AbstractContextManager[None]:
+        """Count the delivery while its task runs. Raises WorkerLost if it has cost too many workers."""
 
-    def bury(self, delivery: Delivery, err: PaddlewheelError) -> None:
+    def record_dead_letter(self, delivery: Delivery, err: PaddlewheelError) -> None:
         """Keep the request and its error for an operator."""
 
 

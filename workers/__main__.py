@@ -50,8 +50,8 @@ def main(loader: str = OPEN_NETWORK) -> int:
     shutdown.loading = False
     worker.start()
     health.close()
-    if shutdown.gave_back:
-        log.warning("stopped: %d running tasks went back to their queue", shutdown.gave_back)
+    if shutdown.requeued:
+        log.warning("stopped: %d running tasks were requeued", shutdown.requeued)
         resources.deliveries.close()
         end_process(0)
     resources.close()

@@ -10,7 +10,7 @@ from paddlewheel.wire.connection import keepalive_options
 from tasks import MODULES
 from workers.consumer.event_pacing import EventPacing
 from workers.consumer.readiness import Readiness
-from workers.consumer.shutdown import Drain
+from workers.consumer.shutdown import ShutdownStep
 from workers.consumer.transport import use_for_redis
 from workers.consumer.visibility import VisibilityHeartbeat
 from workers.settings import WorkerSettings
@@ -19,7 +19,7 @@ QUEUES: Final = ("gpu", "index", "batch")
 """Model work, gallery maintenance, and the shards of batch jobs."""
 
 SHOWN_RESULT: Final = 64
-"""Characters of a result in an event: what a picture says is not the operator's business."""
+"""Characters of a result in an event: operators need not read the text of pictures."""
 
 
 def make_app(settings: WorkerSettings) -> Celery:
@@ -29,7 +29,7 @@ def make_app(settings: WorkerSettings) -> Celery:
     app.conf.update(
         result_backend=f"workers.consumer.result_store.ResultStore+{settings.result_url}",
         result_expires=settings.result_ttl,
-        # An answer waits for a result store that restarts; otherwise the lost connection became the answer.
+        # While the result store restarts, an answer waits; otherwise the lost connection became the answer.
         result_backend_always_retry=True,
         result_backend_max_sleep_between_retries_ms=500,
         accept_content=["json"],
@@ -53,13 +53,13 @@ def make_app(settings: WorkerSettings) -> Celery:
             "socket_keepalive_options": keepalive_options(settings.broker_timeout),
             "socket_timeout": settings.broker_timeout,
             "socket_connect_timeout": settings.broker_timeout,
-            # How often kombu looks whether the answer that an idle worker waits for is overdue.
+            # How often kombu checks whether the reply that an idle worker waits for is overdue.
             "health_check_interval": settings.broker_timeout,
             "visibility_timeout": settings.visibility_timeout,
-            # Look for lost messages every second; kombu's default is about every hundred.
+            # Check for lost messages every second; kombu's default is about every hundred.
             "unacked_restore_interval": 1,
             "unacked_restore_throttle": 1,
-            # A worker killed while it looks leaves its lock behind: for five minutes, by default.
+            # A worker killed during the check leaves its lock behind: for five minutes, by default.
             "unacked_mutex_expire": 5,
         },
         redis_socket_keepalive=True,
@@ -69,13 +69,13 @@ def make_app(settings: WorkerSettings) -> Celery:
     )
     app.events.dispatcher_cls = "workers.consumer.event_dispatcher:OneTryDispatcher"
     app.Task.resultrepr_maxsize = SHOWN_RESULT
-    for step in (VisibilityHeartbeat, EventPacing, Readiness, Drain):
+    for step in (VisibilityHeartbeat, EventPacing, Readiness, ShutdownStep):
         app.steps["consumer"].add(step)
     return app
 
 
 def quiet_celery(level: str) -> None:
-    """Our own line says what was answered; Celery's would repeat it with the result's text."""
+    """Drop Celery's line for each answer: ours reports it already, without the result's text."""
     for name in ("celery.app.trace", "celery.worker.strategy"):
         logging.getLogger(name).setLevel(level if level == "DEBUG" else "WARNING")
 

@@ -1,4 +1,4 @@
-"""Which tasks have been cancelled: looked up once as a task starts, heard of while it runs."""
+"""Which tasks have been cancelled: looked up as a task starts, then received over a channel while it runs."""
 
 import logging
 import threading
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class RedisCancellations:
-    """Asking costs nothing, so that the batcher can ask for every item."""
+    """`is_cancelled` reads a local set, so that the batcher can call it for every item."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -28,8 +28,8 @@ class RedisCancellations:
         self._thread = threading.Thread(target=self._listen, name="cancellations", daemon=True)
         self._thread.start()
 
-    def arrived(self, task_id: str) -> None:
-        """Look a task up as it starts. A store that cannot be reached cancels nothing."""
+    def register(self, task_id: str) -> None:
+        """Look up a task that starts. An unreachable store cancels nothing."""
         with self._lock:
             self._running[task_id] = self._running.get(task_id, 0) + 1
         try:
@@ -44,8 +44,8 @@ class RedisCancellations:
         """Whether it has been cancelled by now."""
         return task_id in self._cancelled
 
-    def finished(self, task_id: str) -> None:
-        """Forget it."""
+    def unregister(self, task_id: str) -> None:
+        """Stop watching a task that has ended."""
         with self._lock:
             left = self._running.get(task_id, 1) - 1
             if left:
@@ -70,20 +70,20 @@ class RedisCancellations:
             try:
                 with self._redis.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
                     channel.subscribe(CANCEL_CHANNEL)
-                    self._look_again()
-                    self._hear(channel)
+                    self._catch_up()
+                    self._receive(channel)
             except RedisError as err:
-                log.warning("cancellations are not heard for now: %s", err)
+                log.warning("cancellations are not received for now: %s", err)
                 self._closed.wait(_PAUSE)
 
-    def _hear(self, channel: "PubSub") -> None:
+    def _receive(self, channel: "PubSub") -> None:
         while not self._closed.is_set():
             message = channel.get_message(timeout=0.5)
             if message is not None and isinstance(message.get("data"), bytes):
                 self._add(message["data"].decode())
 
-    def _look_again(self) -> None:
-        """What was cancelled while nobody listened."""
+    def _catch_up(self) -> None:
+        """Look up the running tasks: cancellations sent before the subscription were missed."""
         with self._lock:
             running = list(self._running)
         for task_id in running:

@@ -1,11 +1,11 @@
-"""How often a task has cost a worker its life: counted as it starts, forgotten when it ends in any way.
+"""Counts how many workers were lost while they ran a task.
 
-A native crash or the out-of-memory killer takes a worker with all that it runs, and the broker delivers it
-all again: without a bound, one request would end one worker after the other for ever. Every worker notes
-itself in a hash of the task before the task starts. Whoever ended without taking that note back was lost.
+A native crash or the out-of-memory killer ends a worker with all of its tasks, and the broker delivers them
+again: without a bound, one request would end one worker after the other. Every worker adds itself to a hash
+of the task before the task starts and removes itself when the task ends; a worker still in the hash is lost.
 
 A lost worker's other tasks are innocent. From the second loss on a task therefore runs alone in its worker,
-so that only one that is to blame is lost a third time and a fourth.
+so that only a guilty task is lost a third and a fourth time.
 """
 
 import logging
@@ -32,10 +32,10 @@ TTL: Final = 24 * 3600
 """Seconds that a lost worker is remembered: longer than a task waits to be delivered again."""
 
 LOSSES_IN_COMPANY: Final = 2
-"""So many may be bad luck."""
+"""After so many losses a task runs alone; fewer may be bad luck."""
 
-# KEYS: the task's hash. ARGV: this worker, now, the loss from which on it must not be begun, a TTL. Answers
-# how many other workers were lost with it; below that loss this worker is noted too.
+# KEYS: the task's hash. ARGV: this worker, now, the number of losses from which on the task is not begun, a
+# TTL. Answers how many other workers were lost with it; below that number it adds this worker.
 _BEGIN: Final = """
 local lost = redis.call('HLEN', KEYS[1]) - redis.call('HEXISTS', KEYS[1], ARGV[1])
 if lost < tonumber(ARGV[3]) then
@@ -49,64 +49,64 @@ log = logging.getLogger(__name__)
 
 
 class DeliveryCounter:
-    """The counter of one worker. `max_deliveries` is how often a task is begun at most."""
+    """The counter of one worker. `max_deliveries` bounds how often a task is begun."""
 
     def __init__(self, redis: Redis, box: DeadLetterOutbox, *, worker: str, max_deliveries: int) -> None:
         self._redis = redis
         self._box = box
         self._worker = worker
-        # A container's processes have the same name again and again.
+        # Restarted containers reuse host names and process ids.
         self._mark = f"{worker}/{uuid.uuid4().hex[:8]}"
         self._most = max_deliveries
         self._suspect = min(LOSSES_IN_COMPANY, max_deliveries - 1)
-        self._turns = SharedExclusiveLock()
+        self._task_lock = SharedExclusiveLock()
         self._lock = threading.Lock()
         self._running: set[str] = set()
         self._ended: list[str] = []
 
     @contextmanager
-    def counted(self, delivery: Delivery) -> Iterator[None]:
-        """Note the delivery while it runs. Raises WorkerLost for one that has cost too many workers."""
-        with self._turns.in_company():
+    def track(self, delivery: Delivery) -> Iterator[None]:
+        """Count the delivery while its task runs. Raises WorkerLost if it has cost too many workers."""
+        with self._task_lock.shared():
             lost = self._begin(delivery.task_id, self._suspect)
             if lost < self._suspect:
-                with self._noted(delivery.task_id):
+                with self._mark_running(delivery.task_id):
                     yield
                 return
-        # A task that is to be given up is not begun, so it needs no turn.
-        with self._turns.alone() if lost < self._most else nullcontext():
+        # A task that is given up does not run, so it needs no lock.
+        with self._task_lock.exclusive() if lost < self._most else nullcontext():
             lost = self._begin(delivery.task_id, self._most)
             if lost >= self._most:
                 self._give_up(delivery, lost)
             log.warning("%s[%s] runs alone: %d workers were lost", delivery.name, delivery.task_id, lost)
-            with self._noted(delivery.task_id):
+            with self._mark_running(delivery.task_id):
                 yield
 
-    def bury(self, delivery: Delivery, err: PaddlewheelError) -> None:
-        """Keep what was asked and what it came to, for an operator."""
-        self._bury(delivery, err, {self._worker: time.time()})
+    def record_dead_letter(self, delivery: Delivery, err: PaddlewheelError) -> None:
+        """Keep the request and its error for an operator."""
+        self._put_letter(delivery, err, {self._worker: time.time()})
 
     def close(self) -> None:
-        """Take back every note: what still runs is handed over, not lost."""
+        """Remove this worker from every task: the tasks that still run are handed over, not lost."""
         with self._lock:
             running, ended = list(self._running), self._take_ended()
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
                 for task_id in running:
                     pipeline.hdel(DELIVERIES_KEY.format(task_id), self._mark)
-                self._forget(pipeline, ended)
+                self._delete(pipeline, ended)
                 pipeline.execute()
         except RedisError as err:
             log.warning("%d deliveries stay counted: %s", len(running), err)
 
     def _begin(self, task_id: str, below: int) -> int:
-        """How many were lost. A store that cannot be reached counts nothing."""
+        """How many workers were lost. An unreachable store counts nothing."""
         with self._lock:
             ended = self._take_ended()
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
-                # Along with this one, so that forgetting costs no round trip of its own.
-                self._forget(pipeline, [other for other in ended if other != task_id])
+                # Ended tasks are deleted in the same round trip.
+                self._delete(pipeline, [other for other in ended if other != task_id])
                 key = DELIVERIES_KEY.format(task_id)
                 pipeline.eval(_BEGIN, 1, key, self._mark, str(time.time()), str(below), str(TTL))
                 return int(pipeline.execute()[-1])
@@ -115,14 +115,14 @@ class DeliveryCounter:
             return 0
 
     @contextmanager
-    def _noted(self, task_id: str) -> Iterator[None]:
+    def _mark_running(self, task_id: str) -> Iterator[None]:
         with self._lock:
             self._running.add(task_id)
         try:
             yield
         except BaseException:
             # It may be a retry, which another worker can begin at any moment.
-            self._forget_now(task_id)
+            self._delete_now(task_id)
             raise
         else:
             with self._lock:
@@ -139,11 +139,11 @@ class DeliveryCounter:
             "'paddlewheel dead show' shows."
         )
         log.error("%s[%s] is given up: %d workers were lost", delivery.name, delivery.task_id, lost)
-        self._bury(delivery, err, {mark.decode(): float(at) for mark, at in marks.items()})
-        self._forget_now(delivery.task_id)
+        self._put_letter(delivery, err, {mark.decode(): float(at) for mark, at in marks.items()})
+        self._delete_now(delivery.task_id)
         raise err
 
-    def _bury(self, delivery: Delivery, err: PaddlewheelError, workers: Mapping[str, float]) -> None:
+    def _put_letter(self, delivery: Delivery, err: PaddlewheelError, workers: Mapping[str, float]) -> None:
         found = uuid.uuid4().hex
         history = [
             DeliveryAttempt(
@@ -170,10 +170,10 @@ class DeliveryCounter:
         try:
             self._box.put(letter)
         except BrokerUnavailable as away:
-            # The log is the last place that is left: references only, no image bytes.
+            # Only the log is left: it gets references, no image bytes.
             log.error("a dead letter could not be kept (%s): %s", away.message, letter.model_dump_json())
 
-    def _forget_now(self, task_id: str) -> None:
+    def _delete_now(self, task_id: str) -> None:
         try:
             self._redis.unlink(DELIVERIES_KEY.format(task_id))
         except RedisError as err:
@@ -183,6 +183,6 @@ class DeliveryCounter:
         ended, self._ended = self._ended, []
         return ended
 
-    def _forget(self, pipeline: Any, ended: list[str]) -> None:
+    def _delete(self, pipeline: Any, ended: list[str]) -> None:
         if ended:
             pipeline.unlink(*(DELIVERIES_KEY.format(task_id) for task_id in ended))

@@ -1,8 +1,8 @@
-"""Events are worth one try: a broker that hangs must not hold the worker's loop for a heartbeat.
+"""Sends each event once: a broker that hangs must not block the worker's loop for a heartbeat.
 
-Celery sends heartbeats with retries that never end, in the thread that takes and acknowledges tasks. While
-the broker hung, that thread noticed nothing else. What cannot be sent is lost to who watches: a heartbeat, or
-what tasks did within a fifth of a second.
+Celery retries heartbeats without end, in the thread that takes and acknowledges tasks, which noticed nothing
+else while the broker hung. An event that cannot be sent is dropped: monitors miss a heartbeat, or what tasks
+did within a fifth of a second.
 """
 
 from typing import Any

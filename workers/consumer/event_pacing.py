@@ -1,8 +1,8 @@
-"""Task events leave a few times a second, together.
+"""Sends task events in groups, a few times a second.
 
-Celery publishes what it has buffered at every turn of the consumer's loop. With a worker under load that is
-a message to the broker for each task or more, sent by the thread that also takes and acknowledges tasks. Who
-watches does not see a fifth of a second.
+Celery publishes its buffered events at every turn of the consumer's loop. Under load that is a message to the
+broker for each task or more, sent by the thread that also takes and acknowledges tasks. Monitors do
+not notice a fifth of a second.
 """
 
 import logging
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class EventPacing(bootsteps.StartStopStep):
-    """Sends buffered events by a timer instead of at every turn."""
+    """Sends buffered events on a timer instead of at every turn of the loop."""
 
     requires = ("celery.worker.consumer.events:Events",)
 
@@ -27,14 +27,14 @@ class EventPacing(bootsteps.StartStopStep):
         self._entry: Any = None
 
     def start(self, parent: Any) -> None:
-        """Take the flushing over."""
+        """Replace Celery's flushing."""
         if parent.hub is None:
             return
         parent.event_dispatcher.on_send_buffered = _wait
         self._entry = parent.timer.call_repeatedly(INTERVAL, self._flush, (parent,))
 
     def stop(self, parent: Any) -> None:
-        """Send what is left; from here on Celery flushes as it always does."""
+        """Send what is left and restore Celery's flushing."""
         if self._entry is None:
             return
         self._entry.cancel()
@@ -55,4 +55,4 @@ class EventPacing(bootsteps.StartStopStep):
 
 
 def _wait() -> None:
-    """The timer will send it."""
+    """Leave sending to the timer."""

@@ -1,7 +1,7 @@
-"""What a worker measures, for Prometheus: its tasks, its batches, its model processes.
+"""A worker's metrics for Prometheus: its tasks, its batches, its model processes.
 
-Celery's signals tell of tasks, the batcher of batches; a model process is asked when somebody looks. Names
-follow Prometheus' own conventions: base units, `_total` for what only grows.
+Celery's signals report tasks and the batcher reports batches; model processes are read at each scrape. Names
+follow Prometheus' conventions: base units, `_total` for counters.
 """
 
 import time
@@ -23,7 +23,7 @@ BATCH_ITEMS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class ModelHostState(Protocol):
-    """What is asked of a model process."""
+    """What the metrics read of a model host."""
 
     @property
     def generation(self) -> int:
@@ -39,7 +39,7 @@ class ModelHostState(Protocol):
 
 
 class WorkerMetrics:
-    """One worker's figures, in a registry of their own."""
+    """One worker's metrics, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -79,16 +79,16 @@ class WorkerMetrics:
             item.observe(wait)
 
     def watch(self, hosts: Sequence[ModelHostState]) -> None:
-        """Tell of these model processes too."""
+        """Include the metrics of these model processes."""
         self.registry.register(ModelProcesses(hosts))
 
     def listen(self) -> None:
-        """Count what Celery does from now on."""
+        """Start counting tasks."""
         signals.task_prerun.connect(self._begin, weak=False)
         signals.task_postrun.connect(self._end, weak=False)
 
     def close(self) -> None:
-        """Count no more."""
+        """Stop counting tasks."""
         signals.task_prerun.disconnect(self._begin)
         signals.task_postrun.disconnect(self._end)
 
@@ -114,13 +114,13 @@ class WorkerMetrics:
 
 
 class ModelProcesses(Collector):
-    """How the model processes are at the moment."""
+    """The state of every model process at the time of a scrape."""
 
     def __init__(self, hosts: Sequence[ModelHostState]) -> None:
         self._hosts = hosts
 
     def collect(self) -> Iterable[Metric]:
-        """Ask every process."""
+        """Read every process."""
         up = GaugeMetricFamily(
             "paddlewheel_model_process_up", "Whether a model process runs.", labels=("process",)
         )

@@ -1,12 +1,12 @@
-"""Two files tell supervisors how a worker is: one that it takes tasks, one that it is not stuck.
+"""Two files report a worker's health to supervisors: one that it takes tasks, one that it is not stuck.
 
-The ready file exists while the worker takes tasks: its models are warm, its broker is there, it does not
-stop. The live file is touched by the worker's own loop every second, so that its age is the time for which
-the loop has been stuck or the broker has been away. A worker that is not ready needs patience; one that is
-not live needs a new process. `python -m workers.health` asks both.
+The ready file exists while the worker takes tasks: its models are warm, its broker is reachable, it is not
+stopping. The worker's own loop touches the live file every second, so that the file's age is the time for
+which the loop has been stuck or the broker unreachable. Wait for a worker that is not ready; restart one that
+is not live. `python -m workers.health` checks both.
 
-While no model process can be started the worker takes no tasks either: it would be faster than every healthy
-worker, at failing them.
+While no model process can be started the worker takes no tasks either: it would fail them faster than healthy
+workers could answer them.
 """
 
 import logging
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class HealthFiles:
-    """The two files; None for one that nobody asked for."""
+    """The two files; None where the settings name none."""
 
     def __init__(self, ready: Path | None, live: Path | None) -> None:
         self._ready = ready
@@ -32,7 +32,7 @@ class HealthFiles:
         self.beat()
 
     def set_ready(self, ready: bool) -> None:
-        """Say whether the worker takes tasks."""
+        """Create or delete the ready file."""
         if self._ready is None:
             return
         if not ready:
@@ -41,19 +41,19 @@ class HealthFiles:
             self._ready.write_text("ready\n")
 
     def beat(self) -> None:
-        """Say that the loop goes round."""
+        """Touch the live file."""
         if self._live is not None:
             self._live.touch()
 
     def close(self) -> None:
-        """The worker has ended."""
+        """Delete both files as the worker ends."""
         self.set_ready(False)
         if self._live is not None:
             self._live.unlink(missing_ok=True)
 
 
 class Readiness(bootsteps.StartStopStep):
-    """Keeps the files from within the worker's loop. `serving` says whether a model process is there."""
+    """Updates the files from within the worker's loop. `serving` says whether a model process runs."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -75,24 +75,24 @@ class Readiness(bootsteps.StartStopStep):
         self._entry: Any = None
 
     def start(self, parent: Any) -> None:
-        """A connection is there; the consumer begins within the same turn of the loop."""
+        """Start checking; the consumer starts within the same turn of the loop."""
         self._paused = False
-        self._entry = parent.timer.call_repeatedly(BEAT, self._look, (parent,))
-        parent.timer.call_after(0, self._look, (parent,))
+        self._entry = parent.timer.call_repeatedly(BEAT, self._check, (parent,))
+        parent.timer.call_after(0, self._check, (parent,))
 
     def stop(self, parent: Any) -> None:
-        """The connection is gone, or the worker stops."""
+        """Become not ready: the connection was lost, or the worker stops."""
         del parent
         self._health.set_ready(False)
         if self._entry is not None:
             self._entry.cancel()
             self._entry = None
 
-    def _look(self, consumer: Any) -> None:
+    def _check(self, consumer: Any) -> None:
         self._health.beat()
-        if not self._shutdown.asked:
+        if not self._shutdown.requested:
             self._pause(consumer, not self._serving())
-        self._health.set_ready(not self._paused and not self._shutdown.asked)
+        self._health.set_ready(not self._paused and not self._shutdown.requested)
 
     def _pause(self, consumer: Any, pause: bool) -> None:
         if pause == self._paused:
@@ -102,5 +102,5 @@ class Readiness(bootsteps.StartStopStep):
             log.error("no model process can be started: no tasks are taken until one can")
             consumer.task_consumer.cancel()
         else:
-            log.warning("a model process is there again: tasks are taken")
+            log.warning("a model process is available again: tasks are taken")
             consumer.task_consumer.consume()

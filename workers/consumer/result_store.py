@@ -1,8 +1,8 @@
-"""Celery's Redis result backend, less what callers must not see, plus what `status` shows.
+"""Celery's Redis result backend, without what callers must not see, with what `status` shows.
 
-A record is written and announced in one round trip. Celery's own way reads the old record first, so that a
-task that was delivered twice does not overwrite its success, and then writes: two round trips, with a gap
-between them that another worker's success can fall into.
+One script writes a record and publishes it. Celery reads the old record first, so that a task that was
+delivered twice does not overwrite its success, and then writes: two round trips, between which another
+worker's success can be lost.
 """
 
 from typing import Any, Final

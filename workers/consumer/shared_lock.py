@@ -1,4 +1,4 @@
-"""Who may run beside whom in one worker: any number in company, or one alone."""
+"""A readers-writer lock that prefers writers: any number of threads share it, or one has it alone."""
 
 import threading
 from collections.abc import Iterator
@@ -6,41 +6,41 @@ from contextlib import contextmanager
 
 
 class SharedExclusiveLock:
-    """A lock that is shared by those who run in company. Whoever wants to be alone is let in first."""
+    """An exclusive request goes before every shared one that comes after it."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._together = 0
-        self._alone = False
-        self._wanting = 0
+        self._sharing = 0
+        self._exclusive = False
+        self._exclusive_waiting = 0
 
     @contextmanager
-    def in_company(self) -> Iterator[None]:
-        """Run beside others; wait while one is alone or wants to be."""
+    def shared(self) -> Iterator[None]:
+        """Hold the lock beside others; wait while one has it alone or waits to."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._alone and not self._wanting)
-            self._together += 1
+            self._changed.wait_for(lambda: not self._exclusive and not self._exclusive_waiting)
+            self._sharing += 1
         try:
             yield
         finally:
             with self._changed:
-                self._together -= 1
+                self._sharing -= 1
                 self._changed.notify_all()
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Wait until the others have ended, and let nobody else begin."""
+    def exclusive(self) -> Iterator[None]:
+        """Hold the lock alone, once the others have released it."""
         with self._changed:
-            self._wanting += 1
+            self._exclusive_waiting += 1
             try:
-                self._changed.wait_for(lambda: not self._alone and not self._together)
-                self._alone = True
+                self._changed.wait_for(lambda: not self._exclusive and not self._sharing)
+                self._exclusive = True
             finally:
-                self._wanting -= 1
+                self._exclusive_waiting -= 1
                 self._changed.notify_all()
         try:
             yield
         finally:
             with self._changed:
-                self._alone = False
+                self._exclusive = False
                 self._changed.notify_all()

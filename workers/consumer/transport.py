@@ -1,12 +1,12 @@
-"""kombu's Redis transport, except that a message is never in a worker's hands alone.
+"""kombu's Redis transport, with atomic delivery: killing a worker never loses a message.
 
-kombu pops a message and notes it as unacknowledged in a second step; a worker killed in between takes the
-message with it. Here both are one step of the server: the script below moves the most urgent message out
-of its list into the hash of unacknowledged ones, where kombu's own sweep finds it when its worker is lost.
+kombu pops a message and marks it unacknowledged in a second step; a worker killed in between loses it. Here
+the server does both atomically: the script below moves the most urgent message out of its list into the hash
+of unacknowledged messages, where kombu's own sweep finds it when its worker is lost.
 
-A script cannot wait for a message, so an idle worker waits for a token beside the queue, which producers
-push with the message (`paddlewheel.wire.messages.WAKE_KEY`), and looks again every `LOOK_SECONDS` for the
-messages of bare Celery producers, who push none.
+A script cannot block, so an idle worker blocks on a token beside the queue, which producers push with the
+message (`paddlewheel.wire.messages.WAKE_KEY`), and polls every `LOOK_SECONDS` for the messages of bare Celery
+producers, which push no token.
 """
 
 import time
@@ -25,15 +25,15 @@ from redis.exceptions import TimeoutError as NoReplyError
 from paddlewheel.wire.messages import WAKE_KEY
 
 LOOK_SECONDS: Final = 0.02
-"""The longest that an idle worker leaves the message of a bare Celery producer lying."""
+"""The longest that a bare Celery producer's message waits for an idle worker."""
 
 UNREADABLE_KEY: Final = "paddlewheel:unreadable"
-"""The newest thousand messages that are no Celery messages, for an operator to look at."""
+"""The newest thousand messages that are not Celery messages, for an operator to inspect."""
 
 # KEYS: the unacknowledged messages, their index, the unreadable ones, the tokens of n queues, the lists in
 # the order of their urgency. ARGV: now, n. Answers the list's key and the message, or nothing. The entry
-# is kombu's own: message, exchange, routing key. An empty round takes the tokens away: none is missed, for
-# a later message brings its own.
+# is kombu's own: message, exchange, routing key. A call that finds no message deletes the tokens: none is
+# missed, because every later message brings its own.
 _CLAIM: Final = """
 local first = 4 + tonumber(ARGV[2])
 for i = first, #KEYS do
@@ -60,11 +60,11 @@ return false
 """
 
 _Channel: Any = kombu_redis.Channel
-"""Any: the published types leave most of it out."""
+"""Any: the published types omit most of it."""
 
 
 class QoS(kombu_redis.QoS):
-    """A message that was claimed is in the server's books already."""
+    """A claimed message is already marked unacknowledged on the server."""
 
     channel: Any
 
@@ -76,30 +76,30 @@ class QoS(kombu_redis.QoS):
             super().append(message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        """Forget a message. kombu would send that outside `conn_or_acquire`, which would see no silence."""
-        self._forget(delivery_tag)
+        """Remove a message. kombu bypasses `conn_or_acquire`, which could not notice a server that hangs."""
+        self._remove(delivery_tag)
         virtual.QoS.ack(self, delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Give a message back, or forget it."""
+        """Requeue a message, or remove it."""
         if requeue:
             self.restore_by_tag(delivery_tag, leftmost=True)
         else:
-            self._forget(delivery_tag)
+            self._remove(delivery_tag)
         virtual.QoS.ack(self, delivery_tag)
 
-    def _forget(self, delivery_tag: str) -> None:
+    def _remove(self, delivery_tag: str) -> None:
         with self.channel.conn_or_acquire() as client:
             self._remove_from_indices(delivery_tag, client.pipeline()).execute()  # type: ignore[attr-defined]
 
 
 class Channel(_Channel):  # type: ignore[misc]
-    """Alternates between claiming, while there are messages, and waiting, while there are none."""
+    """Claims messages while there are any, and otherwise waits for a token."""
 
     QoS = QoS
     claimed_tag: str | None = None
     silent_until: ClassVar[float] = 0.0
-    """Of every channel: a process has one broker, and closing one connection asks on several channels."""
+    """Shared by all channels: a process has one broker, and closing a connection uses several channels."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._waiting = False  # whether the command under way waits for a token
@@ -107,18 +107,18 @@ class Channel(_Channel):  # type: ignore[misc]
         self._script: str | None = None
         self._acknowledges = True
         self._shared: Any = None
-        super().__init__(*args, **kwargs)  # which asks the server for a sign of life
+        super().__init__(*args, **kwargs)  # which pings the server
         Channel.silent_until = 0.0
 
     def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
-        """Begin to take messages. Those that nobody will acknowledge, such as replies, are just popped."""
+        """Start taking messages. Messages without acknowledgement, such as replies, are simply popped."""
         self._acknowledges = not no_ack
         return super().basic_consume(queue, no_ack, *args, **kwargs)
 
     def _connparams(self, *args: Any, **kwargs: Any) -> Any:
         if self.connection.client is None:
-            # A task that ended after its connection did is acknowledged on nothing. kombu fails with an
-            # AttributeError, which ends the worker; an error of the connection is only logged.
+            # A task that ends after its connection has no channel to acknowledge on. kombu raises an
+            # AttributeError, which ends the worker; a connection error is only logged.
             raise ConnectionResetError("The connection to the broker has been closed.")
         return super()._connparams(*args, **kwargs)
 
@@ -132,10 +132,10 @@ class Channel(_Channel):  # type: ignore[misc]
 
     @contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
-        """For commands with an answer. One of them is waited for in vain, the others fail at once.
+        """For commands with a reply. After one has timed out, the others fail at once.
 
-        Nothing closes the connection of a server that hangs: the one on which a message is awaited is given
-        up here, so that the worker's loop makes it anew, or fails and connects again.
+        A server that hangs closes no connection. This closes the connection on which a message is awaited, so
+        that the worker's loop opens another, or fails and connects again.
         """
         if time.monotonic() < Channel.silent_until:
             raise NoReplyError("The broker does not answer.")
@@ -183,7 +183,7 @@ class Channel(_Channel):  # type: ignore[misc]
             self._empty = True
             raise Empty
         if time.monotonic() - self._brpop_sent_at > self.visibility_timeout / 2:
-            # Left unread while there was no credit, and not renewed: it may be another worker's by now.
+            # Not read for lack of credit, and not renewed: it may have been delivered to another worker.
             raise Empty
         self._deliver(*reply)
         return True
@@ -193,7 +193,7 @@ class Channel(_Channel):  # type: ignore[misc]
             command = "BRPOP" if self._waiting else "EVALSHA"
             return self.client.parse_response(self.client.connection, command, **options)
         except NoScriptError:
-            # A server that was started anew knows no scripts.
+            # A restarted server has no scripts.
             self._script = None
             raise Empty from None
         except self.connection_errors:
@@ -221,7 +221,6 @@ class Transport(kombu_redis.Transport):
 def use_for_redis() -> None:
     """Make redis:// and rediss:// mean this transport in this process.
 
-    By its scheme and not by Celery's `broker_transport`, whose name would show in the broker's address,
-    from which Flower learns what kind of broker it is.
+    Celery's `broker_transport` would show in the broker's address, by which Flower recognizes the broker.
     """
     TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), f"{__name__}:Transport"))

@@ -1,8 +1,8 @@
-"""A worker that is alive keeps its messages; one that is gone loses them within seconds.
+"""A live worker keeps its messages; a lost worker's messages are delivered again within seconds.
 
 With the Redis protocol, a message that was taken and not acknowledged is delivered again after the
 visibility timeout. Celery never renews it: with a timeout shorter than the longest task, that task runs
-again and again; with a long one, a killed worker's tasks lie for as long. This step renews the worker's own
+again and again; with a long one, a killed worker's tasks wait for as long. This step renews the worker's own
 messages, so that the timeout only says when a silent worker counts as lost. With a timeout of 4 s a killed
 worker's tasks were answered after 5 s, and a task of 10 s ran once (tests/acceptance/test_lost_worker.py).
 """
@@ -30,12 +30,12 @@ class VisibilityHeartbeat(bootsteps.StartStopStep):
         self._entry: Any = None
 
     def start(self, parent: Any) -> None:
-        """Begin to renew."""
+        """Start renewing."""
         timeout = parent.app.conf.broker_transport_options["visibility_timeout"]
         self._entry = parent.timer.call_repeatedly(timeout / BEATS, self._renew, (parent,))
 
     def stop(self, parent: Any) -> None:
-        """The connection is gone, or the worker stops."""
+        """Stop renewing: the connection was lost, or the worker stops."""
         del parent
         if self._entry is not None:
             self._entry.cancel()
@@ -52,5 +52,5 @@ class VisibilityHeartbeat(bootsteps.StartStopStep):
                 client.zadd(channel.unacked_index_key, dict.fromkeys(tags, time.time()), xx=True)
         except (RedisError, OSError) as err:
             log.warning("%d messages could not be renewed: %s", len(tags), err)
-            # The loop takes it for the loss of its connection, and makes everything anew.
+            # The loop treats it as a lost connection and connects again.
             raise

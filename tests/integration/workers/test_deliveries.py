@@ -61,7 +61,7 @@ def test_a_task_that_has_cost_too_many_workers_becomes_a_dead_letter(
 ) -> None:
     for i in range(4):
         lose(worker(f"w-{i}"), delivery)
-    with pytest.raises(WorkerLost, match="4 workers"), worker("w-4").counted(delivery):
+    with pytest.raises(WorkerLost, match="4 workers"), worker("w-4").track(delivery):
         pytest.fail("it was begun a fifth time")
     (letter,) = DeadLetterOutbox(redis).waiting()
     assert (letter.task_id, letter.name, letter.queue) == (delivery.task_id, "ocr.recognize", "gpu")
@@ -76,7 +76,7 @@ def test_a_task_that_has_cost_too_many_workers_becomes_a_dead_letter(
 def test_the_budget_is_the_operators(worker: MakeWorker, delivery: Delivery) -> None:
     for _ in range(2):
         lose(worker(most=2), delivery)
-    with pytest.raises(WorkerLost, match="2 workers"), worker(most=2).counted(delivery):
+    with pytest.raises(WorkerLost, match="2 workers"), worker(most=2).track(delivery):
         pytest.fail("it was begun a third time")
 
 
@@ -85,11 +85,11 @@ def test_a_task_that_ends_in_any_way_is_forgotten(
 ) -> None:
     lose(worker(), delivery)
     here = worker()
-    with pytest.raises(ValueError, match="failed"), here.counted(delivery):
+    with pytest.raises(ValueError, match="failed"), here.track(delivery):
         assert count(redis, delivery) == 2
         raise ValueError("failed")
     assert count(redis, delivery) == 0
-    with here.counted(delivery):
+    with here.track(delivery):
         assert count(redis, delivery) == 1
     here.close()
     assert count(redis, delivery) == 0
@@ -97,10 +97,10 @@ def test_a_task_that_ends_in_any_way_is_forgotten(
 
 def test_forgetting_travels_with_the_next_task(redis: Redis, worker: MakeWorker, delivery: Delivery) -> None:
     here = worker()
-    with here.counted(delivery):
+    with here.track(delivery):
         pass
     other = Delivery(task_id=uuid.uuid4().hex, name="n", queue="gpu", request={}, headers={})
-    with here.counted(other):
+    with here.track(other):
         assert count(redis, delivery) == 0
         assert count(redis, other) == 1
 
@@ -110,7 +110,7 @@ def test_what_a_worker_gives_back_does_not_count(
 ) -> None:
     lose(worker(), delivery)
     stopped = worker()
-    with stopped.counted(delivery):
+    with stopped.track(delivery):
         assert count(redis, delivery) == 2
         stopped.close()
         assert count(redis, delivery) == 1
@@ -120,7 +120,7 @@ def test_a_worker_that_is_handed_the_same_task_twice_counts_once(
     redis: Redis, worker: MakeWorker, delivery: Delivery
 ) -> None:
     here = worker()
-    with here.counted(delivery), here.counted(delivery):
+    with here.track(delivery), here.track(delivery):
         assert count(redis, delivery) == 1
 
 
@@ -133,13 +133,13 @@ def test_a_suspect_runs_alone_and_is_not_counted_while_it_waits(
     other = Delivery(task_id=uuid.uuid4().hex, name="n", queue="gpu", request={}, headers={})
 
     def run() -> None:
-        with here.counted(delivery):
+        with here.track(delivery):
             began.set()
 
-    with here.counted(other):
+    with here.track(other):
         thread = threading.Thread(target=run)
         thread.start()
-        wait_until(lambda: here._turns._wanting == 1)
+        wait_until(lambda: here._task_lock._exclusive_waiting == 1)
         assert not began.is_set()
         assert count(redis, delivery) == 2
     thread.join(20)
@@ -150,16 +150,16 @@ def test_the_first_two_losses_may_be_a_neighbours_fault(worker: MakeWorker, deli
     lose(worker(), delivery)
     here = worker()
     other = Delivery(task_id=uuid.uuid4().hex, name="n", queue="gpu", request={}, headers={})
-    with here.counted(other), here.counted(delivery):
-        assert here._turns._together == 2
+    with here.track(other), here.track(delivery):
+        assert here._task_lock._sharing == 2
 
 
 def test_a_counter_that_is_away_stops_nobody(delivery: Delivery, caplog: pytest.LogCaptureFixture) -> None:
     away = Redis.from_url("redis://127.0.0.1:1/0")
     here = DeliveryCounter(away, DeadLetterOutbox(away), worker="w", max_deliveries=2)
-    with here.counted(delivery):
+    with here.track(delivery):
         pass
-    here.bury(delivery, ModelCrashed("It died."))
+    here.record_dead_letter(delivery, ModelCrashed("It died."))
     here.close()
     assert "cannot be counted" in caplog.text
     assert f'"task_id":"{delivery.task_id}"' in caplog.text

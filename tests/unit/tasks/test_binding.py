@@ -54,13 +54,13 @@ class FakeCancellations:
         self.cancelled: set[str] = set()
         self.running: list[str] = []
 
-    def arrived(self, task_id: str) -> None:
+    def register(self, task_id: str) -> None:
         self.running.append(task_id)
 
     def is_cancelled(self, task_id: str) -> bool:
         return task_id in self.cancelled
 
-    def finished(self, task_id: str) -> None:
+    def unregister(self, task_id: str) -> None:
         self.running.remove(task_id)
 
 
@@ -73,13 +73,13 @@ class FakeDeliveries:
         self.error: PaddlewheelError | None = None
 
     @contextmanager
-    def counted(self, delivery: Delivery) -> Iterator[None]:
+    def track(self, delivery: Delivery) -> Iterator[None]:
         if self.error:
             raise self.error
         self.counted_ids.append(delivery.task_id)
         yield
 
-    def bury(self, delivery: Delivery, err: PaddlewheelError) -> None:
+    def record_dead_letter(self, delivery: Delivery, err: PaddlewheelError) -> None:
         self.buried.append((delivery, err))
 
 

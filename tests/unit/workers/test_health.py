@@ -50,13 +50,13 @@ def test_a_question_without_a_file_names_the_setting() -> None:
 def test_asking_to_stop_gives_time_and_asking_again_takes_it() -> None:
     now = [100.0]
     shutdown = Shutdown(3600, clock=lambda: now[0])
-    assert (shutdown.asked, shutdown.overdue) == (False, False)
-    shutdown.ask()
-    assert (shutdown.asked, shutdown.overdue) == (True, False)
+    assert (shutdown.requested, shutdown.overdue) == (False, False)
+    shutdown.request()
+    assert (shutdown.requested, shutdown.overdue) == (True, False)
     now[0] = 3699.0
-    assert (shutdown.asked, shutdown.overdue) == (True, False)
+    assert (shutdown.requested, shutdown.overdue) == (True, False)
     now[0] = 3700.0
-    assert (shutdown.asked, shutdown.overdue) == (True, True)
+    assert (shutdown.requested, shutdown.overdue) == (True, True)
     now[0] = 101.0
-    shutdown.ask()
-    assert (shutdown.asked, shutdown.overdue) == (True, True)
+    shutdown.request()
+    assert (shutdown.requested, shutdown.overdue) == (True, True)

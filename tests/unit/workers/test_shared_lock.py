@@ -1,4 +1,4 @@
-"""Who runs beside whom."""
+"""The lock that threads share or hold alone."""
 
 import threading
 import time
@@ -10,60 +10,60 @@ SECONDS = 20
 
 
 class Runner:
-    """Takes a turn in a thread of its own, and ends when it is let go."""
+    """Holds the lock in a thread of its own until it is released."""
 
-    def __init__(self, turns: SharedExclusiveLock, *, alone: bool) -> None:
+    def __init__(self, lock: SharedExclusiveLock, *, exclusive: bool) -> None:
         self.began = threading.Event()
         self._end = threading.Event()
-        self._turn = turns.alone if alone else turns.in_company
+        self._hold = lock.exclusive if exclusive else lock.shared
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         self._end.set()
         self._thread.join(SECONDS)
         assert not self._thread.is_alive()
 
     def _run(self) -> None:
-        with self._turn():
+        with self._hold():
             self.began.set()
             self._end.wait(SECONDS)
 
 
-def test_any_number_run_in_company() -> None:
-    turns = SharedExclusiveLock()
+def test_any_number_share_the_lock() -> None:
+    lock = SharedExclusiveLock()
     with ExitStack() as stack:
         for _ in range(20):
-            stack.enter_context(turns.in_company())
+            stack.enter_context(lock.shared())
 
 
-def test_one_alone_waits_for_the_others_and_goes_before_those_that_come_later() -> None:
-    turns = SharedExclusiveLock()
-    first = Runner(turns, alone=False)
+def test_an_exclusive_request_waits_for_the_sharing_threads_and_goes_before_later_ones() -> None:
+    lock = SharedExclusiveLock()
+    first = Runner(lock, exclusive=False)
     assert first.began.wait(SECONDS)
-    alone = Runner(turns, alone=True)
+    alone = Runner(lock, exclusive=True)
     deadline = time.monotonic() + SECONDS
-    while not turns._wanting:
+    while not lock._exclusive_waiting:
         assert time.monotonic() < deadline
         time.sleep(0.001)
-    later = Runner(turns, alone=False)
+    later = Runner(lock, exclusive=False)
     assert not alone.began.wait(0.05)
     assert not later.began.is_set()
-    first.let_go()
+    first.release()
     assert alone.began.wait(SECONDS)
     assert not later.began.wait(0.05)
-    alone.let_go()
+    alone.release()
     assert later.began.wait(SECONDS)
-    later.let_go()
+    later.release()
 
 
-def test_those_who_are_alone_run_one_after_the_other() -> None:
-    turns = SharedExclusiveLock()
+def test_exclusive_holders_run_one_after_the_other() -> None:
+    lock = SharedExclusiveLock()
     inside, most = 0, 0
 
     def run() -> None:
         nonlocal inside, most
-        with turns.alone():
+        with lock.exclusive():
             inside += 1
             most = max(most, inside)
             inside -= 1
@@ -74,5 +74,5 @@ def test_those_who_are_alone_run_one_after_the_other() -> None:
     for thread in threads:
         thread.join(SECONDS)
     assert (inside, most) == (0, 1)
-    with turns.in_company():
+    with lock.shared():
         pass
