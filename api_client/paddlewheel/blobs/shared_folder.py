@@ -137,7 +137,7 @@ def _unavailable(err: OSError) -> BlobStoreUnavailable:
 
 
 def _not_a_file(digest: str) -> BlobCorrupt:
-    return BlobCorrupt(f"What is stored under sha256:{digest} is not a plain file: put the image again.")
+    return BlobCorrupt(f"The entry sha256:{digest} is not a plain file: put the image again.")
 
 
 @contextmanager

@@ -99,7 +99,7 @@ class TaskRecord:
 
 def unreadable_record(task_id: str, err: Exception) -> TaskRecord:
     """The record that a waiter gets when something else than a result is kept under the task's key."""
-    message = f"What is kept of the task {task_id} is not a result: {type(err).__name__}: {err}"
+    message = f"The stored value of the task {task_id} is not a result: {type(err).__name__}: {err}"
     payload = {"exc_type": InternalError.__name__, "exc_message": [message]}
     return TaskRecord(task_id=task_id, state="failed", name=None, enqueued_at=None, payload=payload)
 

@@ -69,7 +69,7 @@ def test_a_picture_without_people_has_no_faces(find: Find) -> None:
     assert [find(picture(name)) for name in ("coffee", "rocket", "chelsea")] == [(), (), ()]
 
 
-def test_people_are_told_apart_at_the_default_threshold(find: Find, embed: Embed) -> None:
+def test_the_default_threshold_separates_people(find: Find, embed: Embed) -> None:
     threshold = default_thresholds(["DlibFaceResNet"])["DlibFaceResNet"]
     known = []
     for photograph in photographs():

@@ -1,6 +1,6 @@
 """Embedders, classifiers and detectors, from the directory to the answer, beside what PaddleX 3.7.2 answers.
 
-The networks are small and made anew; `python -m benchmarks.picture_parity` recorded PaddleX's answers.
+The tests make small networks; `python -m benchmarks.picture_parity` recorded PaddleX's answers.
 """
 
 import json

@@ -109,7 +109,7 @@ def test_pages_of_extreme_shapes_have_no_lines(
 
 
 @pytest.mark.parametrize("engine", ["paddle", "openvino"])
-def test_a_line_that_stands_upside_down_is_told(
+def test_a_line_that_stands_upside_down_is_reported(
     home: ModelHome, open_network: OpenNetwork, render: Render, engine: str
 ) -> None:
     classifier, network = TextOrientation.open(home.open(V4_CLS)), open_network(V4_CLS, engine)

@@ -80,7 +80,7 @@ def test_a_batch_larger_than_the_memory_makes_it_grow() -> None:
             assert [float(row[0, 0]) for row in done.outputs[0]] == [2.0 * value for value in range(count)]
 
 
-def test_an_error_of_the_model_is_typed_and_the_process_goes_on() -> None:
+def test_an_error_of_the_model_is_typed_and_the_process_survives() -> None:
     with host() as under_test:
         under_test.start()
         first = under_test.pid
@@ -286,7 +286,7 @@ def test_the_kernel_bounds_a_model_process_and_takes_it_before_the_worker() -> N
         assert 8 * LEAK_BYTES < data < psutil.Process(pid).memory_info().data + 32 * LEAK_BYTES
 
 
-def test_one_of_two_devices_goes_on_at_full_speed_while_the_other_is_replaced() -> None:
+def test_one_of_two_devices_keeps_full_speed_while_the_other_is_replaced() -> None:
     with host() as first, host() as second:
         first.start()
         second.start()

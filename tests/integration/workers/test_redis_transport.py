@@ -151,7 +151,9 @@ def test_no_more_is_taken_than_there_is_credit_for(redis: Redis, valkey: Running
 @pytest.mark.parametrize(
     "junk", [b"not json", b"[1]", b'{"properties": {}}', b'{"properties": {"delivery_info": {}}}']
 )
-def test_what_is_no_message_is_put_aside_and_stops_nobody(redis: Redis, worker: Worker, junk: bytes) -> None:
+def test_an_unreadable_message_is_set_aside_and_stops_nobody(
+    redis: Redis, worker: Worker, junk: bytes
+) -> None:
     redis.lpush("one", junk)
     push(redis, message("a"))
     assert worker.take(1) == ["a"]
@@ -223,8 +225,8 @@ def test_of_many_acknowledgements_to_a_server_that_hangs_one_is_waited_for(
         took.append(time.monotonic() - began)
     assert took[0] >= 0.5
     assert max(took[1:]) < 0.3
-    wait_until(lambda: redis.zcard("unacked_index") == 3)  # answered once the server goes on
+    wait_until(lambda: redis.zcard("unacked_index") == 3)  # answered once the server continues
     worker.connection.close()
-    with Connection(valkey.url, transport=TRANSPORT) as anew:
-        channel: Any = anew.channel()
+    with Connection(valkey.url, transport=TRANSPORT) as renewed:
+        channel: Any = renewed.channel()
         assert channel.silent_until == 0.0

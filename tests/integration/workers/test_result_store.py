@@ -76,7 +76,7 @@ def test_a_failure_is_overwritten_by_a_later_try(redis: Redis, store: ResultStor
 
 
 @pytest.mark.parametrize("garbage", ["", "no json", "[1]", '"SUCCESS"', '{"status": {}}'])
-def test_what_is_no_record_is_overwritten(
+def test_a_value_that_is_not_a_record_is_overwritten(
     redis: Redis, store: ResultStore, task_id: str, garbage: str
 ) -> None:
     redis.set(RESULT_KEY.format(task_id), garbage)
@@ -84,7 +84,7 @@ def test_what_is_no_record_is_overwritten(
     assert record(redis, task_id).state == "succeeded"
 
 
-def test_what_is_stored_is_announced_once_and_what_is_not_stored_is_not(
+def test_a_stored_result_is_announced_once_and_a_refused_one_is_not(
     redis: Redis, store: ResultStore, task_id: str
 ) -> None:
     with redis.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]

@@ -74,7 +74,7 @@ class TestFolder(BlobStoreContract):
         backend.let_pass(20)
         assert backend.open().get(kept) == b"pixels"
 
-    def test_a_file_of_the_wrong_size_is_written_anew(self, backend: Folder) -> None:
+    def test_a_file_of_the_wrong_size_is_written_again(self, backend: Folder) -> None:
         store = backend.open()
         stored = store.put(b"pixels")
         backend.overwrite(digest_of(b"pixels"), b"pix")

@@ -62,7 +62,7 @@ def test_bytes_that_are_no_text_are_named_by_line(root: Path) -> None:
         read_gallery_list(root / "gallery.txt", root)
 
 
-def test_a_missing_list_is_told(root: Path) -> None:
+def test_a_missing_list_is_reported(root: Path) -> None:
     with pytest.raises(LabelListInvalid, match="cannot be read"):
         read_remove_ids(root / "none.txt")
 

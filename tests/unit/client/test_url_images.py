@@ -154,7 +154,7 @@ def test_a_redirect_to_nowhere_ends(port: int) -> None:
         "https://[::1",
     ],
 )
-def test_what_is_no_https_address_is_refused(url: str) -> None:
+def test_only_https_addresses_are_accepted(url: str) -> None:
     with pytest.raises(UrlRefused):
         fetcher(allow_http=False).fetch(url)
 
@@ -234,7 +234,7 @@ def test_a_server_that_sends_a_header_at_a_time_is_left(port: int) -> None:
     assert time.monotonic() - began < 30
 
 
-def test_a_post_is_told_its_status_and_not_led_elsewhere(port: int) -> None:
+def test_a_post_gets_its_status_and_follows_no_redirect(port: int) -> None:
     url = f"http://images.test:{port}"
     assert fetcher().post(f"{url}/hook", b"{}", {"Content-Type": "application/json"}) == 204
     assert fetcher().post(f"{url}/moved", b"{}", {}) == 302

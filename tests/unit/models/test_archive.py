@@ -92,7 +92,7 @@ def test_a_sparse_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>" * 100, bytes(5000), b"PK\x03\x04" * 400])
-def test_what_is_no_archive_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_bytes_that_are_no_archive_are_refused(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(ModelFilesRefused):
         unpacked(content, tmp_path)
 

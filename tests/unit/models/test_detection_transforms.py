@@ -45,7 +45,7 @@ def test_some_networks_take_the_size_before_the_image(read: Read, name: str) -> 
     assert (size.tolist(), image.shape, scale.tolist()) == ([20, 40], (3, 32, 64), [2, 4])
 
 
-def test_the_resize_is_cubic_unless_told(read: Read) -> None:
+def test_the_resize_is_cubic_by_default(read: Read) -> None:
     picture = waves(80, 60)
     (cubic, _), (area, _) = (
         read(step, PERMUTE).tensors(picture) for step in (resize(20, 30), resize(20, 30, interp=3))
@@ -85,7 +85,7 @@ def test_normalization_is_the_same_before_and_after_padding(read: Read) -> None:
     np.testing.assert_allclose(after[:, 5, 31], fill, rtol=1e-6)
 
 
-def test_pixels_are_scaled_to_one_unless_told(read: Read) -> None:
+def test_pixels_are_scaled_to_one_by_default(read: Read) -> None:
     white = np.full((4, 4, 3), 255, dtype=np.uint8)
     step = {"type": "NormalizeImage", "mean": [0, 0, 0], "std": [1, 1, 1]}
     assert read(step, PERMUTE).tensors(white)[0].max() == pytest.approx(1)

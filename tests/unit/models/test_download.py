@@ -109,7 +109,7 @@ def test_a_part_that_is_longer_than_the_file_is_thrown_away(site: ModelSite, tmp
     assert fetch(site, tmp_path / "part") == CONTENT
 
 
-def test_what_is_always_cut_off_is_given_up(site: ModelSite, tmp_path: Path) -> None:
+def test_a_download_that_is_always_cut_off_is_given_up(site: ModelSite, tmp_path: Path) -> None:
     site.faults = ["busy"] * 9
     with pytest.raises(ModelDownloadFailed, match="HTTP 503"):
         fetch(site, tmp_path / "part")
@@ -140,7 +140,7 @@ def test_a_file_without_a_length_comes_whole(site: ModelSite, tmp_path: Path) ->
     assert fetch(site, tmp_path / "part") == CONTENT
 
 
-def test_what_is_not_there_is_told_apart(site: ModelSite, tmp_path: Path) -> None:
+def test_a_missing_file_has_an_error_of_its_own(site: ModelSite, tmp_path: Path) -> None:
     with pytest.raises(NotPublished, match="does not exist"):
         download(f"{site.url}/other.tar", tmp_path / "part", HASTY)
     assert len(site.asked) == 1

@@ -101,7 +101,7 @@ def test_a_picture_is_padded_at_the_right_and_the_bottom_and_turned_to_rgb() -> 
     assert tensor[:, 40:].max() == tensor[:, :, 50:].max() == 0
 
 
-def test_what_is_no_map_is_the_models_failure() -> None:
+def test_an_output_that_is_no_map_is_the_models_failure() -> None:
     with pytest.raises(ModelFailed, match="no maps of faces"):
         detector().postprocess((np.ones((1, 8, 8), dtype=np.float32),), 32, 32)
 

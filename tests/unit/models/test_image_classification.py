@@ -12,14 +12,14 @@ from workers.models.home.directory import ModelDirectory
 PROBABILITIES = (np.array([0.2000049, 0.1, 0.6999951], dtype=np.float32),)
 
 
-def opened(make_directory: MakeDirectory, topk: dict[str, Any]) -> ImageClassification:
+def open_model(make_directory: MakeDirectory, topk: dict[str, Any]) -> ImageClassification:
     config = {**CLASSIFICATION, "PostProcess": {"Topk": topk}}
     return ImageClassification.open(ModelDirectory.open(make_directory(config, "inference.onnx")))
 
 
 @pytest.fixture
 def classifier(make_directory: MakeDirectory) -> ImageClassification:
-    return opened(make_directory, {"topk": 2, "label_list": ["cat", "dog", "鸟"]})
+    return open_model(make_directory, {"topk": 2, "label_list": ["cat", "dog", "鸟"]})
 
 
 def test_the_best_classes_come_first_rounded_as_paddlex_does(classifier: ImageClassification) -> None:
@@ -51,7 +51,7 @@ def test_the_tensor_is_the_middle_of_the_picture(classifier: ImageClassification
 def test_a_class_without_a_name_goes_by_its_number(
     make_directory: MakeDirectory, labels: list[str] | None
 ) -> None:
-    found = opened(make_directory, {"topk": 1, "label_list": labels}).postprocess(PROBABILITIES)
+    found = open_model(make_directory, {"topk": 1, "label_list": labels}).postprocess(PROBABILITIES)
     assert found.label_names == ("2",)
 
 
@@ -68,4 +68,4 @@ def test_a_config_that_cannot_be_used_is_explained(
     make_directory: MakeDirectory, topk: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(ModelUnavailable, match=complaint):
-        opened(make_directory, topk)
+        open_model(make_directory, topk)

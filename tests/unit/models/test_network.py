@@ -33,7 +33,7 @@ class FakeSession:
         return (self.memory,)
 
 
-def opened(
+def open_model(
     monkeypatch: pytest.MonkeyPatch, make_directory: MakeDirectory, config: Any, session: Any
 ) -> Network:
     monkeypatch.setattr(network, "open_session", lambda *_: session)
@@ -43,7 +43,7 @@ def opened(
 def test_recognition_is_reduced_to_the_best_classes(
     monkeypatch: pytest.MonkeyPatch, make_directory: MakeDirectory
 ) -> None:
-    model = opened(monkeypatch, make_directory, RECOGNITION, FakeSession(40, 6625))
+    model = open_model(monkeypatch, make_directory, RECOGNITION, FakeSession(40, 6625))
     classes, scores = model.forward(np.full((3, 3, 48, 320), 0.25, dtype=np.float32))
     assert classes.shape == scores.shape == (3, 40)
     assert classes.dtype == np.int32
@@ -55,7 +55,7 @@ def test_outputs_do_not_change_with_the_next_call(
     monkeypatch: pytest.MonkeyPatch, make_directory: MakeDirectory
 ) -> None:
     session = FakeSession(1, 32, 32)
-    model = opened(monkeypatch, make_directory, DETECTION, session)
+    model = open_model(monkeypatch, make_directory, DETECTION, session)
     (first,) = model.forward(np.ones((1, 3, 32, 32), dtype=np.float32))
     session.memory[:] = 9
     np.testing.assert_array_equal(first, 1)
@@ -64,7 +64,7 @@ def test_outputs_do_not_change_with_the_next_call(
 def test_a_missing_item_is_an_error_and_not_a_shift(
     monkeypatch: pytest.MonkeyPatch, make_directory: MakeDirectory
 ) -> None:
-    model = opened(monkeypatch, make_directory, DETECTION, FakeSession(1, 32, 32, lose=1))
+    model = open_model(monkeypatch, make_directory, DETECTION, FakeSession(1, 32, 32, lose=1))
     with pytest.raises(ModelFailed, match="answered"):
         model.forward(np.ones((3, 3, 32, 32), dtype=np.float32))
 
@@ -93,7 +93,7 @@ def detect(network: Network, *counts: int) -> NDArray[Any]:
 
 
 def test_each_item_gets_its_own_boxes(monkeypatch: pytest.MonkeyPatch, make_directory: MakeDirectory) -> None:
-    boxes = detect(opened(monkeypatch, make_directory, OBJECTS, FakeDetector()), 2, 0, 3, 1)
+    boxes = detect(open_model(monkeypatch, make_directory, OBJECTS, FakeDetector()), 2, 0, 3, 1)
     assert boxes.shape == (4, 3, 6)
     assert boxes[:, :, 0].tolist() == [[0, 0, -1], [-1, -1, -1], [2, 2, 2], [3, -1, -1]]
 
@@ -103,14 +103,14 @@ def test_a_missing_box_is_an_error_and_not_a_shift(
     monkeypatch: pytest.MonkeyPatch, make_directory: MakeDirectory, detector: FakeDetector
 ) -> None:
     with pytest.raises(ModelFailed, match="PicoDet_LCNet_x2_5_face answered"):
-        detect(opened(monkeypatch, make_directory, OBJECTS, detector), 2, 1)
+        detect(open_model(monkeypatch, make_directory, OBJECTS, detector), 2, 1)
 
 
 def test_the_views_of_an_item_go_through_the_network_together(
     monkeypatch: pytest.MonkeyPatch, make_directory: MakeDirectory
 ) -> None:
     session = FakeSession(4)
-    model = opened(monkeypatch, make_directory, FEATURE, session)
+    model = open_model(monkeypatch, make_directory, FEATURE, session)
     views = np.arange(6, dtype=np.float32).reshape(3, 2, 1, 1, 1) * np.ones((1, 1, 3, 8, 8), np.float32)
     (features,) = model.forward(views)
     assert session.seen == [(6, 3, 8, 8)]
@@ -121,7 +121,7 @@ def test_the_views_of_an_item_go_through_the_network_together(
 
 def test_warm_up_runs_each_shape_once(monkeypatch: pytest.MonkeyPatch, make_directory: MakeDirectory) -> None:
     session = FakeSession(40, 7)
-    model = opened(monkeypatch, make_directory, RECOGNITION, session)
+    model = open_model(monkeypatch, make_directory, RECOGNITION, session)
     model.warm_up([((3, 48, 320),), ((3, 48, 640),)])
     assert session.seen == [(1, 3, 48, 320), (1, 3, 48, 640)]
     assert (model.engine, model.device) == ("fake", "cpu")

@@ -16,7 +16,7 @@ from workers.models.home.directory import ModelDirectory
 NO_TRANSFORMS = DetectionTransforms(resize=None, rest=(), takes_size=False)
 
 
-def opened(make_directory: MakeDirectory, **settings: Any) -> ObjectDetection:
+def open_model(make_directory: MakeDirectory, **settings: Any) -> ObjectDetection:
     directory = ModelDirectory.open(make_directory({**OBJECTS, **settings}, "inference.onnx"))
     return ObjectDetection.open(directory)
 
@@ -26,7 +26,7 @@ def rows(*boxes: tuple[float, ...]) -> tuple[NDArray[np.float32]]:
 
 
 def test_a_picture_becomes_the_network_s_inputs(make_directory: MakeDirectory) -> None:
-    detector = opened(make_directory)
+    detector = open_model(make_directory)
     image, scale = detector.preprocess(waves(80, 240))
     assert image.shape == (3, 40, 60)
     np.testing.assert_array_equal(scale, np.array([0.5, 0.25], dtype=np.float32))
@@ -34,7 +34,7 @@ def test_a_picture_becomes_the_network_s_inputs(make_directory: MakeDirectory) -
 
 
 def test_boxes_above_the_threshold_are_objects_in_their_order(make_directory: MakeDirectory) -> None:
-    found = opened(make_directory).postprocess(
+    found = open_model(make_directory).postprocess(
         rows((1, 0.9, 1, 2, 3, 4), (0, 0.5, 1, 1, 9, 9), (0, 0.7, 5.5, 6, 9, 9), (-1, 0.9, 1, 1, 9, 9)),
         20,
         10,
@@ -46,7 +46,7 @@ def test_boxes_above_the_threshold_are_objects_in_their_order(make_directory: Ma
 
 
 def test_another_threshold_may_be_asked_for(make_directory: MakeDirectory) -> None:
-    detector, outputs = opened(make_directory, draw_threshold=0.8), rows((0, 0.7, 1, 1, 5, 5))
+    detector, outputs = open_model(make_directory, draw_threshold=0.8), rows((0, 0.7, 1, 1, 5, 5))
     assert detector.postprocess(outputs, 20, 10) == ()
     assert len(detector.postprocess(outputs, 20, 10, 0.6)) == 1
     assert len(detector.postprocess(rows((0, 0.1, 1, 1, 5, 5)), 20, 10, 0.0)) == 1
@@ -68,13 +68,13 @@ def test_every_object_lies_in_the_picture_and_has_an_area(
 
 def test_a_box_of_no_numbers_is_no_object(make_directory: MakeDirectory) -> None:
     outputs = rows((0, 0.9, np.nan, 1, 5, 5), (0, np.nan, 1, 1, 5, 5), (0, 0.9, 1, -np.inf, 5, np.inf))
-    assert [each.box for each in opened(make_directory).postprocess(outputs, 20, 10)] == [(1, 0, 5, 10)]
+    assert [each.box for each in open_model(make_directory).postprocess(outputs, 20, 10)] == [(1, 0, 5, 10)]
 
 
 def test_an_image_as_large_as_the_page_is_left_out_where_there_is_anything_else(
     make_directory: MakeDirectory,
 ) -> None:
-    detector = opened(make_directory, label_list=["image", "text"])
+    detector = open_model(make_directory, label_list=["image", "text"])
     page, text = (0, 0.9, 0, 0, 100, 50), (1, 0.8, 5, 5, 95, 45)
     assert [each.label for each in detector.postprocess(rows(page, text), 100, 50)] == ["text"]
     assert [each.label for each in detector.postprocess(rows(page), 100, 50)] == ["image"]
@@ -83,7 +83,7 @@ def test_an_image_as_large_as_the_page_is_left_out_where_there_is_anything_else(
 
 def test_a_class_that_has_no_label_is_the_model_s_failure(make_directory: MakeDirectory) -> None:
     with pytest.raises(ModelFailed, match="label_list"):
-        opened(make_directory).postprocess(rows((2, 0.9, 1, 1, 5, 5)), 20, 10)
+        open_model(make_directory).postprocess(rows((2, 0.9, 1, 1, 5, 5)), 20, 10)
 
 
 @pytest.mark.parametrize(
@@ -101,4 +101,4 @@ def test_a_config_that_cannot_be_used_is_explained(
     make_directory: MakeDirectory, settings: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(ModelUnavailable, match=complaint):
-        opened(make_directory, **settings)
+        open_model(make_directory, **settings)

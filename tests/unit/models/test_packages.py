@@ -140,7 +140,7 @@ def test_an_altered_file_is_noticed_and_only_restored_on_request(tmp_path: Path,
     assert len(fetched) == 2
 
 
-def test_a_changed_catalog_entry_is_installed_anew(
+def test_a_changed_catalog_entry_is_installed_again(
     tmp_path: Path, fetched: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(["det"], tmp_path)

@@ -58,7 +58,7 @@ def puller(site: ModelSite, tmp_path: Path, lines: list[str]) -> Puller:
 
 
 def left(home: Path) -> set[str]:
-    """What is in the home and in its workshop, without locks."""
+    """The files in the home and in its folder of downloads, without locks."""
     return {path.name for path in (*home.iterdir(), *(home / ".pulling").iterdir())} - {
         ".pulling",
         f"{NAME}.lock",
@@ -79,7 +79,7 @@ def test_a_model_comes_whole_and_is_served_under_its_name(puller: Puller, site: 
     assert digests[f"{site.url}{ADDRESS}"]["sha256"] == sha256(MODEL).hexdigest()
 
 
-def test_what_is_there_is_not_fetched_again(puller: Puller, site: ModelSite, lines: list[str]) -> None:
+def test_a_present_model_is_not_fetched_again(puller: Puller, site: ModelSite, lines: list[str]) -> None:
     puller.pull(NAME)
     puller.pull(NAME)
     assert len(site.asked) == 1

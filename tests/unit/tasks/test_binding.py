@@ -34,7 +34,7 @@ REQUEST = {"image": {"blob": "sha256:" + "0" * 64}}
 
 
 class FakeText:
-    """Answers with the task's context in the text; raises what it is told to."""
+    """Answers with the task's context in the text; raises the error that it is given."""
 
     error: Exception | None = None
     seen: TaskContext | None = None
@@ -206,7 +206,7 @@ def test_an_unexpected_error_shows_nothing_of_the_inside(
     assert "secret detail" in caplog.text
 
 
-def test_a_lost_connection_is_tried_again_and_in_the_end_told(
+def test_a_lost_connection_is_tried_again_and_finally_reported(
     app: Celery, fakes: FakeResources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.binding.RETRY_SECONDS", 0.0)

@@ -138,7 +138,7 @@ def test_items_that_wait_while_a_batch_runs_go_together() -> None:
     assert [values for _, values in host.batches] == [[0.0], [1.0, 2.0, 3.0]]
 
 
-def test_an_idle_model_waits_for_companions_no_longer_than_told() -> None:
+def test_an_idle_model_waits_for_companions_no_longer_than_configured() -> None:
     host = DoublingHost()
     with batcher(host, max_batch_size=2, max_wait_time=30.0) as under_test:
         began = time.monotonic()

@@ -72,7 +72,7 @@ def test_nothing_is_sent_while_nothing_happens() -> None:
     assert dispatcher.sent == []
 
 
-def test_what_is_left_is_sent_when_the_worker_stops_and_celery_takes_over() -> None:
+def test_remaining_events_are_sent_when_the_worker_stops_and_celery_takes_over() -> None:
     step, consumer, dispatcher = started()
     dispatcher.send("succeeded")
     step.stop(consumer)

@@ -38,7 +38,7 @@ def item(number: int, label: str = "a", external_id: str | None = None) -> Label
 
 
 class Seeing:
-    """Finds as many faces in an image as its number says; raises what is told of it."""
+    """Finds as many faces in an image as its number says; raises the errors that it is given."""
 
     def __init__(self, errors: Mapping[int, PaddlewheelError] | None = None) -> None:
         self.errors = errors or {}
@@ -86,11 +86,11 @@ def test_each_image_has_its_own_fate() -> None:
     embedded = embed(items, seeing=seeing)
     assert statuses(items, embedded) == ["indexed", "no_face", "several_faces", "unreadable", "failed"]
     assert embedded.rows.shape == (1, 2)
-    told = EmbeddedImages.outcomes(items, embedded.note, [100])
-    assert told[0].ids == (100,)
-    assert told[3].error is not None
-    assert told[3].error.code == "image_corrupt"
-    assert "2 faces" in (told[2].error.message if told[2].error else "")
+    outcomes = EmbeddedImages.outcomes(items, embedded.note, [100])
+    assert outcomes[0].ids == (100,)
+    assert outcomes[3].error is not None
+    assert outcomes[3].error.code == "image_corrupt"
+    assert "2 faces" in (outcomes[2].error.message if outcomes[2].error else "")
 
 
 @pytest.mark.parametrize(("policy", "rows"), [("largest", [100.0]), ("all", [100.0, 81.0, 64.0])])
@@ -116,7 +116,7 @@ def test_a_repeated_image_that_cannot_be_used_says_so_each_time() -> None:
 
 
 @pytest.mark.parametrize("error", [BlobStoreUnavailable(), TaskCancelled()])
-def test_what_is_no_images_fault_ends_the_task(error: PaddlewheelError) -> None:
+def test_a_fault_that_no_image_caused_ends_the_task(error: PaddlewheelError) -> None:
     with pytest.raises(type(error)):
         embed([item(1), item(2)], seeing=Seeing({2: error}))
 
@@ -126,9 +126,9 @@ def test_every_row_belongs_to_exactly_one_outcome(plan: list[tuple[int, str]]) -
     items = [item(number, label) for number, label in plan]
     embedded = embed(items, several_faces="all")
     ids = list(range(len(embedded.rows)))
-    told = EmbeddedImages.outcomes(items, embedded.note, ids)
-    assert [each for outcome in told for each in outcome.ids] == ids
-    for place, outcome in enumerate(told):
+    outcomes = EmbeddedImages.outcomes(items, embedded.note, ids)
+    assert [each for outcome in outcomes for each in outcome.ids] == ids
+    for place, outcome in enumerate(outcomes):
         assert outcome.label == plan[place][1]
         assert {embedded.labels[each] for each in outcome.ids} <= {outcome.label}
         expected = "no_face" if plan[place][0] == 0 else "indexed"

@@ -161,7 +161,7 @@ def test_whatever_the_bytes_only_typed_errors_and_images_come_out(data: bytes) -
         (b"\xfe\xed" * 9, "no image at all"),
     ],
 )
-def test_what_is_no_image_is_named(data: bytes, looks_like: str) -> None:
+def test_bytes_that_are_no_image_are_named(data: bytes, looks_like: str) -> None:
     with pytest.raises(ImageUnsupported, match=f"look like {looks_like}"):
         read_header(data)
 

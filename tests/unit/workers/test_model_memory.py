@@ -17,7 +17,7 @@ def test_without_bounds_nothing_is_too_much(taken: int, loaded: int) -> None:
 
 
 @given(limit=SIZES, maximum=st.integers(0, 1 << 40), taken=SIZES, loaded=SIZES)
-def test_what_is_killed_within_a_batch_is_replaced_between_two(
+def test_a_process_that_outgrows_its_limit_is_replaced_between_batches(
     limit: int, maximum: int, taken: int, loaded: int
 ) -> None:
     bounds = MemoryBounds(limit=limit, maximum=maximum)

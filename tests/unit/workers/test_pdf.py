@@ -175,7 +175,7 @@ def test_threads_get_the_pages_of_their_own_documents(reader: PdfReader) -> None
     assert np.abs(np.array(corners) - np.array(expected * 5)).max() <= 1
 
 
-def test_a_page_that_draws_for_ever_fails_alone() -> None:
+def test_a_page_that_draws_indefinitely_fails_alone() -> None:
     reader = PdfReader(replace(ONE_PIXEL_A_POINT, max_seconds=1.0))
     with reader.open(pdf(filled("0 0 1"), filled("1 0 0")), PAGE_LIMITS) as other:
         assert other.render(0)[0, 0].tolist() == [255, 0, 0]
