@@ -67,7 +67,7 @@ def measure(
     window: int | None = None,
 ) -> dict[str, float]:
     """Best lines per second of both loops; batches are found among all lines, or among `window` at a time."""
-    tensors = [recognizer.preprocess(decode(picture, LINE_LIMITS)) for picture in pictures]
+    tensors = [recognizer.preprocess(decode(picture, LINE_LIMITS))[0] for picture in pictures]
     batches = [np.stack(batch) for part in parts(tensors, window) for batch in grouped(part, size)]
 
     def forward_only() -> None:
@@ -76,7 +76,7 @@ def measure(
 
     def whole_loop() -> None:
         for part in parts(pictures, window):
-            prepared = [recognizer.preprocess(decode(picture, LINE_LIMITS)) for picture in part]
+            prepared = [recognizer.preprocess(decode(picture, LINE_LIMITS))[0] for picture in part]
             for batch in grouped(prepared, size):
                 outputs = network.forward(np.stack(batch))
                 for row in range(len(batch)):

@@ -60,7 +60,7 @@ class Reader:
         groups: dict[tuple[int, ...], list[tuple[int, NDArray[Any]]]] = defaultdict(list)
         for place, data in enumerate(pictures):
             assert isinstance(data, bytes)
-            tensor = recognizer.preprocess(decode(data, LINE_LIMITS))
+            (tensor,) = recognizer.preprocess(decode(data, LINE_LIMITS))
             groups[tensor.shape].append((place, tensor))
         answers: list[dict[str, Any]] = [{}] * len(refs)
         for same in groups.values():

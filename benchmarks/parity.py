@@ -134,7 +134,7 @@ def compare_texts(source: str, lines: Sequence[Pixels], options: SessionOptions)
     """The same lines through both recognizers."""
     directory = ModelHome(MODELS).open(RECOGNIZER)
     recognizer, network = TextRecognition.open(directory), Network(directory, options)
-    tensors = [recognizer.preprocess(line) for line in lines]
+    tensors = [recognizer.preprocess(line)[0] for line in lines]
     ours = [recognizer.postprocess(forward(network, tensor)) for tensor in tensors]
     with saved(lines) as paths:
         (theirs,) = predict(Job(model=RECOGNIZER, directory=directory.path, images=paths))
@@ -165,7 +165,7 @@ def compare_boxes(pages: dict[str, Pixels], options: SessionOptions) -> tuple[li
     found, crops = [], []
     for (source, page), their in zip(pages.items(), theirs.answers, strict=True):
         height, width = page.shape[:2]
-        ours = detector.postprocess(forward(network, detector.preprocess(page)), width, height)
+        ours = detector.postprocess(forward(network, *detector.preprocess(page)), width, height)
         polygons = [polygon for polygon, _ in ours]
         crops += [crop_line(page, polygons[i]) for i in reading_order(polygons)]
         found.append(box_parity(source, ours, their))

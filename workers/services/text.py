@@ -130,7 +130,7 @@ class BatchedTextReader:
 
     def _detect(self, image: Image, name: str | None, task: TaskContext) -> list[tuple[Polygon, float]]:
         detector = chosen(self._models.detection, name, "text detection")
-        answer = self._batcher.submit(detector.name, (detector.preprocess(image),), task).result()
+        answer = self._batcher.submit(detector.name, detector.preprocess(image), task).result()
         height, width = image.shape[:2]
         found = [
             (polygon, score)
@@ -148,11 +148,11 @@ class BatchedTextReader:
         model = self._models.orientation
         if model is None:
             return []
-        waiting = [self._batcher.submit(model.name, (model.preprocess(each),), task) for each in crops]
+        waiting = [self._batcher.submit(model.name, model.preprocess(each), task) for each in crops]
         return [i for i, each in enumerate(waiting) if model.postprocess(each.result().outputs)[0] == 180]
 
     def _submit(self, model: TextRecognition, image: Image, task: TaskContext) -> "Future[Answer]":
-        return self._batcher.submit(model.name, (model.preprocess(image),), task)
+        return self._batcher.submit(model.name, model.preprocess(image), task)
 
     def _start(
         self, request: RecognizeText, page: PageImage | PaddlewheelError, task: TaskContext

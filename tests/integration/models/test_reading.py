@@ -45,7 +45,7 @@ def test_each_engine_reads_a_rendered_line(
 ) -> None:
     recognizer = TextRecognition.open(home.open(model))
     network = open_network(model, engine)
-    read, score = recognizer.postprocess(first(network, recognizer.preprocess(render(text))))
+    read, score = recognizer.postprocess(first(network, *recognizer.preprocess(render(text))))
     assert read.replace(" ", "") == text.replace(" ", "")
     assert score > 0.9
     assert network.engine == engine
@@ -59,7 +59,7 @@ def test_engines_agree_on_text_and_score(
 ) -> None:
     recognizer = TextRecognition.open(home.open(model))
     for text in TEXTS:
-        tensor = recognizer.preprocess(render(text, 20))
+        (tensor,) = recognizer.preprocess(render(text, 20))
         (one, score), (other, other_score) = (
             recognizer.postprocess(first(open_network(model, engine), tensor)) for engine in engines
         )
@@ -72,7 +72,7 @@ def test_an_item_s_answer_does_not_depend_on_its_batch(
     home: ModelHome, open_network: OpenNetwork, render: Render, model: str, engine: str
 ) -> None:
     recognizer, network = TextRecognition.open(home.open(model)), open_network(model, engine)
-    tensors = [recognizer.preprocess(render(text)) for text in ("one", "识别", "three 3", "four")]
+    tensors = [recognizer.preprocess(render(text))[0] for text in ("one", "识别", "three 3", "four")]
     classes, probabilities = network.forward(np.stack(tensors))
     for index, tensor in enumerate(tensors):
         text, score = recognizer.postprocess(first(network, tensor))
@@ -87,11 +87,11 @@ def test_each_engine_finds_the_lines_of_a_page(
 ) -> None:
     detector, network = TextDetection.open(home.open(model)), open_network(model, engine)
     height, width = page.shape[:2]
-    found = detector.postprocess(first(network, detector.preprocess(page)), width, height)
+    found = detector.postprocess(first(network, *detector.preprocess(page)), width, height)
     polygons = [polygon for polygon, _ in found]
     recognizer, reader = TextRecognition.open(home.open(V6_REC)), open_network(V6_REC, "onnxruntime")
     read = [
-        recognizer.postprocess(first(reader, recognizer.preprocess(crop_line(page, polygons[i]))))[0]
+        recognizer.postprocess(first(reader, *recognizer.preprocess(crop_line(page, polygons[i]))))[0]
         for i in reading_order(polygons)
     ]
     prose, code = read[: len(PAGE_LINES)], read[len(PAGE_LINES) :]
@@ -105,7 +105,7 @@ def test_pages_of_extreme_shapes_have_no_lines(
 ) -> None:
     detector, network = TextDetection.open(home.open(V4_DET)), open_network(V4_DET, "openvino")
     blank = np.full((*shape, 3), 255, dtype=np.uint8)
-    assert detector.postprocess(first(network, detector.preprocess(blank)), shape[1], shape[0]) == []
+    assert detector.postprocess(first(network, *detector.preprocess(blank)), shape[1], shape[0]) == []
 
 
 @pytest.mark.parametrize("engine", ["paddle", "openvino"])
@@ -115,9 +115,9 @@ def test_a_line_that_stands_upside_down_is_reported(
     classifier, network = TextOrientation.open(home.open(V4_CLS)), open_network(V4_CLS, engine)
     for text in ("Invoice 2026", "飞桨文字识别模型", "Total amount due"):
         line = render(text)
-        upright, _ = classifier.postprocess(first(network, classifier.preprocess(line)))
+        upright, _ = classifier.postprocess(first(network, *classifier.preprocess(line)))
         turned, score = classifier.postprocess(
-            first(network, classifier.preprocess(np.ascontiguousarray(line[::-1, ::-1])))
+            first(network, *classifier.preprocess(np.ascontiguousarray(line[::-1, ::-1])))
         )
         assert (upright, turned) == (0, 180)
         assert score >= 0.9

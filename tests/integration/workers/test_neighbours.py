@@ -38,7 +38,7 @@ class Reader:
         batcher = DynamicBatcher([self._host], options)
         try:
             task = TaskContext(task_id="t")
-            futures = [batcher.submit(MODEL, (self._tensors[index],), task) for index in indices]
+            futures = [batcher.submit(MODEL, self._tensors[index], task) for index in indices]
             return [self._recognizer.postprocess(future.result(60).outputs) for future in futures]
         finally:
             batcher.close()

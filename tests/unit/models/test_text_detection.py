@@ -60,7 +60,7 @@ def test_resize_long_limits_the_side_that_paddlex_limits_for_that_name(
     make_directory: MakeDirectory, name: str, size: tuple[int, int]
 ) -> None:
     path = make_directory({**DETECTION, "Global": {"model_name": name}}, *PADDLE)
-    tensor = TextDetection.open(ModelDirectory.open(path)).preprocess(
+    (tensor,) = TextDetection.open(ModelDirectory.open(path)).preprocess(
         np.zeros((960, 1920, 3), dtype=np.uint8)
     )
     assert tensor.shape == (3, size[1], size[0])
@@ -73,14 +73,15 @@ def test_the_tensor_is_paddlex_s_bit_for_bit(detector: TextDetection) -> None:
     for channel, (mean, std) in enumerate(zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)):
         resized[:, :, channel] *= scale / std
         resized[:, :, channel] += -mean / std
-    np.testing.assert_array_equal(detector.preprocess(page), resized.transpose(2, 0, 1))
+    (tensor,) = detector.preprocess(page)
+    np.testing.assert_array_equal(tensor, resized.transpose(2, 0, 1))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (7, 9), (3, 9000), (9000, 3), (5000, 6000)])
 def test_pages_of_extreme_shapes_get_a_tensor_and_an_answer(
     detector: TextDetection, shape: tuple[int, int]
 ) -> None:
-    tensor = detector.preprocess(np.zeros((*shape, 3), dtype=np.uint8))
+    (tensor,) = detector.preprocess(np.zeros((*shape, 3), dtype=np.uint8))
     blank = (np.zeros((1, *tensor.shape[1:]), dtype=np.float32),)
     full = (np.ones((1, *tensor.shape[1:]), dtype=np.float32),)
     assert detector.postprocess(blank, shape[1], shape[0]) == []

@@ -89,13 +89,14 @@ def test_the_tensor_is_paddlex_s_bit_for_bit(width: int, height: int) -> None:
     line /= 0.5
     expected = np.zeros((3, 48, columns), dtype=np.float32)
     expected[:, :, :content] = line
-    np.testing.assert_array_equal(recognizer().preprocess(image), expected)
+    (tensor,) = recognizer().preprocess(image)
+    np.testing.assert_array_equal(tensor, expected)
 
 
 @given(st.integers(1, 2000), st.integers(1, 100), st.sampled_from([8, 32, 64, 100]))
 def test_a_width_step_only_adds_zeros_to_the_right(width: int, height: int, step: int) -> None:
     image = noise(width, height)
-    exact, stepped = recognizer().preprocess(image), recognizer(width_step=step).preprocess(image)
+    (exact,), (stepped,) = recognizer().preprocess(image), recognizer(width_step=step).preprocess(image)
     assert stepped.shape[2] in (320, -(-exact.shape[2] // step) * step)
     np.testing.assert_array_equal(stepped[:, :, : exact.shape[2]], exact)
     assert not stepped[:, :, exact.shape[2] :].any()
@@ -103,7 +104,7 @@ def test_a_width_step_only_adds_zeros_to_the_right(width: int, height: int, step
 
 @pytest.mark.parametrize("shape", [(1, 1), (48, 1), (4000, 3), (1, 9000), (3, 100000 // 3)])
 def test_lines_of_extreme_shapes_get_a_tensor(shape: tuple[int, int]) -> None:
-    tensor = recognizer().preprocess(np.zeros((*shape, 3), dtype=np.uint8))
+    (tensor,) = recognizer().preprocess(np.zeros((*shape, 3), dtype=np.uint8))
     assert tensor.shape[:2] == (3, 48)
     assert 320 <= tensor.shape[2] <= MAX_WIDTH
 
@@ -112,20 +113,21 @@ def test_a_model_trained_on_rgb_gets_rgb(make_directory: MakeDirectory) -> None:
     image = noise(100, 48)
     steps = [{"DecodeImage": {"img_mode": "RGB"}}, {"RecResizeImg": {"image_shape": [3, 48, 320]}}]
     config = {**RECOGNITION, "PreProcess": {"transform_ops": steps}}
-    rgb = TextRecognition.open(ModelDirectory.open(make_directory(config, *PADDLE))).preprocess(image)
-    np.testing.assert_array_equal(rgb, recognizer().preprocess(image)[::-1])
+    (rgb,) = TextRecognition.open(ModelDirectory.open(make_directory(config, *PADDLE))).preprocess(image)
+    (bgr,) = recognizer().preprocess(image)
+    np.testing.assert_array_equal(rgb, bgr[::-1])
 
 
 def test_another_input_shape_takes_the_place_of_the_model_s(make_directory: MakeDirectory) -> None:
     directory = ModelDirectory.open(make_directory(RECOGNITION, *PADDLE))
     model = TextRecognition.open(directory, image_shape=(3, 32, 256))
-    assert model.preprocess(noise(48, 100)).shape == (3, 32, 256)
+    assert model.preprocess(noise(48, 100))[0].shape == (3, 32, 256)
     assert model.warmup_shapes == (((3, 32, 256),),)
 
 
 def test_warm_up_uses_the_shape_of_short_lines(make_directory: MakeDirectory) -> None:
     model = TextRecognition.open(ModelDirectory.open(make_directory(RECOGNITION, *PADDLE)))
-    assert model.warmup_shapes == ((model.preprocess(noise(60, 20)).shape,),)
+    assert model.warmup_shapes == ((model.preprocess(noise(60, 20))[0].shape,),)
 
 
 def test_a_width_step_below_one_is_refused() -> None:

@@ -27,8 +27,8 @@ class PreparesImages(Protocol):
     def warmup_shapes(self) -> tuple[ItemShapes, ...]:
         """Items that it is warmed up with."""
 
-    def preprocess(self, image: NDArray[np.uint8], /) -> NDArray[np.float32] | tuple[NDArray[Any], ...]:
-        """An image to the network's inputs."""
+    def preprocess(self, image: NDArray[np.uint8], /) -> tuple[NDArray[Any], ...]:
+        """An image to the network's inputs, one tensor each."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,7 +45,7 @@ def samples(model: PreparesImages, batch_sizes: tuple[int, ...]) -> list[Sample]
     for item in model.warmup_shapes:
         # An item's picture is its input of (..., C, H, W); the others say how it was scaled.
         height, width = next(shape[-2:] for shape in item if len(shape) >= 3)
-        rows = [_tensors(model, picture(height, width, seed)) for seed in range(max(batch_sizes))]
+        rows = [model.preprocess(picture(height, width, seed)) for seed in range(max(batch_sizes))]
         for size in batch_sizes:
             inputs = tuple(_batch(column) for column in zip(*rows[:size], strict=True))
             made.append(Sample(batch_size=size, inputs=inputs))
@@ -69,8 +69,3 @@ def _batch(items: tuple[NDArray[Any], ...]) -> NDArray[Any]:
     batch = np.stack(items)
     # An item of several views (V, C, H, W) is V rows to the engine.
     return batch.reshape(-1, *batch.shape[2:]) if batch.ndim == 5 else batch
-
-
-def _tensors(model: PreparesImages, image: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
-    prepared = model.preprocess(image)
-    return prepared if isinstance(prepared, tuple) else (prepared,)

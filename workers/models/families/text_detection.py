@@ -121,8 +121,8 @@ class TextDetection:
         columns, rows = self._resize.size(1240, 1754)
         return (((3, rows, columns),),)
 
-    def preprocess(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """A page (BGR, [H, W, 3]) to a tensor [3, H', W'], both multiples of 32."""
+    def preprocess(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32]]:
+        """A page (BGR, [H, W, 3]) to one tensor [3, H', W'], both multiples of 32."""
         height, width = image.shape[:2]
         canvas_width, canvas_height = _canvas(width, height)
         if (canvas_width, canvas_height) != (width, height):
@@ -131,7 +131,7 @@ class TextDetection:
         resized = cv2.resize(image, size)
         tensor = np.empty((3, size[1], size[0]), dtype=np.float32)
         self._normalization.fill(tensor, resized[:, :, ::-1] if self._reversed else resized)
-        return tensor
+        return (tensor,)
 
     def postprocess(
         self, outputs: tuple[NDArray[Any], ...], width: int, height: int

@@ -71,8 +71,8 @@ class TextOrientation:
         """The one shape that every line has."""
         return (((3, self._height, self._width),),)
 
-    def preprocess(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """A line (BGR, [H, W, 3]) to a tensor [3, H', W'] of the same shape for every line."""
+    def preprocess(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32]]:
+        """A line (BGR, [H, W, 3]) to one tensor [3, H', W'] of the same shape for every line."""
         content = self._width
         if self._keep_ratio:
             image = _middle(image)
@@ -81,7 +81,7 @@ class TextOrientation:
         resized = cv2.resize(image, (content, self._height))
         tensor = np.zeros((3, self._height, self._width), dtype=np.float32)
         self._normalization.fill(tensor[:, :, :content], resized[:, :, ::-1] if self._reversed else resized)
-        return tensor
+        return (tensor,)
 
     def postprocess(self, outputs: tuple[NDArray[Any], ...]) -> tuple[Angle, float]:
         """One item's probabilities [2] to the angle by which the line has to be turned, and its score.

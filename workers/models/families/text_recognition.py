@@ -77,8 +77,8 @@ class TextRecognition:
         """The shape that every line up to 320/48 times as wide as high has."""
         return (((self._channels, self._height, self._width),),)
 
-    def preprocess(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """A line (BGR, [H, W, 3]) to a tensor [3, 48, W'], values in [-1, 1], zeros to the right."""
+    def preprocess(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32]]:
+        """A line (BGR, [H, W, 3]) to one tensor [3, 48, W'], values in [-1, 1], zeros to the right."""
         height, width = image.shape[:2]
         ratio = width * 1.0 / height
         # In PaddleX's order of operations: another one rounds to another width.
@@ -88,7 +88,7 @@ class TextRecognition:
         resized = cv2.resize(image, (content, self._height))
         tensor = np.zeros((self._channels, self._height, self._padded(columns)), dtype=np.float32)
         self._normalization.fill(tensor[:, :, :content], resized[:, :, ::-1] if self._reversed else resized)
-        return tensor
+        return (tensor,)
 
     def postprocess(self, outputs: tuple[NDArray[Any], ...]) -> tuple[str, float]:
         """One item's best classes [T] and their probabilities [T] to its text and score.
