@@ -19,7 +19,8 @@ from gateway.task_events import STREAM, TaskEvents
 from gateway.task_options import IdempotencyKey, Options, SubmitOptions
 from gateway.task_views import UNFINISHED, State, TaskPage, TaskView, TaskViews, cursor_after, read_cursor
 from paddlewheel.contracts.base import TaskSpec
-from paddlewheel.contracts.known_tasks import BULK_SPECS, TASKS
+from paddlewheel.contracts.image_tasks import BULK_SPECS
+from paddlewheel.contracts.known_tasks import TASKS
 from paddlewheel.errors import InvalidRequest
 
 MANY: Final = 256

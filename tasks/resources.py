@@ -1,10 +1,9 @@
 """What tasks may use. The worker builds it once a process and installs it here; tests install their own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
-from paddlewheel.contracts.base import Outcome
 from paddlewheel.contracts.batch_jobs import RanShard, RunShard
 from paddlewheel.contracts.faces import (
     DetectedFaces,
@@ -43,82 +42,58 @@ from paddlewheel.contracts.text import (
     ReadDocument,
     ReadPages,
     RecognizedText,
-    RecognizedTexts,
     RecognizeText,
-    RecognizeTexts,
 )
 from paddlewheel.errors import PaddlewheelError
 from tasks.context import TaskContext
 from tasks.delivery import Delivery
+from tasks.steps import Steps
+
+
+class StoredImages(Protocol):
+    """The images that requests name."""
+
+    def prefetch(self, requests: Iterable[Any]) -> Iterator[Any]:
+        """The requests in order, the images of a portion fetched at once before its first is yielded.
+
+        Raises BlobStoreUnavailable.
+        """
 
 
 class TextReader(Protocol):
     """Reads text in images."""
 
-    def recognize(self, request: RecognizeText, task: TaskContext) -> RecognizedText:
+    def recognize(self, request: RecognizeText, task: TaskContext) -> Steps[RecognizedText]:
         """One text line."""
 
-    def recognize_many(self, request: RecognizeTexts, task: TaskContext) -> RecognizedTexts:
-        """Many text lines; one that fails does not fail the others."""
-
-    def read(self, request: ReadPages, task: TaskContext) -> ReadDocument:
+    def read(self, request: ReadPages, task: TaskContext) -> Steps[ReadDocument]:
         """The pages of an image or a PDF."""
 
 
 class Faces(Protocol):
-    """Finds, embeds and identifies faces; of many pictures, one that fails does not fail the others."""
+    """Finds, embeds and identifies faces."""
 
-    def detect(self, request: DetectFaces, task: TaskContext) -> DetectedFaces:
+    def detect(self, request: DetectFaces, task: TaskContext) -> Steps[DetectedFaces]:
         """The faces in a picture."""
 
-    def detect_many(
-        self, requests: Sequence[DetectFaces], task: TaskContext
-    ) -> tuple[Outcome[DetectedFaces], ...]:
-        """Of many pictures."""
-
-    def embed(self, request: EmbedFaces, task: TaskContext) -> EmbeddedFaces:
+    def embed(self, request: EmbedFaces, task: TaskContext) -> Steps[EmbeddedFaces]:
         """The faces in a picture, with their embeddings."""
 
-    def embed_many(
-        self, requests: Sequence[EmbedFaces], task: TaskContext
-    ) -> tuple[Outcome[EmbeddedFaces], ...]:
-        """Of many pictures."""
-
-    def identify(self, request: IdentifyFaces, task: TaskContext) -> IdentifiedFaces:
+    def identify(self, request: IdentifyFaces, task: TaskContext) -> Steps[IdentifiedFaces]:
         """The faces in a picture, and whose they are."""
-
-    def identify_many(
-        self, requests: Sequence[IdentifyFaces], task: TaskContext
-    ) -> tuple[Outcome[IdentifiedFaces], ...]:
-        """Of many pictures."""
 
 
 class Pictures(Protocol):
-    """Knows whole pictures; of many, one that fails does not fail the others."""
+    """Knows whole pictures."""
 
-    def extract(self, request: ExtractFeature, task: TaskContext) -> ExtractedFeature:
+    def extract(self, request: ExtractFeature, task: TaskContext) -> Steps[ExtractedFeature]:
         """The feature of a picture."""
 
-    def extract_many(
-        self, requests: Sequence[ExtractFeature], task: TaskContext
-    ) -> tuple[Outcome[ExtractedFeature], ...]:
-        """Of many pictures."""
+    def search(self, request: SearchImage, task: TaskContext) -> Steps[SimilarImages]:
+        """The pictures of a gallery that are like this one."""
 
-    def search(self, request: SearchImage, task: TaskContext) -> SimilarImages:
-        """What of a gallery is like a picture."""
-
-    def search_many(
-        self, requests: Sequence[SearchImage], task: TaskContext
-    ) -> tuple[Outcome[SimilarImages], ...]:
-        """Of many pictures."""
-
-    def classify(self, request: ClassifyImage, task: TaskContext) -> ClassifiedImage:
+    def classify(self, request: ClassifyImage, task: TaskContext) -> Steps[ClassifiedImage]:
         """What a picture shows."""
-
-    def classify_many(
-        self, requests: Sequence[ClassifyImage], task: TaskContext
-    ) -> tuple[Outcome[ClassifiedImage], ...]:
-        """Of many pictures."""
 
 
 class Galleries(Protocol):
@@ -181,6 +156,10 @@ class Deliveries(Protocol):
 
 class Resources(Protocol):
     """Everything that task bodies and their binding reach for."""
+
+    @property
+    def images(self) -> StoredImages:
+        """The images that requests name."""
 
     @property
     def text(self) -> TextReader:

@@ -1,34 +1,34 @@
 """Reading text."""
 
+from typing import Final
+
 from paddlewheel.contracts.text import (
     READ_PAGES,
     RECOGNIZE_TEXT,
-    RECOGNIZE_TEXTS,
     ReadDocument,
     ReadPages,
     RecognizedText,
-    RecognizedTexts,
     RecognizeText,
-    RecognizeTexts,
 )
-from tasks.binding import task
+from tasks.batched import batched_task
 from tasks.context import TaskContext
 from tasks.resources import resources
+from tasks.steps import Steps
+
+LINES_AT_ONCE: Final = 256
+"""A line holds no picture while it waits, only its tensor."""
+
+DOCUMENTS_AT_ONCE: Final = 8
+"""Each holds a page; the lines of eight pages fill any batch."""
 
 
-@task(RECOGNIZE_TEXT)
-def recognize_text(request: RecognizeText, context: TaskContext) -> RecognizedText:
+@batched_task(RECOGNIZE_TEXT, at_once=LINES_AT_ONCE)
+def recognize_text(request: RecognizeText, context: TaskContext) -> Steps[RecognizedText]:
     """One text line in one image."""
     return resources().text.recognize(request, context)
 
 
-@task(RECOGNIZE_TEXTS)
-def recognize_texts(request: RecognizeTexts, context: TaskContext) -> RecognizedTexts:
-    """Many text lines in one message."""
-    return resources().text.recognize_many(request, context)
-
-
-@task(READ_PAGES)
-def read_pages(request: ReadPages, context: TaskContext) -> ReadDocument:
+@batched_task(READ_PAGES, at_once=DOCUMENTS_AT_ONCE)
+def read_pages(request: ReadPages, context: TaskContext) -> Steps[ReadDocument]:
     """Every text line on one or more pages."""
     return resources().text.read(request, context)

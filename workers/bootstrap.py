@@ -17,6 +17,7 @@ from paddlewheel.blobs.opening import open_blob_store
 from paddlewheel.blobs.store import BlobStore
 from paddlewheel.contracts.results import Served
 from paddlewheel.wire.connection import socket_options
+from tasks.batched import load_batched_tasks
 from workers.batch_jobs.models import BatchModels
 from workers.batch_jobs.prefetch import PrefetchingBlobStore
 from workers.batch_jobs.runner import BatchJobRunner, DisabledBatchJobs
@@ -48,6 +49,7 @@ class WorkerResources:
 
     def __init__(
         self,
+        images: PrefetchingBlobStore,
         text: BatchedTextReader,
         faces: BatchedFaces,
         pictures: BatchedPictures,
@@ -58,6 +60,7 @@ class WorkerResources:
         hosts: Sequence[ModelHost],
         stack: ExitStack,
     ) -> None:
+        self.images = images
         self.text = text
         self.faces = faces
         self.pictures = pictures
@@ -114,16 +117,14 @@ def _build(settings: WorkerSettings, loader: str, stack: ExitStack) -> WorkerRes
     stack.callback(lines.close)
     stack.callback(pages.close)
     text = TextModels(
-        recognition=models.recognition,
-        detection=models.detection,
-        orientation=models.orientation,
-        served=served,
+        recognition=models.recognition, detection=models.detection, orientation=models.orientation
     )
-    reader = BatchedTextReader(text, batcher, lines, pages)
-    faces, pictures, galleries = _seeing(settings, models, batcher, pages, ServingNotes(served), stack)
-    batch_jobs = _batch_jobs(settings, BatchModels(reader, faces, pictures), blobs, stack)
+    serving = ServingNotes(served)
+    reader = BatchedTextReader(models=text, serving=serving, batcher=batcher, lines=lines, pages=pages)
+    faces, pictures, galleries = _seeing(settings, models, batcher, pages, serving, stack)
+    batch_jobs = _batch_jobs(settings, BatchModels(load_batched_tasks()), blobs, stack)
     return WorkerResources(
-        reader, faces, pictures, galleries, batch_jobs, cancellations, deliveries, hosts, stack
+        blobs, reader, faces, pictures, galleries, batch_jobs, cancellations, deliveries, hosts, stack
     )
 
 

@@ -15,7 +15,7 @@ from paddlewheel.blobs.opening import open_blob_store
 from paddlewheel.blobs.store import BlobStore
 from paddlewheel.blobs.upload import require_many, upload_image, upload_images, upload_missing
 from paddlewheel.contracts.base import ImageRef, Priority, Request, TaskSpec
-from paddlewheel.contracts.known_tasks import BULK_SPECS
+from paddlewheel.contracts.image_tasks import BULK_SPECS
 from paddlewheel.errors import ResultTimeout, TaskNotFound
 from paddlewheel.pending import AsyncPending, Reply
 from paddlewheel.sources.images import ImageSource

@@ -1,14 +1,12 @@
-"""A batch job's images through the worker's own services, batched with everything else that they do."""
+"""A batch job's images, answered by the bodies of the worker's own tasks and put into lines."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel
 
 from paddlewheel.contracts.base import ItemError, Outcome
-from paddlewheel.contracts.faces import DETECT_FACES, EMBED_FACES, IDENTIFY_FACES
-from paddlewheel.contracts.images import CLASSIFY_IMAGE, EXTRACT_FEATURE, SEARCH_IMAGE
-from paddlewheel.contracts.text import READ_PAGES, RECOGNIZE_TEXT, RecognizeTexts
+from paddlewheel.contracts.images import CLASSIFY_IMAGE
 from paddlewheel.errors import (
     BlobStoreUnavailable,
     BrokerUnavailable,
@@ -29,8 +27,8 @@ from paddlewheel.errors import (
     WorkerOverloaded,
     error_from,
 )
+from tasks.batched import BatchedTask
 from tasks.context import TaskContext
-from tasks.resources import Faces, Pictures, TextReader
 
 NOBODYS: Final = (
     BlobStoreUnavailable,
@@ -54,24 +52,13 @@ NOBODYS: Final = (
 
 STORES: Final = (BlobStoreUnavailable, PlaceUnavailable)
 
-Run = Callable[[Sequence[Any], TaskContext], Sequence[Outcome[Any]]]
-
 
 class BatchModels:
-    """Every task that a batch job may be of."""
+    """Answers a portion of images; they meet in the batcher, each other's and those of other tasks."""
 
-    def __init__(self, text: TextReader, faces: Faces, pictures: Pictures) -> None:
-        self._text = text
-        self._runs: Mapping[str, Run] = {
-            CLASSIFY_IMAGE.name: pictures.classify_many,
-            EXTRACT_FEATURE.name: pictures.extract_many,
-            SEARCH_IMAGE.name: pictures.search_many,
-            DETECT_FACES.name: faces.detect_many,
-            EMBED_FACES.name: faces.embed_many,
-            IDENTIFY_FACES.name: faces.identify_many,
-            RECOGNIZE_TEXT.name: self._recognized,
-            READ_PAGES.name: self._read,
-        }
+    def __init__(self, tasks: Mapping[str, BatchedTask[Any, Any]]) -> None:
+        """`tasks` are the worker's, by name."""
+        self._tasks = tasks
 
     def answers(
         self, task: str, requests: Sequence[Any], context: TaskContext, *, blame: bool = False
@@ -80,21 +67,9 @@ class BatchModels:
 
         With `blame` a store that gives some of the images and not the others is the fault of those others.
         """
-        outcomes = self._runs[task](requests, context)
+        outcomes = self._tasks[task].run_each(requests, context)
         blamed = blame and any(outcome.error is None for outcome in outcomes)
         return [_answer(task, outcome, STORES if blamed else ()) for outcome in outcomes]
-
-    def _recognized(self, requests: Sequence[Any], context: TaskContext) -> Sequence[Outcome[Any]]:
-        return self._text.recognize_many(RecognizeTexts(items=tuple(requests)), context).items
-
-    def _read(self, requests: Sequence[Any], context: TaskContext) -> Sequence[Outcome[Any]]:
-        return [self._read_one(request, context) for request in requests]
-
-    def _read_one(self, request: Any, context: TaskContext) -> Outcome[Any]:
-        try:
-            return Outcome(result=self._text.read(request, context))
-        except PaddlewheelError as err:
-            return Outcome(error=ItemError(code=err.code, message=err.message))
 
 
 def _answer(

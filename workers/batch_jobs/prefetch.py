@@ -1,15 +1,17 @@
-"""Images that a shard fetches itself, lent to the worker's services as if the blob store had them.
+"""Images that are fetched before a service asks for them: those of a shard, and those of a bulk message.
 
-Services load images by the reference of a blob. A reference that is lent here is answered from where the
-image is, when it is wanted and without a stored copy; every other one by the blob store.
+Services load images by the reference of a blob. A shard lends references to images that are elsewhere; each
+is read from its place when it is needed, without a stored copy. A bulk message's blobs are fetched by one
+call to the blob store a portion. Every other reference is read from the blob store.
 """
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Final, TypeAlias
+from itertools import islice
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from paddlewheel.blobs.store import BlobRef, BlobStore, StoredBlob
 from paddlewheel.contracts.base import ImageRef
@@ -23,6 +25,20 @@ FETCHED_AHEAD: Final = 8
 
 FETCHERS: Final = 16
 """Images that a worker fetches at a time."""
+
+
+PORTION: Final = 32
+"""Blobs of a bulk message that are fetched together and held until the next are."""
+
+
+class HasImage(Protocol):
+    """A request that names one stored image."""
+
+    @property
+    def image(self) -> ImageRef: ...
+
+
+RequestT = TypeVar("RequestT", bound=HasImage)
 
 
 class _Prefetch:
@@ -52,10 +68,11 @@ class _Prefetch:
 
 
 class PrefetchingBlobStore(BlobStore):
-    """A blob store with loans on top."""
+    """A blob store with loans on top, and with what the calling thread has prefetched."""
 
     def __init__(self, store: BlobStore) -> None:
         self._store = store
+        self._prefetched = threading.local()
         self._lent: dict[str, tuple[_Prefetch, int]] = {}
         self._pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="batch-fetch")
 
@@ -73,13 +90,38 @@ class PrefetchingBlobStore(BlobStore):
                 del self._lent[name]
             loan.close()
 
+    def prefetch(self, requests: Iterable[RequestT]) -> Iterator[RequestT]:
+        """The requests in order; each portion's images are fetched by one call before its first is yielded.
+
+        They are held for the calling thread alone, which may load each until the next portion begins.
+        Raises BlobStoreUnavailable; the error of one blob is raised when it is loaded.
+        """
+        rest = iter(requests)
+        try:
+            while portion := list(islice(rest, PORTION)):
+                names = [request.image.blob for request in portion]
+                blobs = self.get_many([request.image for request in portion])
+                self._prefetched.blobs = dict(zip(names, blobs, strict=True))
+                yield from portion
+        finally:
+            self._prefetched.blobs = {}
+
     def get(self, ref: BlobRef) -> bytes:
-        """The bytes of a blob, lent or stored. Raises as the source or the store does."""
+        """The bytes of a blob: prefetched, lent or stored. Raises as the source or the store does."""
+        prefetched = self._find_prefetched(ref)
+        if isinstance(prefetched, BlobError):
+            raise prefetched
+        if prefetched is not None:
+            return prefetched
         found = self._lent.get(ref.blob)
         if found is None:
             return self._store.get(ref)
         loan, place = found
         return loan.get(place)
+
+    def _find_prefetched(self, ref: BlobRef) -> bytes | BlobError | None:
+        blobs: dict[str, bytes | BlobError] = getattr(self._prefetched, "blobs", {})
+        return blobs.get(ref.blob)
 
     def get_many(self, refs: Sequence[BlobRef]) -> list[bytes | BlobError]:
         """The bytes of many, in order; one that fails is its own error."""

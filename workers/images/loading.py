@@ -37,8 +37,6 @@ AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 END_OF_JPEG = b"\xff\xd9"
 FILLER = b"\x5a\xa5" * 512
 """Bytes that a decoder takes for coded pixels while it expects more of them."""
-FETCHED_AT_ONCE = 32
-"""How many blobs `load_each` holds; the next are fetched when these have been used."""
 
 TURNS: dict[int, Callable[[Image], MatLike]] = {
     2: lambda image: cv2.flip(image, 1),
@@ -151,22 +149,6 @@ class ImageLoader:
         """One image, or one page of a PDF. Raises BlobError, ImageError, PdfError."""
         return self._decoded(self._blobs.get(ref), page_index)
 
-    def load_many(
-        self, refs: Sequence[ImageRef], page_indices: Sequence[int] | None = None
-    ) -> list[PageImage | PaddlewheelError]:
-        """Many at once, in order; one that fails is its own error. All of them are held: see `load_each`."""
-        return list(self.load_each(refs, page_indices))
-
-    def load_each(
-        self, refs: Sequence[ImageRef], page_indices: Sequence[int] | None = None
-    ) -> Iterator[PageImage | PaddlewheelError]:
-        """As `load_many`, but decoded one by one, for a caller that shrinks each before it takes the next."""
-        indices = [0] * len(refs) if page_indices is None else page_indices
-        for start in range(0, len(refs), FETCHED_AT_ONCE):
-            fetched = self._blobs.get_many(refs[start : start + FETCHED_AT_ONCE])
-            for data, index in zip(fetched, indices[start : start + FETCHED_AT_ONCE], strict=True):
-                yield self._decoded_or_error(data, index)
-
     def load_pages(self, ref: ImageRef, pages: tuple[int, ...] | None = None) -> Document:
         """All pages, or those of the indices `pages`; an image is a document of one page.
 
@@ -184,16 +166,6 @@ class ImageLoader:
             pdf.close()
             raise
         return Document(pdf.page_count, drawn, pdf)
-
-    def _decoded_or_error(
-        self, data: bytes | PaddlewheelError, page_index: int
-    ) -> PageImage | PaddlewheelError:
-        if isinstance(data, PaddlewheelError):
-            return data
-        try:
-            return self._decoded(data, page_index)
-        except PaddlewheelError as err:
-            return err
 
     def _decoded(self, data: bytes, page_index: int) -> PageImage:
         if is_pdf(data):

@@ -17,7 +17,7 @@ _DOUBT: Final = 1e-6
 """Scaling rounds too, by far less than this: nearer to a tie than that, the decimals have to decide."""
 
 
-def shortest(numbers: NDArray[np.float32]) -> tuple[float, ...]:
+def round_floats(numbers: NDArray[np.float32]) -> tuple[float, ...]:
     """The floats of at most nine digits that are the same float32: `float(f"{number:.9g}")` of each."""
     values = numbers.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -28,7 +28,7 @@ def shortest(numbers: NDArray[np.float32]) -> tuple[float, ...]:
     digits = np.rint(scaled)
     sure &= np.abs(scaled - digits) < 0.5 - _DOUBT
     sure &= (np.abs(digits) >= 1e8) & (np.abs(digits) < 1e9)
-    found: list[float] = (digits / powers).tolist()
+    rounded: list[float] = (digits / powers).tolist()
     for index in np.flatnonzero(~sure).tolist():
-        found[index] = float(f"{values[index]:.9g}")
-    return tuple(found)
+        rounded[index] = float(f"{values[index]:.9g}")
+    return tuple(rounded)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from paddlewheel.contracts.base import ImageRef, Outcome
+from paddlewheel.contracts.base import ImageRef
 from paddlewheel.contracts.faces import (
     DetectedFace,
     DetectedFaces,
@@ -20,16 +20,16 @@ from paddlewheel.contracts.faces import (
     IdentifyFaces,
 )
 from tasks.context import TaskContext
+from tasks.steps import Steps
 from workers.images.loading import Image, ImageLoader, PageImage
 from workers.inference.batching import DynamicBatcher
 from workers.inference.items import Answer
-from workers.services.decimals import shortest
+from workers.services.decimals import round_floats
 from workers.services.embedders import Embedder
 from workers.services.face_finding import FaceDetector, FoundFace, cut_out
 from workers.services.gallery_search import GallerySearch
-from workers.services.model_choice import chosen
+from workers.services.model_choice import choose_model
 from workers.services.serving import ServingNotes
-from workers.services.steps import Steps, outcomes, run
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,45 +62,82 @@ class BatchedFaces:
         self._images = images
         self._search = search
 
-    def detect(self, request: DetectFaces, task: TaskContext) -> DetectedFaces:
+    def detect(self, request: DetectFaces, task: TaskContext) -> Steps[DetectedFaces]:
         """The faces in a picture."""
-        return run(self._detect(request, task))
+        began = time.perf_counter()
+        detector = self.detector(request.model)
+        found = yield from self.find_faces(
+            request.image, request.page_index, detector, request.min_score, task
+        )
+        height, width = found.page.image.shape[:2]
+        return DetectedFaces(
+            input_path=request.image.input_path,
+            page_index=found.page.page_index,
+            width=width,
+            height=height,
+            faces=tuple(_to_result(face) for face in found.faces),
+            served=self._serving.note(detector.name, [found.answer], task, began),
+        )
 
-    def detect_many(
-        self, requests: Sequence[DetectFaces], task: TaskContext
-    ) -> tuple[Outcome[DetectedFaces], ...]:
-        """The faces in many pictures."""
-        return outcomes(self._detect(request, task) for request in requests)
-
-    def embed(self, request: EmbedFaces, task: TaskContext) -> EmbeddedFaces:
+    def embed(self, request: EmbedFaces, task: TaskContext) -> Steps[EmbeddedFaces]:
         """The faces in a picture, with their embeddings."""
-        return run(self._embed(request, task))
+        began = time.perf_counter()
+        detector, embedder = self.detector(request.detection_model), self.embedder(request.model)
+        found = yield from self.find_faces(
+            request.image, request.page_index, detector, request.min_score, task
+        )
+        features, answers = yield from self.embed_faces(found.page.image, found.faces, embedder, task)
+        height, width = found.page.image.shape[:2]
+        faces = tuple(
+            EmbeddedFace(**_to_result(face).model_dump(), feature=round_floats(feature))
+            for face, feature in zip(found.faces, features, strict=True)
+        )
+        return EmbeddedFaces(
+            input_path=request.image.input_path,
+            page_index=found.page.page_index,
+            width=width,
+            height=height,
+            model=embedder.name,
+            faces=faces,
+            served=self._serving.note(embedder.name, answers, task, began),
+        )
 
-    def embed_many(
-        self, requests: Sequence[EmbedFaces], task: TaskContext
-    ) -> tuple[Outcome[EmbeddedFaces], ...]:
-        """The faces in many pictures, with their embeddings."""
-        return outcomes(self._embed(request, task) for request in requests)
-
-    def identify(self, request: IdentifyFaces, task: TaskContext) -> IdentifiedFaces:
+    def identify(self, request: IdentifyFaces, task: TaskContext) -> Steps[IdentifiedFaces]:
         """The faces in a picture, and whose they are."""
-        return run(self._identify(request, task))
-
-    def identify_many(
-        self, requests: Sequence[IdentifyFaces], task: TaskContext
-    ) -> tuple[Outcome[IdentifiedFaces], ...]:
-        """The faces in many pictures, and whose they are."""
-        return outcomes(self._identify(request, task) for request in requests)
+        began = time.perf_counter()
+        gallery, model = self._search.find(request, "faces")
+        detector, embedder = self.detector(request.detection_model), self.embedder(model)
+        fingerprint = embedder.fingerprint("faces", detector.way)
+        self._search.check(gallery, fingerprint)
+        found = yield from self.find_faces(
+            request.image, request.page_index, detector, request.min_score, task
+        )
+        features, answers = yield from self.embed_faces(found.page.image, found.faces, embedder, task)
+        matches = self._search.matches(request, gallery, features, fingerprint)
+        height, width = found.page.image.shape[:2]
+        faces = tuple(
+            IdentifiedFace(**_to_result(face).model_dump(), rec_results=known)
+            for face, known in zip(found.faces, matches, strict=True)
+        )
+        return IdentifiedFaces(
+            input_path=request.image.input_path,
+            page_index=found.page.page_index,
+            width=width,
+            height=height,
+            gallery=request.gallery,
+            faces=faces,
+            served=self._serving.note(embedder.name, answers, task, began),
+        )
 
     def detector(self, name: str | None) -> FaceDetector:
         """The detector of that name, or the default. Raises FamilyNotServed, ModelUnknown."""
-        return chosen(self._detectors, name, "face detection")
+        return choose_model(self._detectors, name, "face detection")
 
     def embedder(self, name: str | None) -> Embedder:
         """The embedder of that name, or the default. Raises FamilyNotServed, ModelUnknown."""
-        return chosen(self._embedders, name, "face features")
+        return choose_model(self._embedders, name, "face features")
 
-    def found(
+    def find_faces(
         self,
         image: ImageRef,
         page_index: int,
@@ -117,7 +154,7 @@ class BatchedFaces:
             page=page, faces=detector.faces(answer.outputs, page.image, min_score), answer=answer
         )
 
-    def embedded(
+    def embed_faces(
         self, image: Image, faces: Sequence[FoundFace], embedder: Embedder, task: TaskContext
     ) -> Steps[tuple[list[NDArray[np.float32]], list[Answer]]]:
         """An embedding of length 1 for each face, and the answers that they came with."""
@@ -129,65 +166,7 @@ class BatchedFaces:
         answers = [each.result() for each in waiting]
         return [embedder.model.postprocess(answer.outputs) for answer in answers], answers
 
-    def _detect(self, request: DetectFaces, task: TaskContext) -> Steps[DetectedFaces]:
-        began = time.perf_counter()
-        detector = self.detector(request.model)
-        found = yield from self.found(request.image, request.page_index, detector, request.min_score, task)
-        height, width = found.page.image.shape[:2]
-        return DetectedFaces(
-            input_path=request.image.input_path,
-            page_index=found.page.page_index,
-            width=width,
-            height=height,
-            faces=tuple(_told(face) for face in found.faces),
-            served=self._serving.note(detector.name, [found.answer], task, began),
-        )
 
-    def _embed(self, request: EmbedFaces, task: TaskContext) -> Steps[EmbeddedFaces]:
-        began = time.perf_counter()
-        detector, embedder = self.detector(request.detection_model), self.embedder(request.model)
-        found = yield from self.found(request.image, request.page_index, detector, request.min_score, task)
-        features, answers = yield from self.embedded(found.page.image, found.faces, embedder, task)
-        height, width = found.page.image.shape[:2]
-        faces = tuple(
-            EmbeddedFace(**_told(face).model_dump(), feature=shortest(feature))
-            for face, feature in zip(found.faces, features, strict=True)
-        )
-        return EmbeddedFaces(
-            input_path=request.image.input_path,
-            page_index=found.page.page_index,
-            width=width,
-            height=height,
-            model=embedder.name,
-            faces=faces,
-            served=self._serving.note(embedder.name, answers, task, began),
-        )
-
-    def _identify(self, request: IdentifyFaces, task: TaskContext) -> Steps[IdentifiedFaces]:
-        began = time.perf_counter()
-        gallery, model = self._search.find(request, "faces")
-        detector, embedder = self.detector(request.detection_model), self.embedder(model)
-        fingerprint = embedder.fingerprint("faces", detector.way)
-        self._search.check(gallery, fingerprint)
-        found = yield from self.found(request.image, request.page_index, detector, request.min_score, task)
-        features, answers = yield from self.embedded(found.page.image, found.faces, embedder, task)
-        matches = self._search.matches(request, gallery, features, fingerprint)
-        height, width = found.page.image.shape[:2]
-        faces = tuple(
-            IdentifiedFace(**_told(face).model_dump(), rec_results=known)
-            for face, known in zip(found.faces, matches, strict=True)
-        )
-        return IdentifiedFaces(
-            input_path=request.image.input_path,
-            page_index=found.page.page_index,
-            width=width,
-            height=height,
-            gallery=request.gallery,
-            faces=faces,
-            served=self._serving.note(embedder.name, answers, task, began),
-        )
-
-
-def _told(face: FoundFace) -> DetectedFace:
+def _to_result(face: FoundFace) -> DetectedFace:
     points = None if face.landmarks is None else tuple((float(x), float(y)) for x, y in face.landmarks)
     return DetectedFace(bbox=face.box, score=face.score, landmarks=points)

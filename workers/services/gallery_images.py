@@ -31,11 +31,11 @@ from paddlewheel.errors import (
     SeveralFaces,
 )
 from tasks.context import TaskContext
+from tasks.steps import Steps, run, run_each
 from workers.services.embedders import Embedder
 from workers.services.face_finding import FaceDetector
 from workers.services.faces import BatchedFaces
 from workers.services.pictures import BatchedPictures
-from workers.services.steps import Steps, run, run_each
 
 _UNREADABLE = (BlobError, ImageError, PdfError)
 _FAILED = (InternalError, ModelCrashed, ModelFailed, ModelTimeout)
@@ -60,7 +60,7 @@ class ImageEmbedder:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _EmbeddingOutcome:
-    """What became of one image: its embeddings, or its error."""
+    """One image's embeddings, or its error."""
 
     embeddings: tuple[NDArray[np.float32], ...] = ()
     error: PaddlewheelError | None = None
@@ -68,7 +68,7 @@ class _EmbeddingOutcome:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EmbeddedImages:
-    """Rows for the gallery (n, D), and the note from which the outcomes are told, now and ever after."""
+    """Rows for the gallery (n, D), and the note that rebuilds the outcomes when the operation is repeated."""
 
     rows: NDArray[np.float32]
     labels: tuple[str, ...]
@@ -80,7 +80,7 @@ class EmbeddedImages:
         items: Sequence[LabelledImage], note: Mapping[str, Any], ids: Sequence[int]
     ) -> tuple[ImageOutcome, ...]:
         """The outcome of each image, from the note and the ids of all rows in their order."""
-        told, rest = [], iter(ids)
+        outcomes, rest = [], iter(ids)
         for item, (status, count, error) in zip(items, note.get("outcomes", ()), strict=True):
             outcome = ImageOutcome(
                 status=status,
@@ -89,8 +89,8 @@ class EmbeddedImages:
                 ids=tuple(next(rest) for _ in range(count)),
                 error=None if error is None else ItemError(code=error[0], message=error[1]),
             )
-            told.append(outcome)
-        return tuple(told)
+            outcomes.append(outcome)
+        return tuple(outcomes)
 
 
 class GalleryImages:
@@ -112,7 +112,7 @@ class GalleryImages:
         if len(embedded.rows):
             return int(embedded.rows.shape[1])
         grey = np.full((256, 256, 3), _GREY, np.uint8)
-        embedding, _ = run(self._pictures.embedded_pixels(grey, embedder.embedder, task))
+        embedding, _ = run(self._pictures.embed_pixels(grey, embedder.embedder, task))
         return len(embedding)
 
     def embed(
@@ -131,19 +131,19 @@ class GalleryImages:
         """
         first = {(item.identity, item.label): place for place, item in reversed(list(enumerate(items)))}
         fresh = sorted(place for key, place in first.items() if key not in known)
-        works = (self._fate(items[place], embedder, request, task) for place in fresh)
-        fates = dict(zip(fresh, (_own(each) for each in run_each(works)), strict=True))
+        works = (self._embed_item(items[place], embedder, request, task) for place in fresh)
+        results = dict(zip(fresh, (_to_outcome(each) for each in run_each(works)), strict=True))
         duplicate = _EmbeddingOutcome(
             error=DuplicateImage("The image is in the gallery already, under the same label.")
         )
-        told = []
+        outcomes = []
         for place, item in enumerate(items):
-            origin = fates.get(first[item.identity, item.label], duplicate)
-            indexed_before = place not in fates and origin.error is None
-            told.append(duplicate if indexed_before else origin)
-        return _embedded(items, told, fates)
+            origin = results.get(first[item.identity, item.label], duplicate)
+            indexed_before = place not in results and origin.error is None
+            outcomes.append(duplicate if indexed_before else origin)
+        return _collect_rows(items, outcomes, results)
 
-    def _fate(
+    def _embed_item(
         self,
         item: LabelledImage,
         embedder: ImageEmbedder,
@@ -151,15 +151,15 @@ class GalleryImages:
         task: TaskContext,
     ) -> Steps[_EmbeddingOutcome]:
         if embedder.detector is None:
-            _, embedding, _ = yield from self._pictures.embedded(item.image, 0, embedder.embedder, task)
+            _, embedding, _ = yield from self._pictures.embed_stored(item.image, 0, embedder.embedder, task)
             return _EmbeddingOutcome(embeddings=(embedding,))
-        found = yield from self._faces.found(item.image, 0, embedder.detector, request.min_score, task)
-        faces = _wanted(found.faces, request.several_faces)
-        embeddings, _ = yield from self._faces.embedded(found.page.image, faces, embedder.embedder, task)
+        found = yield from self._faces.find_faces(item.image, 0, embedder.detector, request.min_score, task)
+        faces = _pick_faces(found.faces, request.several_faces)
+        embeddings, _ = yield from self._faces.embed_faces(found.page.image, faces, embedder.embedder, task)
         return _EmbeddingOutcome(embeddings=tuple(embeddings))
 
 
-def _wanted(faces: Sequence[Any], policy: Policy) -> Sequence[Any]:
+def _pick_faces(faces: Sequence[Any], policy: Policy) -> Sequence[Any]:
     if not faces:
         raise NoFace("No face was found in the image.")
     if len(faces) > 1 and policy == "reject":
@@ -169,40 +169,42 @@ def _wanted(faces: Sequence[Any], policy: Policy) -> Sequence[Any]:
     return faces if policy == "all" else faces[:1]
 
 
-def _own(fate: _EmbeddingOutcome | PaddlewheelError) -> _EmbeddingOutcome:
-    """An error as the image's own fate; raises it where it is not the image's."""
-    if isinstance(fate, _EmbeddingOutcome):
-        return fate
-    if isinstance(fate, (*_UNREADABLE, *_FAILED, FaceError)):
-        return _EmbeddingOutcome(error=fate)
-    raise fate
+def _to_outcome(result: _EmbeddingOutcome | PaddlewheelError) -> _EmbeddingOutcome:
+    """An error as the image's own outcome; raises it where it is not the image's."""
+    if isinstance(result, _EmbeddingOutcome):
+        return result
+    if isinstance(result, (*_UNREADABLE, *_FAILED, FaceError)):
+        return _EmbeddingOutcome(error=result)
+    raise result
 
 
-def _embedded(
-    items: Sequence[LabelledImage], told: Sequence[_EmbeddingOutcome], fates: Mapping[int, _EmbeddingOutcome]
+def _collect_rows(
+    items: Sequence[LabelledImage],
+    outcomes: Sequence[_EmbeddingOutcome],
+    results: Mapping[int, _EmbeddingOutcome],
 ) -> EmbeddedImages:
     rows = [
         (embedding, items[place].label, items[place].identity)
-        for place in sorted(fates)
-        for embedding in fates[place].embeddings
+        for place in sorted(results)
+        for embedding in results[place].embeddings
     ]
     empty = np.empty((0, 0), np.float32)
     return EmbeddedImages(
         rows=np.stack([row[0] for row in rows]) if rows else empty,
         labels=tuple(row[1] for row in rows),
         external_ids=tuple(row[2] for row in rows),
-        note={"outcomes": [_note(fate) for fate in told]},
+        note={"outcomes": [_to_note(outcome) for outcome in outcomes]},
     )
 
 
-def _note(fate: _EmbeddingOutcome) -> tuple[Status, int, tuple[str, str] | None]:
-    error = fate.error
+def _to_note(outcome: _EmbeddingOutcome) -> tuple[Status, int, tuple[str, str] | None]:
+    error = outcome.error
     if error is None:
-        return "indexed", len(fate.embeddings), None
-    return _status(error), 0, (error.code, error.message)
+        return "indexed", len(outcome.embeddings), None
+    return _status_of(error), 0, (error.code, error.message)
 
 
-def _status(error: PaddlewheelError) -> Status:
+def _status_of(error: PaddlewheelError) -> Status:
     if isinstance(error, NoFace):
         return "no_face"
     if isinstance(error, SeveralFaces):

@@ -1,4 +1,4 @@
-"""Searching galleries for what models see."""
+"""Searches of galleries by the embeddings that models make."""
 
 from collections.abc import Mapping, Sequence
 
@@ -55,7 +55,7 @@ class GallerySearch:
             details=request.details,
             model_fingerprint=fingerprint,
         )
-        return tuple(_matches(hits) for hits in found)
+        return tuple(_to_matches(hits) for hits in found)
 
     def _threshold(self, request: Search, gallery: Gallery) -> float | None:
         bound = bound_to(gallery.spec.model_fingerprint)
@@ -73,7 +73,7 @@ def require_store(store: GalleryStore | None) -> GalleryStore:
     return store
 
 
-def _matches(hits: Sequence[SearchHit]) -> tuple[Match, ...]:
+def _to_matches(hits: Sequence[SearchHit]) -> tuple[Match, ...]:
     return tuple(
         Match(label=hit.label, score=hit.score, id=hit.id, external_id=hit.external_id) for hit in hits
     )

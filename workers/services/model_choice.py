@@ -8,7 +8,7 @@ from paddlewheel.errors import FamilyNotServed, ModelUnknown
 Model = TypeVar("Model")
 
 
-def chosen(models: Mapping[str, Model], name: str | None, family: str) -> Model:
+def choose_model(models: Mapping[str, Model], name: str | None, family: str) -> Model:
     """The model of that name, or the first. Raises FamilyNotServed where there is none, ModelUnknown."""
     if not models:
         raise FamilyNotServed(f"This worker serves no model of {family}: its settings turn the family off.")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from paddlewheel.contracts.base import ImageRef, Outcome
+from paddlewheel.contracts.base import ImageRef
 from paddlewheel.contracts.images import (
     ClassifiedImage,
     ClassifyImage,
@@ -16,16 +16,16 @@ from paddlewheel.contracts.images import (
     SimilarImages,
 )
 from tasks.context import TaskContext
+from tasks.steps import Steps
 from workers.images.loading import Image, ImageLoader
 from workers.inference.batching import DynamicBatcher
 from workers.inference.items import Answer
 from workers.models.families.image_classification import ImageClassification
-from workers.services.decimals import shortest
+from workers.services.decimals import round_floats
 from workers.services.embedders import Embedder
 from workers.services.gallery_search import GallerySearch
-from workers.services.model_choice import chosen
+from workers.services.model_choice import choose_model
 from workers.services.serving import ServingNotes
-from workers.services.steps import Steps, outcomes, run
 
 
 class BatchedPictures:
@@ -49,79 +49,30 @@ class BatchedPictures:
         self._images = images
         self._search = search
 
-    def extract(self, request: ExtractFeature, task: TaskContext) -> ExtractedFeature:
+    def extract(self, request: ExtractFeature, task: TaskContext) -> Steps[ExtractedFeature]:
         """The feature of a picture."""
-        return run(self._extract(request, task))
-
-    def extract_many(
-        self, requests: Sequence[ExtractFeature], task: TaskContext
-    ) -> tuple[Outcome[ExtractedFeature], ...]:
-        """The features of many pictures."""
-        return outcomes(self._extract(request, task) for request in requests)
-
-    def search(self, request: SearchImage, task: TaskContext) -> SimilarImages:
-        """What of a gallery is most like a picture."""
-        return run(self._similar(request, task))
-
-    def search_many(
-        self, requests: Sequence[SearchImage], task: TaskContext
-    ) -> tuple[Outcome[SimilarImages], ...]:
-        """What of a gallery is most like each of many pictures."""
-        return outcomes(self._similar(request, task) for request in requests)
-
-    def classify(self, request: ClassifyImage, task: TaskContext) -> ClassifiedImage:
-        """What a picture shows."""
-        return run(self._classify(request, task))
-
-    def classify_many(
-        self, requests: Sequence[ClassifyImage], task: TaskContext
-    ) -> tuple[Outcome[ClassifiedImage], ...]:
-        """What many pictures show."""
-        return outcomes(self._classify(request, task) for request in requests)
-
-    def embedder(self, name: str | None) -> Embedder:
-        """The model of that name, or the default. Raises FamilyNotServed, ModelUnknown."""
-        return chosen(self._embedders, name, "image features")
-
-    def embedded(
-        self, image: ImageRef, page_index: int, embedder: Embedder, task: TaskContext
-    ) -> Steps[tuple[int | None, NDArray[np.float32], Answer]]:
-        """A picture's page index, its embedding of length 1, and the answer that it came with."""
-        page = self._images.load(image, page_index)
-        embedding, answer = yield from self.embedded_pixels(page.image, embedder, task)
-        return page.page_index, embedding, answer
-
-    def embedded_pixels(
-        self, image: Image, embedder: Embedder, task: TaskContext
-    ) -> Steps[tuple[NDArray[np.float32], Answer]]:
-        """The embedding of length 1 of decoded pixels, and the answer that it came with."""
-        waiting = self._batcher.submit(embedder.name, embedder.model.preprocess(image), task)
-        yield
-        answer = waiting.result()
-        return embedder.model.postprocess(answer.outputs), answer
-
-    def _extract(self, request: ExtractFeature, task: TaskContext) -> Steps[ExtractedFeature]:
         began = time.perf_counter()
         embedder = self.embedder(request.model)
-        page_index, feature, answer = yield from self.embedded(
+        page_index, feature, answer = yield from self.embed_stored(
             request.image, request.page_index, embedder, task
         )
         return ExtractedFeature(
             input_path=request.image.input_path,
             page_index=page_index,
-            feature=shortest(feature),
+            feature=round_floats(feature),
             dimension=len(feature),
             model=embedder.name,
             served=self._serving.note(embedder.name, [answer], task, began),
         )
 
-    def _similar(self, request: SearchImage, task: TaskContext) -> Steps[SimilarImages]:
+    def search(self, request: SearchImage, task: TaskContext) -> Steps[SimilarImages]:
+        """The pictures of a gallery that are most like this one."""
         began = time.perf_counter()
         gallery, model = self._search.find(request, "images")
         embedder = self.embedder(model)
         fingerprint = embedder.fingerprint("images")
         self._search.check(gallery, fingerprint)
-        page_index, feature, answer = yield from self.embedded(
+        page_index, feature, answer = yield from self.embed_stored(
             request.image, request.page_index, embedder, task
         )
         (matches,) = self._search.matches(request, gallery, [feature], fingerprint)
@@ -133,9 +84,10 @@ class BatchedPictures:
             served=self._serving.note(embedder.name, [answer], task, began),
         )
 
-    def _classify(self, request: ClassifyImage, task: TaskContext) -> Steps[ClassifiedImage]:
+    def classify(self, request: ClassifyImage, task: TaskContext) -> Steps[ClassifiedImage]:
+        """What a picture shows."""
         began = time.perf_counter()
-        classifier = chosen(self._classifiers, request.model, "image classification")
+        classifier = choose_model(self._classifiers, request.model, "image classification")
         page = self._images.load(request.image, request.page_index)
         waiting = self._batcher.submit(classifier.name, classifier.preprocess(page.image), task)
         yield
@@ -146,12 +98,35 @@ class BatchedPictures:
             page_index=page.page_index,
             class_id=found.class_ids[0],
             class_name=found.label_names[0],
-            class_probs=_named(found.class_ids, found.label_names, answer.outputs[0]),
+            class_probs=_to_probabilities(found.class_ids, found.label_names, answer.outputs[0]),
             served=self._serving.note(classifier.name, [answer], task, began),
         )
 
+    def embedder(self, name: str | None) -> Embedder:
+        """The model of that name, or the default. Raises FamilyNotServed, ModelUnknown."""
+        return choose_model(self._embedders, name, "image features")
 
-def _named(ids: Sequence[int], names: Sequence[str], outputs: NDArray[np.float32]) -> dict[str, float]:
+    def embed_stored(
+        self, image: ImageRef, page_index: int, embedder: Embedder, task: TaskContext
+    ) -> Steps[tuple[int | None, NDArray[np.float32], Answer]]:
+        """A picture's page index, its embedding of length 1, and the answer that it came with."""
+        page = self._images.load(image, page_index)
+        embedding, answer = yield from self.embed_pixels(page.image, embedder, task)
+        return page.page_index, embedding, answer
+
+    def embed_pixels(
+        self, image: Image, embedder: Embedder, task: TaskContext
+    ) -> Steps[tuple[NDArray[np.float32], Answer]]:
+        """The embedding of length 1 of decoded pixels, and the answer that it came with."""
+        waiting = self._batcher.submit(embedder.name, embedder.model.preprocess(image), task)
+        yield
+        answer = waiting.result()
+        return embedder.model.postprocess(answer.outputs), answer
+
+
+def _to_probabilities(
+    ids: Sequence[int], names: Sequence[str], outputs: NDArray[np.float32]
+) -> dict[str, float]:
     """Probabilities by name; classes of one name are told apart by their number."""
     shared = {name for name in names if names.count(name) > 1}
     probabilities = outputs.reshape(-1)

@@ -6,7 +6,7 @@ checked on entry and refuses unknown fields.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -84,3 +84,13 @@ class TaskSpec(Generic[RequestT, ResultT_co]):
     queue: str
     request: type[RequestT]
     result: type[ResultT_co]
+
+
+def bulk_of(spec: TaskSpec[RequestT, ResultT]) -> TaskSpec[Many[RequestT], Outcomes[ResultT]]:
+    """The task that carries many requests of another in one message: `ocr.recognize_many` of `ocr.recognize`.
+
+    Each item has a result or an error of its own.
+    """
+    many: Any = Many.__class_getitem__(spec.request)
+    outcomes: Any = Outcomes.__class_getitem__(spec.result)
+    return TaskSpec(name=f"{spec.name}_many", queue=spec.queue, request=many, result=outcomes)

@@ -11,9 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from paddlewheel.contracts.base import ImageRef, Request, TaskSpec
 from paddlewheel.contracts.checking import checked
-from paddlewheel.contracts.faces import DETECT_FACES, EMBED_FACES, IDENTIFY_FACES
-from paddlewheel.contracts.images import CLASSIFY_IMAGE, EXTRACT_FEATURE, SEARCH_IMAGE
-from paddlewheel.contracts.text import READ_PAGES, RECOGNIZE_TEXT
+from paddlewheel.contracts.image_tasks import IMAGE_TASKS
+from paddlewheel.contracts.images import CLASSIFY_IMAGE
 
 BatchJobId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 BatchState = Literal["planning", "running", "finishing", "succeeded", "failed", "cancelled"]
@@ -21,19 +20,7 @@ Address = Annotated[str, StringConstraints(min_length=1, max_length=4096, patter
 
 OptionName = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")]
 
-BATCH_TASKS: Final[dict[str, TaskSpec[Any, Any]]] = {
-    spec.name: spec
-    for spec in (
-        CLASSIFY_IMAGE,
-        EXTRACT_FEATURE,
-        SEARCH_IMAGE,
-        DETECT_FACES,
-        EMBED_FACES,
-        IDENTIFY_FACES,
-        RECOGNIZE_TEXT,
-        READ_PAGES,
-    )
-}
+BATCH_TASKS: Final[dict[str, TaskSpec[Any, Any]]] = {spec.name: spec for spec in IMAGE_TASKS}
 """The tasks that a batch job may be of, by name."""
 
 ALL_CLASSES: Final = 100_000

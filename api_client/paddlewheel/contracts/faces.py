@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from paddlewheel.contracts.base import ImageRef, Many, ModelName, Outcomes, Request, TaskSpec
+from paddlewheel.contracts.base import ImageRef, ModelName, Request, TaskSpec
 from paddlewheel.contracts.results import Result
 from paddlewheel.contracts.search import Match, ModelSearch
 from paddlewheel.sources.images import ImageSource
@@ -132,39 +132,6 @@ class IdentifiedFaces(FaceResult):
     faces: tuple[IdentifiedFace, ...]
 
 
-class DetectFacesMany(Many[DetectFaces]):
-    """Many pictures in one message."""
-
-
-class DetectedFacesMany(Outcomes[DetectedFaces]):
-    """The outcomes of `DetectFacesMany`, in the order of its items."""
-
-
-class EmbedFacesMany(Many[EmbedFaces]):
-    """Many pictures in one message."""
-
-
-class EmbeddedFacesMany(Outcomes[EmbeddedFaces]):
-    """The outcomes of `EmbedFacesMany`, in the order of its items."""
-
-
-class IdentifyFacesMany(Many[IdentifyFaces]):
-    """Many pictures in one message."""
-
-
-class IdentifiedFacesMany(Outcomes[IdentifiedFaces]):
-    """The outcomes of `IdentifyFacesMany`, in the order of its items."""
-
-
 DETECT_FACES = TaskSpec(name="faces.detect", queue="gpu", request=DetectFaces, result=DetectedFaces)
 EMBED_FACES = TaskSpec(name="faces.embed", queue="gpu", request=EmbedFaces, result=EmbeddedFaces)
 IDENTIFY_FACES = TaskSpec(name="faces.identify", queue="gpu", request=IdentifyFaces, result=IdentifiedFaces)
-DETECT_FACES_MANY = TaskSpec(
-    name="faces.detect_many", queue="gpu", request=DetectFacesMany, result=DetectedFacesMany
-)
-EMBED_FACES_MANY = TaskSpec(
-    name="faces.embed_many", queue="gpu", request=EmbedFacesMany, result=EmbeddedFacesMany
-)
-IDENTIFY_FACES_MANY = TaskSpec(
-    name="faces.identify_many", queue="gpu", request=IdentifyFacesMany, result=IdentifiedFacesMany
-)

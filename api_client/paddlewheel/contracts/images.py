@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ConfigDict, Field
 
-from paddlewheel.contracts.base import ImageRef, Many, ModelName, Outcomes, Request, TaskSpec
+from paddlewheel.contracts.base import ImageRef, ModelName, Request, TaskSpec
 from paddlewheel.contracts.results import Result
 from paddlewheel.contracts.search import Match, ModelSearch
 from paddlewheel.errors import UnsupportedSource
@@ -91,41 +91,8 @@ class ClassifiedImage(Result):
         return draw_captions(self._picture(image), self.page_index, list(self.class_probs.items()))
 
 
-class ExtractFeatures(Many[ExtractFeature]):
-    """Many pictures in one message."""
-
-
-class ExtractedFeatures(Outcomes[ExtractedFeature]):
-    """The outcomes of `ExtractFeatures`, in the order of its items."""
-
-
-class SearchImages(Many[SearchImage]):
-    """Many pictures in one message."""
-
-
-class SimilarImagesMany(Outcomes[SimilarImages]):
-    """The outcomes of `SearchImages`, in the order of its items."""
-
-
-class ClassifyImages(Many[ClassifyImage]):
-    """Many pictures in one message."""
-
-
-class ClassifiedImages(Outcomes[ClassifiedImage]):
-    """The outcomes of `ClassifyImages`, in the order of its items."""
-
-
 EXTRACT_FEATURE = TaskSpec(
     name="features.extract", queue="gpu", request=ExtractFeature, result=ExtractedFeature
 )
-EXTRACT_FEATURES = TaskSpec(
-    name="features.extract_many", queue="gpu", request=ExtractFeatures, result=ExtractedFeatures
-)
 SEARCH_IMAGE = TaskSpec(name="images.search", queue="gpu", request=SearchImage, result=SimilarImages)
-SEARCH_IMAGES = TaskSpec(
-    name="images.search_many", queue="gpu", request=SearchImages, result=SimilarImagesMany
-)
 CLASSIFY_IMAGE = TaskSpec(name="images.classify", queue="gpu", request=ClassifyImage, result=ClassifiedImage)
-CLASSIFY_IMAGES = TaskSpec(
-    name="images.classify_many", queue="gpu", request=ClassifyImages, result=ClassifiedImages
-)

@@ -1,17 +1,9 @@
-"""Every task that a worker knows, and which of them may travel together."""
+"""Every task that a worker knows."""
 
 from typing import Any, Final
 
 from paddlewheel.contracts.base import TaskSpec
 from paddlewheel.contracts.batch_jobs import RUN_SHARD
-from paddlewheel.contracts.faces import (
-    DETECT_FACES,
-    DETECT_FACES_MANY,
-    EMBED_FACES,
-    EMBED_FACES_MANY,
-    IDENTIFY_FACES,
-    IDENTIFY_FACES_MANY,
-)
 from paddlewheel.contracts.galleries import (
     APPEND_GALLERY,
     BUILD_GALLERY,
@@ -22,36 +14,10 @@ from paddlewheel.contracts.galleries import (
     REMOVE_GALLERY,
     SEARCH_GALLERY,
 )
-from paddlewheel.contracts.images import (
-    CLASSIFY_IMAGE,
-    CLASSIFY_IMAGES,
-    EXTRACT_FEATURE,
-    EXTRACT_FEATURES,
-    SEARCH_IMAGE,
-    SEARCH_IMAGES,
-)
-from paddlewheel.contracts.text import READ_PAGES, RECOGNIZE_TEXT, RECOGNIZE_TEXTS
-
-BULK_SPECS: Final[dict[str, TaskSpec[Any, Any]]] = {
-    RECOGNIZE_TEXT.name: RECOGNIZE_TEXTS,
-    DETECT_FACES.name: DETECT_FACES_MANY,
-    EMBED_FACES.name: EMBED_FACES_MANY,
-    IDENTIFY_FACES.name: IDENTIFY_FACES_MANY,
-    EXTRACT_FEATURE.name: EXTRACT_FEATURES,
-    SEARCH_IMAGE.name: SEARCH_IMAGES,
-    CLASSIFY_IMAGE.name: CLASSIFY_IMAGES,
-}
-"""Tasks whose items may travel together, with the task that carries them."""
+from paddlewheel.contracts.image_tasks import BULK_SPECS, IMAGE_TASKS
 
 TASKS: Final[tuple[TaskSpec[Any, Any], ...]] = (
-    READ_PAGES,
-    RECOGNIZE_TEXT,
-    DETECT_FACES,
-    EMBED_FACES,
-    IDENTIFY_FACES,
-    EXTRACT_FEATURE,
-    SEARCH_IMAGE,
-    CLASSIFY_IMAGE,
+    *IMAGE_TASKS,
     *BULK_SPECS.values(),
     BUILD_GALLERY,
     APPEND_GALLERY,

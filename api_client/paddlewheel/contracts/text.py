@@ -6,11 +6,11 @@ Field names and methods are those that PaddleX's users know.
 from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from paddlewheel.contracts.base import ImageRef, Many, ModelName, Outcomes, Request, TaskSpec
+from paddlewheel.contracts.base import ImageRef, Many, ModelName, Outcomes, Request, TaskSpec, bulk_of
 from paddlewheel.contracts.results import Result
 from paddlewheel.sources.file_names import numbered
 from paddlewheel.sources.images import IMAGE_SUFFIXES, ImageSource, encode
@@ -163,16 +163,13 @@ def _box(polygon: tuple[tuple[float, float], ...]) -> list[int]:
     return [round(min(xs)), round(min(ys)), round(max(xs)), round(max(ys))]
 
 
-class RecognizeTexts(Many[RecognizeText]):
-    """Many text lines in one message."""
-
-
-class RecognizedTexts(Outcomes[RecognizedText]):
-    """The outcomes of `RecognizeTexts`, in the order of its items."""
-
-
 RECOGNIZE_TEXT = TaskSpec(name="ocr.recognize", queue="gpu", request=RecognizeText, result=RecognizedText)
-RECOGNIZE_TEXTS = TaskSpec(
-    name="ocr.recognize_many", queue="gpu", request=RecognizeTexts, result=RecognizedTexts
-)
 READ_PAGES = TaskSpec(name="ocr.read", queue="gpu", request=ReadPages, result=ReadDocument)
+
+RecognizeTexts: TypeAlias = Many[RecognizeText]
+"""Many text lines in one message."""
+
+RecognizedTexts: TypeAlias = Outcomes[RecognizedText]
+"""The outcomes of `RecognizeTexts`, in the order of its items."""
+
+RECOGNIZE_TEXTS = bulk_of(RECOGNIZE_TEXT)

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel
 
 from paddlewheel.contracts.base import ImageRef, ItemError, Outcome, Request, TaskSpec
-from paddlewheel.contracts.known_tasks import BULK_SPECS
+from paddlewheel.contracts.image_tasks import BULK_SPECS
 from paddlewheel.errors import (
     ConfigurationError,
     DeadlineExceeded,

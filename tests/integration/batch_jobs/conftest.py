@@ -4,7 +4,7 @@ import base64
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from job_store.batch_jobs import BatchJobStore
 from job_store.batch_shards import BatchShards
 from paddlewheel import Client
 from paddlewheel.blobs.opening import open_blob_store
-from paddlewheel.contracts.base import ItemError, Outcome
 from paddlewheel.contracts.batch_jobs import BatchStatus, NewBatchJob, RanShard, RunShard
-from paddlewheel.contracts.images import ClassifiedImage
+from paddlewheel.contracts.images import CLASSIFY_IMAGE, ClassifiedImage
 from paddlewheel.errors import PaddlewheelError
+from tasks.batched import BatchedTask
 from tasks.context import TaskContext
+from tasks.steps import Steps
 from tests.conftest import RunningServer
 from workers.batch_jobs.inputs import Inputs
 from workers.batch_jobs.leases import Leases
@@ -45,23 +46,14 @@ class Pictures:
         self.seen: Counter[str] = Counter()
         self.error: PaddlewheelError | None = None
 
-    def classify_many(self, requests: Sequence[Any], task: TaskContext) -> tuple[Outcome[Any], ...]:
+    def classify(self, request: Any, task: TaskContext) -> Steps[ClassifiedImage]:
         del task
-        return tuple(self._classify(request) for request in requests)
-
-    def _classify(self, request: Any) -> Outcome[Any]:
-        try:
-            if self.error is not None:
-                raise self.error
-            name = self._blobs.get(request.image).decode()
-        except PaddlewheelError as err:
-            return Outcome(error=ItemError(code=err.code, message=err.message))
+        if self.error is not None:
+            raise self.error
+        name = self._blobs.get(request.image).decode()
         self.seen[name] += 1
-        return Outcome(
-            result=ClassifiedImage(class_id=1, class_name=name, class_probs={name: request.top_k / 100_000})
-        )
-
-    extract_many = search_many = detect_many = embed_many = identify_many = classify_many
+        yield
+        return ClassifiedImage(class_id=1, class_name=name, class_probs={name: request.top_k / 100_000})
 
 
 class Bench:
@@ -82,12 +74,12 @@ class Bench:
         self.roots = AllowedRoots([str(folder), store or f"memory://{folder.name}"])
         self.scheduler = self.another_scheduler()
         self.leases = Leases(self.shards, 30.0)
-        service: Any = self.pictures
+        classify = BatchedTask(spec=CLASSIFY_IMAGE, body=self.pictures.classify, at_once=8)
         inputs = Inputs(self.roots, self.blobs, None, 1 << 20)
         self.runner = ShardRunner(
             self.shards,
             self.leases,
-            BatchModels(service, service, service),
+            BatchModels({CLASSIFY_IMAGE.name: classify}),
             inputs,
             self.roots,
             self.blobs,

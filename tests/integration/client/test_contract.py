@@ -10,7 +10,8 @@ from paddlewheel import Client
 from paddlewheel.blobs.opening import open_blob_store
 from paddlewheel.blobs.store import BlobStore
 from paddlewheel.contracts.base import ImageRef
-from paddlewheel.contracts.known_tasks import BULK_SPECS, TASKS
+from paddlewheel.contracts.image_tasks import BULK_SPECS
+from paddlewheel.contracts.known_tasks import TASKS
 from paddlewheel.errors import PaddlewheelError
 from tests.client_contract import HANDLERS, ClientContract
 from tests.conftest import RunningServer

@@ -1,13 +1,25 @@
 """From addresses to bytes: loans on top of the blob store, web addresses, roots."""
 
 import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from paddlewheel.blobs.memory import MemoryBlobStore
-from paddlewheel.errors import AddressNotFound, AddressRefused, BlobNotFound, ConfigurationError
+from paddlewheel.blobs.store import BlobRef
+from paddlewheel.contracts.base import ImageRef
+from paddlewheel.errors import (
+    AddressNotFound,
+    AddressRefused,
+    BlobError,
+    BlobNotFound,
+    BlobStoreUnavailable,
+    ConfigurationError,
+)
 from workers.batch_jobs.inputs import Inputs
 from workers.batch_jobs.places import AllowedRoots
 from workers.batch_jobs.prefetch import FETCHED_AHEAD, PrefetchingBlobStore
@@ -43,6 +55,69 @@ def test_what_cannot_be_fetched_fails_its_own_image(blobs: PrefetchingBlobStore)
         first, second = blobs.get_many([one, two])
         assert isinstance(first, AddressNotFound)
         assert second == b"two"
+
+
+@dataclass(frozen=True)
+class Request:
+    image: ImageRef
+
+
+class CountingBlobs(MemoryBlobStore):
+    """Counts its calls; may be away."""
+
+    away = False
+    calls = 0
+
+    def get_many(self, refs: Sequence[BlobRef]) -> list[bytes | BlobError]:
+        if self.away:
+            raise BlobStoreUnavailable("away")
+        self.calls += 1
+        return super().get_many(refs)
+
+
+def requests_of(store: CountingBlobs, count: int) -> list[Request]:
+    stored = [store.put(b"%d" % number) for number in range(count)]
+    return [Request(ImageRef(blob=each.blob)) for each in stored]
+
+
+def test_images_of_many_requests_are_fetched_a_portion_at_a_time() -> None:
+    store = CountingBlobs(ttl=60, max_bytes=1000)
+    blobs = PrefetchingBlobStore(store)
+    requests = requests_of(store, 70)
+    read = [blobs.get(request.image) for request in blobs.prefetch(requests)]
+    assert read == [b"%d" % number for number in range(70)]
+    assert store.calls == 3
+    blobs.get(requests[-1].image)
+    assert store.calls == 4
+    blobs.close()
+
+
+def test_a_missing_image_fails_alone_and_an_absent_store_all() -> None:
+    store = CountingBlobs(ttl=60, max_bytes=1000)
+    blobs = PrefetchingBlobStore(store)
+    requests = [Request(ImageRef(blob="sha256:" + "0" * 64)), *requests_of(store, 1)]
+    fetched = blobs.prefetch(requests)
+    with pytest.raises(BlobNotFound):
+        blobs.get(next(fetched).image)
+    assert blobs.get(next(fetched).image) == b"0"
+    store.away = True
+    with pytest.raises(BlobStoreUnavailable):
+        next(blobs.prefetch(requests))
+    blobs.close()
+
+
+def test_what_one_thread_prefetched_is_not_held_for_another() -> None:
+    store = CountingBlobs(ttl=60, max_bytes=1000)
+    blobs = PrefetchingBlobStore(store)
+    (request,) = requests_of(store, 1)
+    fetched = blobs.prefetch([request])
+    next(fetched)
+    with ThreadPoolExecutor(1) as other:
+        other.submit(blobs.get, request.image).result()
+    assert store.calls == 2
+    blobs.get(request.image)
+    assert store.calls == 2
+    blobs.close()
 
 
 def test_only_a_few_images_are_held_ahead_of_the_one_that_is_wanted(blobs: PrefetchingBlobStore) -> None:

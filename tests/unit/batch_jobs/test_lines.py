@@ -6,13 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddlewheel.contracts.base import ImageRef, ItemError, Outcome
+from paddlewheel.contracts.base import ImageRef, ItemError
 from paddlewheel.contracts.batch_jobs import BATCH_TASKS, NewBatchJob, build_item
 from paddlewheel.contracts.images import ClassifiedImage
 from paddlewheel.contracts.results import Served
-from paddlewheel.contracts.text import Page, ReadDocument, RecognizedText, RecognizedTexts
+from paddlewheel.contracts.text import Page, ReadDocument, RecognizedText
 from paddlewheel.errors import BlobStoreUnavailable, FamilyNotServed, ImageCorrupt, PaddlewheelError
+from tasks.batched import BatchedTask, load_batched_tasks
 from tasks.context import TaskContext
+from tasks.steps import Steps
 from workers.batch_jobs.lines import error_line, is_error, read_line, result_line
 from workers.batch_jobs.models import BatchModels
 
@@ -20,22 +22,21 @@ FIELDS = st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=9
 TASK = TaskContext(task_id="t")
 
 
-class Pictures:
-    """Answers with what it was made with."""
+def models(*answers: Any) -> BatchModels:
+    """Of every task the next answers are these; an error is raised."""
+    rest = iter(answers)
 
-    def __init__(self, *outcomes: Outcome[Any]) -> None:
-        self._outcomes = outcomes
+    def answer(request: Any, task: TaskContext) -> Steps[Any]:
+        del request, task
+        answer = next(rest)
+        yield
+        if isinstance(answer, PaddlewheelError):
+            raise answer
+        return answer
 
-    def classify_many(self, requests: Any, task: TaskContext) -> tuple[Outcome[Any], ...]:
-        del requests, task
-        return self._outcomes
-
-    extract_many = search_many = detect_many = embed_many = identify_many = classify_many
-
-
-def models(*outcomes: Outcome[Any]) -> BatchModels:
-    pictures: Any = Pictures(*outcomes)
-    return BatchModels(pictures, pictures, pictures)
+    return BatchModels(
+        {name: BatchedTask(spec=spec, body=answer, at_once=8) for name, spec in BATCH_TASKS.items()}
+    )
 
 
 def test_a_line_of_a_classification_is_that_of_easyvision() -> None:
@@ -46,7 +47,7 @@ def test_a_line_of_a_classification_is_that_of_easyvision() -> None:
         class_name="coho4",
         class_probs=probabilities,
     )
-    (fields,) = models(Outcome(result=found)).answers("images.classify", [None], TASK)
+    (fields,) = models(found).answers("images.classify", [None], TASK)
     assert isinstance(fields, dict)
     assert result_line(b"oss://path/to/your/image1.jpg", fields) == (
         b'oss://path/to/your/image1.jpg, {"class": 3, "class_name": "coho4", "class_probs": '
@@ -56,7 +57,7 @@ def test_a_line_of_a_classification_is_that_of_easyvision() -> None:
 
 def test_an_image_that_failed_has_a_line_of_the_same_shape() -> None:
     error = ItemError(code="image_corrupt", message='"damaged",\nreally.')
-    (answer,) = models(Outcome(error=error)).answers("images.classify", [None], TASK)
+    (answer,) = models(ImageCorrupt(error.message)).answers("images.classify", [None], TASK)
     line = error_line(b"a.png", error)
     assert answer == error
     assert line == b'a.png, {"error": {"code": "image_corrupt", "message": "\\"damaged\\",\\nreally."}}\n'
@@ -65,9 +66,8 @@ def test_an_image_that_failed_has_a_line_of_the_same_shape() -> None:
 
 def test_an_error_that_is_no_images_fault_fails_no_line() -> None:
     for err in (BlobStoreUnavailable("away"), FamilyNotServed("not here")):
-        outcome: Outcome[Any] = Outcome(error=ItemError(code=err.code, message=err.message))
         with pytest.raises(type(err), match=err.message):
-            models(outcome).answers("images.classify", [None], TASK)
+            models(err).answers("images.classify", [None], TASK)
 
 
 @given(st.text(st.characters(exclude_characters="\n\r", codec="utf-8"), max_size=30), FIELDS)
@@ -84,25 +84,6 @@ def test_addresses_may_look_like_fields() -> None:
         assert not is_error(result_line(address, {"class": 1}))
     with pytest.raises(ValueError, match="JSON"):
         read_line(b"a, b")
-
-
-class Text:
-    """Reads what the test sets."""
-
-    def __init__(self, *results: Any) -> None:
-        self._results = iter(results)
-
-    def recognize_many(self, request: Any, task: TaskContext) -> Any:
-        del task
-        return RecognizedTexts(items=tuple(Outcome(result=next(self._results)) for _ in request.items))
-
-    def read(self, request: Any, task: TaskContext) -> ReadDocument:
-        del request, task
-        result = next(self._results)
-        if isinstance(result, PaddlewheelError):
-            raise result
-        assert isinstance(result, ReadDocument)
-        return result
 
 
 IMAGE = ImageRef(blob="sha256:" + "0" * 64)
@@ -124,12 +105,10 @@ def test_lines_of_text_and_pages_hold_the_result_alone() -> None:
         served=SERVED,
     )
     document = ReadDocument(input_path="a", page_count=1, pages=(page,))
-    nobody: Any = Pictures()
-    reader: Any = Text(line, document, ImageCorrupt("cut off"))
-    models = BatchModels(reader, nobody, nobody)
-    (recognized,) = models.answers("ocr.recognize", [build_item("ocr.recognize", {}, IMAGE)], TASK)
+    under_test = models(line, document, ImageCorrupt("cut off"))
+    (recognized,) = under_test.answers("ocr.recognize", [build_item("ocr.recognize", {}, IMAGE)], TASK)
     assert recognized == {"rec_text": "hé", "rec_score": 0.5}
-    read, failed = models.answers("ocr.read", [build_item("ocr.read", {}, IMAGE)] * 2, TASK)
+    read, failed = under_test.answers("ocr.read", [build_item("ocr.read", {}, IMAGE)] * 2, TASK)
     assert isinstance(read, dict)
     assert read["page_count"] == 1
     assert set(read["pages"][0]) == set(Page.model_fields) - {"input_path", "served"}
@@ -140,12 +119,9 @@ def test_lines_of_text_and_pages_hold_the_result_alone() -> None:
 @pytest.mark.parametrize("task", sorted(BATCH_TASKS))
 def test_every_task_of_batch_jobs_can_be_run(task: str) -> None:
     options = {"gallery": "g"} if "gallery" in BATCH_TASKS[task].request.model_fields else {}
-    nobody: Any = Pictures(Outcome(error=ItemError(code="image_corrupt", message="m")))
-    reader: Any = Text(
-        RecognizedText(rec_text="a", rec_score=1.0) if task == "ocr.recognize" else ImageCorrupt()
-    )
-    answers = BatchModels(reader, nobody, nobody).answers(task, [build_item(task, options, IMAGE)], TASK)
-    assert len(answers) == 1
+    assert load_batched_tasks()[task].spec == BATCH_TASKS[task]
+    answers = models(ImageCorrupt("m")).answers(task, [build_item(task, options, IMAGE)], TASK)
+    assert answers == [ItemError(code="image_corrupt", message="m")]
 
 
 def test_options_reach_every_item_and_all_classes_are_returned_by_default() -> None:

@@ -21,8 +21,8 @@ from paddlewheel import (
     SearchGallery,
     SimilarImages,
 )
-from paddlewheel.contracts.base import Outcome
-from paddlewheel.contracts.faces import DetectedFace, IdentifiedFace, IdentifiedFacesMany
+from paddlewheel.contracts.base import Outcome, Outcomes
+from paddlewheel.contracts.faces import DetectedFace, IdentifiedFace
 from paddlewheel.contracts.galleries import MAX_ITEMS
 from paddlewheel.errors import UnsupportedSource
 from paddlewheel.wire.messages import describe
@@ -53,8 +53,8 @@ def test_faces_have_paddlexs_names_on_the_wire_and_back() -> None:
         "external_id": None,
     }
     assert IdentifiedFaces.model_validate(json.loads(json.dumps(wire))) == GROUP
-    many = IdentifiedFacesMany(items=(Outcome(result=GROUP),))
-    assert IdentifiedFacesMany.model_validate(many.model_dump(mode="json")) == many
+    many = Outcomes[IdentifiedFaces](items=(Outcome(result=GROUP),))
+    assert Outcomes[IdentifiedFaces].model_validate(many.model_dump(mode="json")) == many
     assert set(GROUP.json["res"]["faces"][0]) == {"bbox", "score", "landmarks", "recResults"}
 
 

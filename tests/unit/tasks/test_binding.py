@@ -10,11 +10,13 @@ import pytest
 from celery import Celery
 from celery.exceptions import Reject
 
+from paddlewheel.contracts.base import ItemError
 from paddlewheel.contracts.known_tasks import SERVICE_TASKS, TASKS
 from paddlewheel.contracts.text import RECOGNIZE_TEXT, RECOGNIZE_TEXTS, RecognizedText, RecognizedTexts
 from paddlewheel.errors import (
     BlobStoreUnavailable,
     DeadlineExceeded,
+    ImageCorrupt,
     InternalError,
     InvalidRequest,
     ModelCrashed,
@@ -24,10 +26,11 @@ from paddlewheel.errors import (
     TaskCancelled,
     WorkerLost,
 )
-from tasks import MODULES
+from tasks import MODULES, steps
 from tasks import resources as installed
 from tasks.context import TaskContext
 from tasks.delivery import Delivery, fatal_items
+from tasks.steps import Steps
 from tasks.text import recognize_text
 
 REQUEST = {"image": {"blob": "sha256:" + "0" * 64}}
@@ -39,9 +42,10 @@ class FakeText:
     error: Exception | None = None
     seen: TaskContext | None = None
 
-    def recognize(self, request: Any, task: TaskContext) -> RecognizedText:
+    def recognize(self, request: Any, task: TaskContext) -> Steps[RecognizedText]:
         del request
         self.seen = task
+        yield
         if self.error:
             raise self.error
         return RecognizedText(rec_text="a", rec_score=1.0)
@@ -86,6 +90,7 @@ class FakeDeliveries:
 class FakeResources:
     def __init__(self) -> None:
         self.deliveries = FakeDeliveries()
+        self.images: Any = None
         self.text: Any = FakeText()
         self.faces: Any = None
         self.pictures: Any = None
@@ -126,7 +131,7 @@ def test_every_contract_has_a_task_and_no_task_lacks_one() -> None:
 def test_a_body_is_an_ordinary_function(fakes: FakeResources) -> None:
     request = RECOGNIZE_TEXT.request.model_validate(REQUEST)
     context = TaskContext(task_id="t")
-    assert recognize_text(request, context).rec_text == "a"
+    assert steps.run(recognize_text(request, context)).rec_text == "a"
     assert fakes.text.seen is context
 
 
@@ -161,7 +166,7 @@ def test_a_cancelled_task_never_reaches_its_body(app: Celery, fakes: FakeResourc
 
 def test_an_answer_that_was_cancelled_meanwhile_is_discarded(app: Celery, fakes: FakeResources) -> None:
     class Slow(FakeText):
-        def recognize(self, request: Any, task: TaskContext) -> RecognizedText:
+        def recognize(self, request: Any, task: TaskContext) -> Steps[RecognizedText]:
             fakes.cancellations.cancelled.add(task.task_id)
             return super().recognize(request, task)
 
@@ -213,7 +218,7 @@ def test_a_lost_connection_is_tried_again_and_finally_reported(
     tries = []
 
     class Away(FakeText):
-        def recognize(self, request: Any, task: TaskContext) -> RecognizedText:
+        def recognize(self, request: Any, task: TaskContext) -> Steps[RecognizedText]:
             del request
             tries.append(task.task_id)
             raise BlobStoreUnavailable("away")
@@ -293,6 +298,56 @@ def test_of_many_items_only_those_that_kill_a_model_are_kept() -> None:
     assert fatal_items(delivery, request, answer(None, None, None, "image_corrupt")) is None
     single = RECOGNIZE_TEXT.request.model_validate(images[0])
     assert fatal_items(delivery, single, RecognizedText(rec_text="a", rec_score=1.0)) is None
+
+
+class FakeImages:
+    """Nothing is to be fetched; may be away."""
+
+    error: Exception | None = None
+
+    def prefetch(self, requests: Any) -> Iterator[Any]:
+        if self.error is not None:
+            raise self.error
+        yield from requests
+
+
+class Counting(FakeText):
+    """Reads the place of a line among its companions; fails the second one."""
+
+    def __init__(self) -> None:
+        self.started = 0
+
+    def recognize(self, request: Any, task: TaskContext) -> Steps[RecognizedText]:
+        del request, task
+        self.started += 1
+        place = self.started
+        yield
+        if place == 2:
+            raise ImageCorrupt("cut off")
+        return RecognizedText(rec_text=f"{place} of {self.started}", rec_score=1.0)
+
+
+def run_bulk(app: Celery, count: int) -> Any:
+    request = {"items": [REQUEST] * count}
+    return app.tasks[RECOGNIZE_TEXTS.name].apply(args=(request,)).result
+
+
+def test_the_body_of_one_answers_many_together(app: Celery, fakes: FakeResources) -> None:
+    fakes.text, fakes.images = Counting(), FakeImages()
+    answer = RecognizedTexts.model_validate(run_bulk(app, 3))
+    assert [each.result and each.result.rec_text for each in answer.items] == ["1 of 3", None, "3 of 3"]
+    assert answer.items[1].error == ItemError(code="image_corrupt", message="cut off")
+
+
+def test_a_bulk_message_is_tried_again_when_its_images_cannot_be_fetched(
+    app: Celery, fakes: FakeResources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.binding.RETRY_SECONDS", 0.0)
+    fakes.text, fakes.images = Counting(), FakeImages()
+    fakes.images.error = BlobStoreUnavailable("away")
+    assert isinstance(run_bulk(app, 3), BlobStoreUnavailable)
+    assert len(fakes.deliveries.counted_ids) == 6
+    assert fakes.text.started == 0
 
 
 @pytest.mark.parametrize(

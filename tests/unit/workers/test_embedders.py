@@ -8,7 +8,7 @@ import pytest
 from paddlewheel.errors import FamilyNotServed, ModelMismatch, ModelUnknown
 from workers.models.home.directory import ModelDirectory
 from workers.services.embedders import Embedder, GalleryModel, bound_to, files_digest, model_for
-from workers.services.model_choice import chosen
+from workers.services.model_choice import choose_model
 from workers.services.thresholds import default_thresholds
 
 
@@ -59,12 +59,12 @@ def test_a_digest_is_of_the_config_and_of_the_weights(tmp_path: Path) -> None:
 
 def test_a_request_means_the_first_model_or_the_one_that_it_names() -> None:
     models = {"first": 1, "second": 2}
-    assert chosen(models, None, "things") == 1
-    assert chosen(models, "second", "things") == 2
+    assert choose_model(models, None, "things") == 1
+    assert choose_model(models, "second", "things") == 2
     with pytest.raises(ModelUnknown, match="no model 'third' of things; it has first, second"):
-        chosen(models, "third", "things")
+        choose_model(models, "third", "things")
     with pytest.raises(FamilyNotServed, match="no model of things"):
-        chosen({}, None, "things")
+        choose_model({}, None, "things")
 
 
 def test_thresholds_are_those_of_the_catalog() -> None:

@@ -18,12 +18,12 @@ from paddlewheel.errors import (
     TaskCancelled,
 )
 from tasks.context import TaskContext
+from tasks.steps import Steps
 from workers.services.embedders import Embedder
 from workers.services.face_finding import FoundFace
 from workers.services.faces import BatchedFaces, FoundFaces
 from workers.services.gallery_images import EmbeddedImages, GalleryImages, ImageEmbedder
 from workers.services.pictures import BatchedPictures
-from workers.services.steps import Steps
 
 TASK = TaskContext(task_id="t")
 EMBEDDER = cast(Embedder, None)
@@ -44,7 +44,7 @@ class Seeing:
         self.errors = errors or {}
         self.seen: list[int] = []
 
-    def found(self, image: ImageRef, *_: object) -> Steps[FoundFaces]:
+    def find_faces(self, image: ImageRef, *_: object) -> Steps[FoundFaces]:
         number = int(image.blob[7:], 16)
         self.seen.append(number)
         yield
@@ -54,7 +54,7 @@ class Seeing:
         page = type("Page", (), {"image": None, "page_index": None})()
         return FoundFaces(page=cast(Any, page), faces=faces, answer=cast(Any, None))
 
-    def embedded(
+    def embed_faces(
         self, image: Any, faces: Sequence[FoundFace], *_: object
     ) -> Steps[tuple[list[Any], list[Any]]]:
         del image

@@ -18,9 +18,10 @@ from paddlewheel.errors import (
     PdfPageNotFound,
     PdfTooManyPages,
 )
+from tasks.steps import Steps, run_each
 from tests.data.pdfs import LOCKED, PdfPage, pdf, rectangle
 from tests.data.pictures import chunk, encoded, picture, png_of_zeros
-from workers.images.loading import LINE_LIMITS, PAGE_LIMITS, ImageLimits, ImageLoader, PageImage
+from workers.images.loading import LINE_LIMITS, PAGE_LIMITS, ImageLoader, PageImage
 from workers.images.pdf import PdfLimits
 
 THREE_PAGES = pdf(*[PdfPage(drawing=rectangle(0, 0, 200, 100, rgb)) for rgb in ("1 0 0", "0 1 0", "0 0 1")])
@@ -95,28 +96,19 @@ def test_the_same_strip_is_too_narrow_for_a_line_and_fine_for_a_page(blobs: Memo
 def test_many_are_loaded_in_order_and_fail_one_by_one(loader: ImageLoader, blobs: MemoryBlobStore) -> None:
     png, document = put(blobs, encoded("PNG")), put(blobs, THREE_PAGES)
     refs = [png, MISSING, put(blobs, b""), document, document, document, png, png]
-    pages = loader.load_many(refs, [0, 0, 0, 2, 0, 3, 1, 0])
-    errors = [type(page) for page in pages]
-    assert errors == [
+    wanted = zip(refs, [0, 0, 0, 2, 0, 3, 1, 0], strict=True)
+
+    def load(ref: ImageRef, page_index: int) -> Steps[PageImage]:
+        yield
+        return loader.load(ref, page_index)
+
+    pages = list(run_each(load(*each) for each in wanted))
+    assert [type(page) for page in pages] == [
         *(PageImage, BlobNotFound, ImageEmpty, PageImage, PageImage),
         *(PdfPageNotFound, PdfPageNotFound, PageImage),
     ]
     assert corner(pages[3]) == BLUE
     assert corner(pages[4]) == RED
-
-
-def test_more_than_are_fetched_at_once_are_loaded(loader: ImageLoader, blobs: MemoryBlobStore) -> None:
-    refs = [put(blobs, png_of_zeros(10 + number, 10)) for number in range(70)]
-    widths = [page.image.shape[1] for page in loader.load_many(refs) if isinstance(page, PageImage)]
-    assert widths == list(range(10, 80))
-
-
-def test_images_are_decoded_when_they_are_reached(blobs: MemoryBlobStore) -> None:
-    loader = ImageLoader(blobs, ImageLimits(max_pixels=100))
-    loaded = loader.load_each([put(blobs, png_of_zeros(10, 10)), put(blobs, png_of_zeros(10, 11))])
-    assert isinstance(next(loaded), PageImage)
-    assert isinstance(next(loaded), ImageTooLarge)
-    assert next(loaded, None) is None
 
 
 def test_an_image_is_a_document_of_one_page(loader: ImageLoader, blobs: MemoryBlobStore) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from paddlewheel.contracts.base import ItemError
 from paddlewheel.errors import ImageCorrupt, InternalError, PaddlewheelError
-from workers.services.steps import AT_ONCE, Steps, outcomes, run, run_each
+from tasks.steps import AT_ONCE, Steps, collect_outcomes, run, run_each
 
 
 def work(
@@ -62,7 +62,7 @@ def test_each_result_or_error_is_in_its_items_place(plan: list[tuple[int, str]])
 
 
 def test_outcomes_have_a_result_or_an_error() -> None:
-    good, bad = outcomes([work(1, 1, []), work(2, 1, [], ImageCorrupt("bad"))])
+    good, bad = collect_outcomes(run_each([work(1, 1, []), work(2, 1, [], ImageCorrupt("bad"))]))
     assert good.result is not None
     assert good.error is None
     assert bad.result is None
