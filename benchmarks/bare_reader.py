@@ -15,6 +15,7 @@ from paddlewheel.contracts.results import Served
 from paddlewheel.contracts.text import ReadPages
 from paddlewheel.errors import PaddlewheelError
 from tasks.context import TaskContext
+from tasks.steps import run
 from workers.images.loading import LINE_LIMITS, PAGE_LIMITS, ImageLoader
 from workers.inference.batching import DynamicBatcher
 from workers.inference.items import Answer
@@ -24,6 +25,7 @@ from workers.models.families.text_detection import TextDetection
 from workers.models.families.text_orientation import TextOrientation
 from workers.models.families.text_recognition import TextRecognition
 from workers.models.home.home import ModelHome
+from workers.services.serving import ServingNotes
 from workers.services.text import BatchedTextReader, TextModels
 
 ORIENTATION = "ch_ppocr_mobile_v2.0_cls"
@@ -59,18 +61,20 @@ class BareReader:
         networks = {name: Network(directory, options) for name, directory in directories.items()}
         self._blobs = MemoryBlobStore()
         self.reader = BatchedTextReader(
-            TextModels(
+            models=TextModels(
                 recognition={recognition: TextRecognition.open(directories[recognition])},
                 detection={detection: TextDetection.open(directories[detection])},
                 orientation=TextOrientation.open(directories[ORIENTATION]),
-                served={
+            ),
+            serving=ServingNotes(
+                {
                     name: Served(model=name, engine=network.engine, device=network.device)
                     for name, network in networks.items()
-                },
+                }
             ),
-            cast(DynamicBatcher, InlineBatcher(networks)),
-            ImageLoader(self._blobs, LINE_LIMITS),
-            ImageLoader(self._blobs, PAGE_LIMITS),
+            batcher=cast(DynamicBatcher, InlineBatcher(networks)),
+            lines=ImageLoader(self._blobs, LINE_LIMITS),
+            pages=ImageLoader(self._blobs, PAGE_LIMITS),
         )
 
     def put(self, data: bytes) -> ImageRef:
@@ -80,7 +84,7 @@ class BareReader:
 
     def read(self, data: bytes) -> Sequence[str]:
         """The lines of all pages, in the order of the answer. Raises PaddlewheelError."""
-        document = self.reader.read(ReadPages(image=self.put(data)), TaskContext(task_id="accuracy"))
+        document = run(self.reader.read(ReadPages(image=self.put(data)), TaskContext(task_id="accuracy")))
         return [line for page in document.pages for line in page.rec_texts]
 
     def lines_or_error(self, data: bytes) -> tuple[Sequence[str], str | None]:

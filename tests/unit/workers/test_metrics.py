@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from paddlewheel.errors import ConfigurationError, ImageCorrupt, InternalError
 from tasks.context import TaskContext
-from tests.unit.workers.test_batching import DoublingHost
+from tests.doubling_host import DoublingHost
 from workers.consumer.metrics import MetricsServer, WorkerMetrics
 from workers.inference.batch_queue import BatchingOptions
 from workers.inference.batching import DynamicBatcher
