@@ -57,17 +57,19 @@ def task(
             cancellations = resources().cancellations
             cancellations.register(self.request.id)
             try:
-                context = _context(self.request, cancellations.is_cancelled)
+                context = _read_context(self.request, cancellations.is_cancelled)
                 context.check()
                 parsed = _parse(spec, request)
-                return _answer(body, parsed, context, _delivery(spec, self.request, parsed))
+                return _run_body(body, parsed, context, _to_delivery(spec, self.request, parsed))
             except (BlobStoreUnavailable, DatabaseUnavailable) as err:
-                raise _again(self, err) from err
+                raise _retry_later(self, err) from err
             except PaddlewheelError as err:
-                log.info("%s[%s] error[%s]: %s", spec.name, _named(self.request), err.code, err.message)
+                log.info(
+                    "%s[%s] error[%s]: %s", spec.name, _name_delivery(self.request), err.code, err.message
+                )
                 raise
             except Exception as err:
-                log.exception("task %s[%s] failed unexpectedly", spec.name, _named(self.request))
+                log.exception("task %s[%s] failed unexpectedly", spec.name, _name_delivery(self.request))
                 raise InternalError(
                     f"An unexpected error; the worker's log has it under task {self.request.id}."
                 ) from err
@@ -79,8 +81,8 @@ def task(
     return register
 
 
-def _again(task: Any, err: PaddlewheelError) -> Exception:
-    """What to raise so that the task is tried later; raises the error itself when it was tried enough."""
+def _retry_later(task: Any, err: PaddlewheelError) -> Exception:
+    """The exception that makes Celery try the task later; the error itself once the tries are used up."""
     pause = RETRY_SECONDS * 2**task.request.retries * random.uniform(0.5, 1.0)  # noqa: S311
     try:
         later: Exception = task.retry(exc=err, countdown=pause, throw=False)
@@ -90,7 +92,7 @@ def _again(task: Any, err: PaddlewheelError) -> Exception:
     return later
 
 
-def _answer(
+def _run_body(
     body: Callable[[RequestT, TaskContext], ResultT],
     request: RequestT,
     context: TaskContext,
@@ -113,12 +115,12 @@ def _answer(
             context.check()
         taken = (time.perf_counter() - began) * 1000
         waited = context.queue_ms or 0.0
-        named = _with_request(context.task_id, context.request_id)
+        named = _name_with_request(context.task_id, context.request_id)
         log.info("%s[%s] %.0f ms, %.0f ms in the queue", delivery.name, named, taken, waited)
         return answer.model_dump(mode="json")
 
 
-def _delivery(spec: TaskSpec[RequestT, Any], request: Any, parsed: RequestT) -> Delivery:
+def _to_delivery(spec: TaskSpec[RequestT, Any], request: Any, parsed: RequestT) -> Delivery:
     headers, info = request.headers or {}, request.delivery_info or {}
     return Delivery(
         task_id=request.id,
@@ -141,8 +143,8 @@ def _parse(spec: TaskSpec[RequestT, Any], request: object) -> RequestT:
         raise InvalidRequest(explain(err)) from err
 
 
-def _context(request: Any, is_cancelled: Callable[[str], bool]) -> TaskContext:
-    """Read the delivery. A bare producer may leave every header of ours away."""
+def _read_context(request: Any, is_cancelled: Callable[[str], bool]) -> TaskContext:
+    """Read the delivery. A bare producer may omit all of our headers."""
     headers = request.headers or {}
     enqueued_at = _number(headers.get(ENQUEUED_AT_HEADER))
     priority = (request.delivery_info or {}).get("priority") or 0
@@ -156,17 +158,17 @@ def _context(request: Any, is_cancelled: Callable[[str], bool]) -> TaskContext:
     )
 
 
-def _named(request: Any) -> str:
+def _name_delivery(request: Any) -> str:
     """A delivery in the log: the task, and the request that it came of."""
-    return _with_request(request.id, _request_id(request.headers or {}))
+    return _name_with_request(request.id, _request_id(request.headers or {}))
 
 
-def _with_request(task_id: str, request_id: str) -> str:
+def _name_with_request(task_id: str, request_id: str) -> str:
     return f"{task_id} of request {request_id}" if request_id else task_id
 
 
 def _request_id(headers: Mapping[str, Any]) -> str:
-    """What the producer wrote, unless it could deceive whoever reads the log."""
+    """The producer's request id, unless it could forge lines of the log."""
     given = headers.get(REQUEST_ID_HEADER)
     return given if isinstance(given, str) and _REQUEST_ID.fullmatch(given) else ""
 

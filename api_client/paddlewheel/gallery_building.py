@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, TypeAlias
 from paddlewheel.async_client import AsyncClient
 from paddlewheel.client import Client
 from paddlewheel.contracts.base import ImageRef, ItemError, Priority
-from paddlewheel.contracts.checking import checked
+from paddlewheel.contracts.checking import check_fields
 from paddlewheel.contracts.galleries import (
     APPEND_GALLERY,
     BUILD_GALLERY,
@@ -185,11 +185,11 @@ class _Steps:
         pending: AsyncPending[AddedImages] | None = None
         if "kind" in options:
             pending = await self._client.enqueue(
-                BUILD_GALLERY, checked(BuildGallery, fields), priority=priority
+                BUILD_GALLERY, check_fields(BuildGallery, fields), priority=priority
             )
         elif items:
             pending = await self._client.enqueue(
-                APPEND_GALLERY, checked(AppendGallery, fields), priority=priority
+                APPEND_GALLERY, check_fields(AppendGallery, fields), priority=priority
             )
         self._out.append((pending, outcomes))
         while len(self._out) > _STEPS_OUT:
@@ -220,7 +220,7 @@ def _without_making(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _item(image: ImageRef, label: str) -> LabelledImage:
-    return checked(LabelledImage, {"image": image, "label": label})
+    return check_fields(LabelledImage, {"image": image, "label": label})
 
 
 def _unreadable(image: Any, label: str, err: CallerError) -> ImageOutcome:

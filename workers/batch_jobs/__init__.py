@@ -1,1 +1,1 @@
-"""Batch jobs on a worker: shards of a manifest run here, and one worker conducts all jobs."""
+"""The worker's part in batch jobs: manifests, shards, result files and their scheduler."""

@@ -10,7 +10,7 @@ from job_store.batch_shards import BatchShards, ClaimedShard
 from paddlewheel.errors import PaddlewheelError, TaskCancelled
 
 RENEWALS: Final = 4
-"""In the life of a lease: one that is late, or lost with the database, costs nothing yet."""
+"""Renewals in the life of a lease: one that is late, or fails with the database, costs nothing yet."""
 
 Key: TypeAlias = tuple[str, int, str]
 
@@ -34,13 +34,13 @@ class Leases:
         self._thread.start()
 
     def close(self) -> None:
-        """Renew no more."""
+        """Stop renewing."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join()
 
     @contextmanager
-    def held(self, claimed: ClaimedShard) -> Iterator[None]:
+    def hold(self, claimed: ClaimedShard) -> Iterator[None]:
         """Keep a shard's lease alive within the block."""
         with self._lock:
             self._held.add(claimed.key)
@@ -52,12 +52,12 @@ class Leases:
                 self._lost.discard(claimed.key)
 
     def check(self, claimed: ClaimedShard) -> None:
-        """Raises TaskCancelled for a shard that has gone to another worker, or whose job was stopped."""
+        """Raise TaskCancelled for a shard that another worker has taken, or whose job was stopped."""
         if claimed.key in self._lost:
             raise TaskCancelled(f"Batch job {claimed.job.id} was stopped, or another worker has the shard.")
 
     def renew(self) -> None:
-        """Once, all of them."""
+        """Renew every held lease once."""
         with self._lock:
             held = set(self._held)
         if held:

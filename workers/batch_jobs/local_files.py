@@ -14,10 +14,10 @@ from typing import BinaryIO, Final
 from paddlewheel.errors import AddressNotFound, AddressRefused, PlaceUnavailable
 
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
-"""What a file system says that has no hard links, such as a bucket that is mounted."""
+"""Errors of file systems without hard links, such as a mounted bucket."""
 
 _NO_FILES: Final = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO, errno.EINVAL})
-"""What is said of a name that no file can have, of a link that came since, of a socket."""
+"""Errors for an impossible name, for a link made since the path was resolved, and for a socket."""
 
 
 class LocalFile:
@@ -28,18 +28,18 @@ class LocalFile:
 
     def read(self, most: int) -> bytes:
         """All of it, or its first `most` bytes and one more."""
-        with self._opened() as file:
+        with self._open() as file:
             return file.read(most + 1)
 
     def read_range(self, begin: int, end: int) -> bytes:
         """These bytes."""
-        with self._opened() as file:
+        with self._open() as file:
             file.seek(begin)
             return file.read(end - begin)
 
     def chunks(self, size: int) -> Iterator[bytes]:
         """All of it, in pieces."""
-        with self._opened() as file:
+        with self._open() as file:
             while chunk := file.read(size):
                 yield chunk
 
@@ -53,7 +53,7 @@ class LocalFile:
 
     def write(self, data: bytes) -> None:
         """All at once or not at all; folders are made."""
-        with _told():
+        with _convert_errors():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
             try:
@@ -67,7 +67,7 @@ class LocalFile:
 
     def publish(self, source: Path, *, replace: bool) -> bool:
         """Let a file of the same folder appear here; False where there is one that is not to be replaced."""
-        with _told():
+        with _convert_errors():
             if replace:
                 source.replace(self.path)
             else:
@@ -87,22 +87,22 @@ class LocalFile:
 
     def scratch(self) -> Path | None:
         """The file's own folder."""
-        with _told():
+        with _convert_errors():
             self.path.parent.mkdir(parents=True, exist_ok=True)
         return self.path.parent
 
     def remove(self) -> None:
         """It, or all that is below it; nothing where there is nothing."""
-        with _told(), contextlib.suppress(FileNotFoundError):
+        with _convert_errors(), contextlib.suppress(FileNotFoundError):
             if self.path.is_dir():
                 shutil.rmtree(self.path)
             else:
                 self.path.unlink()
 
     @contextmanager
-    def _opened(self) -> Iterator[BinaryIO]:
-        with _told():
-            # Not to wait for the other end of a pipe, nor to follow a link that came since.
+    def _open(self) -> Iterator[BinaryIO]:
+        with _convert_errors():
+            # A pipe must not block until its other end opens, and a link made since must not be followed.
             number = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
             with os.fdopen(number, "rb") as file:
                 if not stat.S_ISREG(os.fstat(number).st_mode):
@@ -111,7 +111,7 @@ class LocalFile:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _convert_errors() -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError) as err:

@@ -30,7 +30,7 @@ from paddlewheel.errors import (
 from tasks.batched import BatchedTask
 from tasks.context import TaskContext
 
-NOBODYS: Final = (
+SHARED_FAULTS: Final = (
     BlobStoreUnavailable,
     BrokerUnavailable,
     ConfigurationError,
@@ -48,7 +48,7 @@ NOBODYS: Final = (
     TaskCancelled,
     WorkerOverloaded,
 )
-"""What is no image's fault: the shard is tried again, or the whole job is wrong."""
+"""Errors that are no image's fault: the shard is tried again, or the whole job fails."""
 
 STORES: Final = (BlobStoreUnavailable, PlaceUnavailable)
 
@@ -69,22 +69,22 @@ class BatchModels:
         """
         outcomes = self._tasks[task].run_each(requests, context)
         blamed = blame and any(outcome.error is None for outcome in outcomes)
-        return [_answer(task, outcome, STORES if blamed else ()) for outcome in outcomes]
+        return [_to_answer(task, outcome, STORES if blamed else ()) for outcome in outcomes]
 
 
-def _answer(
+def _to_answer(
     task: str, outcome: Outcome[Any], blamed: tuple[type[PaddlewheelError], ...]
 ) -> dict[str, Any] | ItemError:
     if outcome.error is None:
-        return _fields(task, outcome.result)  # type: ignore[arg-type]  # one of the two is set
+        return _to_fields(task, outcome.result)  # type: ignore[arg-type]  # one of the two is set
     err = error_from(outcome.error.code, outcome.error.message)
-    if isinstance(err, NOBODYS) and not isinstance(err, blamed):
+    if isinstance(err, SHARED_FAULTS) and not isinstance(err, blamed):
         raise err
     return outcome.error
 
 
-def _fields(task: str, result: BaseModel) -> dict[str, Any]:
-    """What a line holds: the result without what is the same in each line, or stands before it."""
+def _to_fields(task: str, result: BaseModel) -> dict[str, Any]:
+    """The fields of a line: the result without what is the same in each line, or precedes it."""
     unwanted = {"served", "input_path"}
     if task == CLASSIFY_IMAGE.name:
         unwanted.add("page_index")

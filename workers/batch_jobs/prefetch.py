@@ -77,7 +77,7 @@ class PrefetchingBlobStore(BlobStore):
         self._pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="batch-fetch")
 
     @contextmanager
-    def lent(self, sources: Sequence[Source]) -> Iterator[list[ImageRef]]:
+    def lend(self, sources: Sequence[Source]) -> Iterator[list[ImageRef]]:
         """A reference to each image, good within the block and in this process only."""
         loan = _Prefetch(sources, self._pool)
         # Nobody can name a loan of somebody else's: its reference is drawn by lot.
@@ -127,9 +127,9 @@ class PrefetchingBlobStore(BlobStore):
         """The bytes of many, in order; one that fails is its own error."""
         if not any(ref.blob in self._lent for ref in refs):
             return self._store.get_many(refs)
-        return [self._got(ref) for ref in refs]
+        return [self._get_outcome(ref) for ref in refs]
 
-    def _got(self, ref: BlobRef) -> bytes | BlobError:
+    def _get_outcome(self, ref: BlobRef) -> bytes | BlobError:
         try:
             return self.get(ref)
         except PaddlewheelError as err:

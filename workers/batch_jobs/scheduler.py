@@ -1,7 +1,7 @@
-"""Conducts all batch jobs: plans their shards, keeps a window of them with the broker, writes their sinks.
+"""Schedules all batch jobs: plans their shards, keeps a window of them in the queue, writes their sinks.
 
-However many workers run one, a lock in Postgres lets one at a time work; what it knows is in the database,
-so that the next goes on where it was killed.
+Many workers may run a scheduler; a lock in Postgres lets one at a time work. Its state is in the database,
+so that the next scheduler continues where one was killed.
 """
 
 import logging
@@ -23,14 +23,14 @@ from workers.batch_jobs.shards import parts_folder
 from workers.batch_jobs.sink import write_sink
 
 LOST_AFTER: Final = 3.0
-"""Seconds that a queued shard may be unknown to the broker, or known as ended: it may be on its way."""
+"""Seconds that the broker may not know a queued shard, or may know it as ended: it may be in transit."""
 
 PATIENCE: Final = 600.0
-"""Seconds after which a shard is queued once more whatever the result store says; a delivery too many does
+"""Seconds after which a shard is queued once more whatever the result store says; a duplicate delivery does
 nothing."""
 
 TRIES: Final = 5
-"""How often a shard, a plan or a sink may fail by a fault of the service before its job does."""
+"""Failures of the service that a shard, a plan or a sink may have before its job fails."""
 
 CHUNK: Final = 1 << 20
 PLANNED_AT_ONCE: Final = 500
@@ -73,7 +73,7 @@ class BatchScheduler:
         self._tries: dict[str, int] = {}
 
     def round(self) -> bool:
-        """Look at every job once; whether there is one. False where another process conducts."""
+        """Look at every job once; whether there is one. False where another process has the lock."""
         if not self._lock.take():
             return False
         active = self._jobs.active()
@@ -89,12 +89,12 @@ class BatchScheduler:
         return bool(active)
 
     def close(self) -> None:
-        """Let another process conduct. A plan or a sink that is being written is left behind."""
+        """Release the lock. A plan or a sink that is being written is abandoned."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._lock.release()
 
     def settle(self) -> None:
-        """Wait for what goes on in the background."""
+        """Wait for the background work."""
         for each in list(self._working.values()):
             each.result()
 
@@ -165,8 +165,8 @@ class BatchScheduler:
         self._jobs.delete_shards(job.id)
 
     def _in_background(self, job: BatchJob, work: Callable[[BatchJob], None]) -> None:
-        going_on = self._working.get(job.id)
-        if going_on is None or going_on.done():
+        running = self._working.get(job.id)
+        if running is None or running.done():
             self._working = {key: each for key, each in self._working.items() if not each.done()}
             self._working[job.id] = self._pool.submit(self._attempt, job, work)
 

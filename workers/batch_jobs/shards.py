@@ -34,18 +34,18 @@ PORTION: Final = 32
 """Images that wait for the models together."""
 
 LOSSES_BEFORE_SPLIT: Final = 2
-"""So many workers may be lost with a shard by bad luck; then its lines are tried in smaller company."""
+"""Workers that a shard may cost before it is split, so that its lines run with fewer others."""
 
 LOSSES_OF_A_LINE: Final = 3
-"""So many workers may be lost with one line alone; then it is given up."""
+"""Workers that one line alone may cost before it fails."""
 
 PIECES: Final = 10
 
 TRIES_BEFORE_BLAME: Final = 3
-"""So often a shard is tried before a store that gives only some of its images fails the others' lines."""
+"""Failed runs of a shard after which images that the store does not return fail their own lines."""
 
 PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
-"""Seconds between tries to note that a shard is done: to do it again would cost more."""
+"""Seconds between attempts to record that a shard is done: running it again would cost more."""
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def parts_folder(sink: BatchFile, job: BatchJob) -> BatchFile:
 
 
 class ShardRunner:
-    """Runs shards. A delivery too many costs a look into the database."""
+    """Runs shards. A duplicate delivery costs one query."""
 
     def __init__(
         self,
@@ -75,13 +75,13 @@ class ShardRunner:
         self._blobs = blobs
 
     def run(self, request: RunShard, task: TaskContext) -> RanShard:
-        """Do a shard, unless it is done, somebody else's or unwanted. Raises DatabaseUnavailable."""
+        """Run a shard, unless it is done, claimed elsewhere or cancelled. Raises DatabaseUnavailable."""
         claimed = self._shards.claim(request.job, request.shard, task.task_id, self._leases.seconds)
         if claimed is None:
             return RanShard(state="skipped")
-        with self._leases.held(claimed):
+        with self._leases.hold(claimed):
             try:
-                return self._ran(claimed, task)
+                return self._run_claimed(claimed, task)
             except TaskCancelled:
                 self._shards.give_back(claimed, None)
                 return RanShard(state="skipped")
@@ -96,7 +96,7 @@ class ShardRunner:
                 self._shards.give_back(claimed, InternalError("An unexpected error; a worker's log has it."))
                 return RanShard(state="failed")
 
-    def _ran(self, claimed: ClaimedShard, task: TaskContext) -> RanShard:
+    def _run_claimed(self, claimed: ClaimedShard, task: TaskContext) -> RanShard:
         sink = self._roots.place(claimed.job.sink)
         folder = parts_folder(sink, claimed.job)
         if claimed.part is not None and claimed.losses >= LOSSES_BEFORE_SPLIT:
@@ -104,15 +104,15 @@ class ShardRunner:
             self._shards.complete(claimed, claimed.part)
             return RanShard(state="skipped")
         manifest = self._roots.place(claimed.job.manifest)
-        lines = self._lines(claimed, manifest)
+        lines = self._read_lines(claimed, manifest)
         if claimed.part is None and len(lines) > 1 and claimed.losses >= LOSSES_BEFORE_SPLIT:
             self._shards.split(claimed, split_shard(claimed.plan, lines, PIECES))
             return RanShard(state="split")
         addresses = [line.address for line in lines]
-        made = self._made(claimed, addresses, manifest, folder, task)
-        return self._completed(claimed, folder, made)
+        made = self._make_lines(claimed, addresses, manifest, folder, task)
+        return self._complete(claimed, folder, made)
 
-    def _lines(self, claimed: ClaimedShard, manifest: BatchFile) -> list[ManifestLine]:
+    def _read_lines(self, claimed: ClaimedShard, manifest: BatchFile) -> list[ManifestLine]:
         plan = claimed.plan
         data = manifest.read_range(plan.begin_byte, plan.end_byte)
         lines = list(read_lines([data], plan.begin_byte))
@@ -120,7 +120,7 @@ class ShardRunner:
             raise ManifestChanged(f"The manifest of batch job {claimed.job.id} is not what it was.")
         return lines
 
-    def _made(
+    def _make_lines(
         self,
         claimed: ClaimedShard,
         addresses: Sequence[bytes],
@@ -128,8 +128,8 @@ class ShardRunner:
         folder: BatchFile,
         task: TaskContext,
     ) -> list[bytes]:
-        """The result lines of all addresses; those that did not fail before are taken over."""
-        made = self._made_before(claimed, folder) or [b""] * len(addresses)
+        """The result lines of all addresses; lines that an earlier run completed are kept."""
+        made = self._read_part(claimed, folder) or [b""] * len(addresses)
         if claimed.part is None and claimed.losses >= LOSSES_OF_A_LINE:
             lost = WorkerLost(f"{claimed.losses} workers were lost while they worked on this image.")
             return [error_line(each, ItemError(code=lost.code, message=lost.message)) for each in addresses]
@@ -138,11 +138,13 @@ class ShardRunner:
             self._leases.check(claimed)
             task.check()
             chosen = [addresses[place] for place in portion]
-            for place, line in zip(portion, self._portion(claimed, chosen, manifest, task), strict=True):
+            for place, line in zip(
+                portion, self._answer_portion(claimed, chosen, manifest, task), strict=True
+            ):
                 made[place] = line
         return made
 
-    def _made_before(self, claimed: ClaimedShard, folder: BatchFile) -> list[bytes] | None:
+    def _read_part(self, claimed: ClaimedShard, folder: BatchFile) -> list[bytes] | None:
         if claimed.part is None:
             return None
         data = folder.beside(f"/{claimed.part.name}").read(claimed.part.bytes)
@@ -152,11 +154,11 @@ class ShardRunner:
             )
         return [b"" if is_error(line) else line for line in data.splitlines(keepends=True)]
 
-    def _portion(
+    def _answer_portion(
         self, claimed: ClaimedShard, addresses: Sequence[bytes], manifest: BatchFile, task: TaskContext
     ) -> list[bytes]:
         job = claimed.job
-        with self._blobs.lent([self._inputs.source(each, manifest) for each in addresses]) as images:
+        with self._blobs.lend([self._inputs.source(each, manifest) for each in addresses]) as images:
             requests = [build_item(job.task, job.options, image) for image in images]
             answers = self._models.answers(
                 job.task, requests, task, blame=claimed.failures >= TRIES_BEFORE_BLAME
@@ -166,11 +168,11 @@ class ShardRunner:
             for address, answer in zip(addresses, answers, strict=True)
         ]
 
-    def _completed(self, claimed: ClaimedShard, folder: BatchFile, made: Sequence[bytes]) -> RanShard:
+    def _complete(self, claimed: ClaimedShard, folder: BatchFile, made: Sequence[bytes]) -> RanShard:
         data = b"".join(made)
         failed = sum(map(is_error, made))
         part = ShardOutput(
-            # A name of its own: who comes second must not write over what the first has told of.
+            # Each run has a name of its own: a second one must not overwrite what the first has reported.
             name=f"{claimed.plan.first_line:012d}-{secrets.token_hex(4)}.part",
             bytes=len(data),
             digest=hashlib.sha256(data).hexdigest(),
@@ -178,14 +180,14 @@ class ShardRunner:
         )
         self._leases.check(claimed)
         folder.beside(f"/{part.name}").write(data)
-        if not self._noted(claimed, part):
+        if not self._note_done(claimed, part):
             folder.beside(f"/{part.name}").remove()
             return RanShard(state="skipped")
         if claimed.part is not None:
             folder.beside(f"/{claimed.part.name}").remove()
         return RanShard(state="done", lines=len(made), failed_lines=failed)
 
-    def _noted(self, claimed: ClaimedShard, part: ShardOutput) -> bool:
+    def _note_done(self, claimed: ClaimedShard, part: ShardOutput) -> bool:
         for pause in PAUSES:
             try:
                 return self._shards.complete(claimed, part)

@@ -18,24 +18,24 @@ CHUNK: Final = 1 << 20
 
 
 def write_sink(job: BatchJob, sink: BatchFile, shards: BatchShards) -> str:
-    """Put the parts together; the result's SHA-256 (hex). A writing that was cut short can be repeated.
+    """Join the parts; the result's SHA-256 (hex). An interrupted call can be repeated.
 
     Raises SinkExists, AddressNotFound for a part that is gone or damaged, PlaceUnavailable.
     """
     try:
         place, prefix = sink.scratch(), f".batch-{job.id}-"
-        _tidy(place, prefix)
+        _remove_leftovers(place, prefix)
         with tempfile.TemporaryDirectory(dir=place, prefix=prefix) as scratch:
             whole = Path(scratch) / "result"
-            digest = _joined(whole, parts_folder(sink, job), _parts(job, shards))
+            digest = _join(whole, parts_folder(sink, job), _parts(job, shards))
             _publish(job, sink, whole, digest)
     except OSError as err:
         raise PlaceUnavailable(f"The result cannot be put together: {err.strerror or err}.") from err
     return digest
 
 
-def _tidy(place: Path | None, prefix: str) -> None:
-    """Remove what a scheduler left that was killed while it wrote."""
+def _remove_leftovers(place: Path | None, prefix: str) -> None:
+    """Remove the scratch folders of a scheduler that was killed while it wrote."""
     for left in place.glob(f"{prefix}*") if place else ():
         shutil.rmtree(left, ignore_errors=True)
 
@@ -47,7 +47,7 @@ def _publish(job: BatchJob, sink: BatchFile, whole: Path, digest: str) -> None:
         raise SinkExists(f"There is a file at {job.sink} already, which the job must not overwrite.")
 
 
-def _joined(whole: Path, folder: BatchFile, parts: Iterable[ShardOutput]) -> str:
+def _join(whole: Path, folder: BatchFile, parts: Iterable[ShardOutput]) -> str:
     digest = hashlib.sha256()
     with whole.open("xb") as file:
         for part in parts:

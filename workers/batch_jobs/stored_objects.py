@@ -52,7 +52,7 @@ class StoredObject:
 
     def read_range(self, begin: int, end: int) -> bytes:
         """These bytes."""
-        with _told():
+        with _convert_errors():
             try:
                 data: bytes = self._files.cat_file(self._path, start=begin, end=end)
             except (FileNotFoundError, PermissionError):
@@ -66,13 +66,16 @@ class StoredObject:
 
     def chunks(self, size: int) -> Iterator[bytes]:
         """All of it, in pieces."""
-        with _told(), self._files.open(self._path, "rb", block_size=size, cache_type="readahead") as file:
+        with (
+            _convert_errors(),
+            self._files.open(self._path, "rb", block_size=size, cache_type="readahead") as file,
+        ):
             while chunk := file.read(size):
                 yield chunk
 
     def exists(self) -> bool:
         """Whether there is something."""
-        with _told():
+        with _convert_errors():
             return bool(self._files.exists(self._path))
 
     def beside(self, suffix: str) -> "StoredObject":
@@ -81,7 +84,7 @@ class StoredObject:
 
     def write(self, data: bytes) -> None:
         """In one upload."""
-        with _told():
+        with _convert_errors():
             try:
                 self._files.pipe_file(self._path, data)
             except FileNotFoundError:
@@ -92,7 +95,7 @@ class StoredObject:
 
     def publish(self, source: Path, *, replace: bool) -> bool:
         """Upload a local file; stores show an object when its upload has ended, and not before."""
-        with _told():
+        with _convert_errors():
             if not replace and self._files.exists(self._path):
                 return False
             self._files.put_file(str(source), self._path)
@@ -104,12 +107,12 @@ class StoredObject:
 
     def remove(self) -> None:
         """It, or all that is below it; nothing where there is nothing."""
-        with _told(), contextlib.suppress(FileNotFoundError):
+        with _convert_errors(), contextlib.suppress(FileNotFoundError):
             self._files.rm(self._path, recursive=True)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _convert_errors() -> Iterator[None]:
     """A file system raises errors of its own libraries, which share no base class but Exception."""
     try:
         yield

@@ -52,7 +52,7 @@ class GalleryModel:
 
 
 def bound_to(fingerprint: str | None) -> GalleryModel | None:
-    """Who made a gallery's vectors; None where it is not known or not one of ours."""
+    """The model that made a gallery's vectors; None where it is unknown."""
     found = _FINGERPRINT.match(fingerprint or "")
     if found is None:
         return None

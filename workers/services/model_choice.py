@@ -1,4 +1,4 @@
-"""Which of the models of a family a request means."""
+"""The model that a request is answered by."""
 
 from collections.abc import Mapping
 from typing import TypeVar

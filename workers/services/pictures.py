@@ -127,7 +127,7 @@ class BatchedPictures:
 def _to_probabilities(
     ids: Sequence[int], names: Sequence[str], outputs: NDArray[np.float32]
 ) -> dict[str, float]:
-    """Probabilities by name; classes of one name are told apart by their number."""
+    """Probabilities by name; classes that share a name have their number added."""
     shared = {name for name in names if names.count(name) > 1}
     probabilities = outputs.reshape(-1)
     return {

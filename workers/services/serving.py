@@ -1,4 +1,4 @@
-"""How an answer came about: what a result says of the model, of its batches and of the time it took."""
+"""The field `served` of a result: the model, its batches and the time they took."""
 
 import time
 from collections.abc import Mapping, Sequence

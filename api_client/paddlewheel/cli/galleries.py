@@ -26,7 +26,7 @@ from paddlewheel.cli.pictures import DETECTION_MODEL, MIN_SCORE, search_fields, 
 from paddlewheel.cli.progress import progress_bar
 from paddlewheel.cli.server_commands import MAINTENANCE
 from paddlewheel.contracts.base import Request, TaskSpec
-from paddlewheel.contracts.checking import checked
+from paddlewheel.contracts.checking import check_fields
 from paddlewheel.contracts.faces import IDENTIFY_FACES
 from paddlewheel.contracts.galleries import (
     DELETE_GALLERY,
@@ -291,7 +291,7 @@ def _ask(
     as_json: bool,
 ) -> None:
     with connected(**urls) as client:
-        answer = client.enqueue(spec, checked(contract, fields)).result(DEFAULT_TIMEOUT)
+        answer = client.enqueue(spec, check_fields(contract, fields)).result(DEFAULT_TIMEOUT)
         print_object(answer.model_dump(mode="json"), as_json=as_json)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from paddlewheel.contracts.base import ImageRef, Request, TaskSpec
-from paddlewheel.contracts.checking import checked
+from paddlewheel.contracts.checking import check_fields
 from paddlewheel.contracts.image_tasks import IMAGE_TASKS
 from paddlewheel.contracts.images import CLASSIFY_IMAGE
 
@@ -118,4 +118,4 @@ RUN_SHARD: Final = TaskSpec(name="batch.shard", queue="batch", request=RunShard,
 def build_item(task: str, options: dict[str, Any], image: ImageRef) -> Any:
     """The request for one image of a job. Raises InvalidRequest."""
     every = {"top_k": ALL_CLASSES} if task == CLASSIFY_IMAGE.name else {}
-    return checked(BATCH_TASKS[task].request, {**every, **options, "image": image})
+    return check_fields(BATCH_TASKS[task].request, {**every, **options, "image": image})

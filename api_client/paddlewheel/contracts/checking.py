@@ -1,4 +1,4 @@
-"""Contracts from fields that somebody wrote, with what does not fit in one line."""
+"""Contracts built from a caller's fields; an error says in one line what does not fit."""
 
 from typing import Any, TypeVar
 
@@ -9,7 +9,7 @@ from paddlewheel.errors import InvalidRequest
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-def checked(contract: type[ModelT], fields: dict[str, Any]) -> ModelT:
+def check_fields(contract: type[ModelT], fields: dict[str, Any]) -> ModelT:
     """The contract of these fields, or InvalidRequest with what does not fit."""
     try:
         return contract.model_validate(fields)

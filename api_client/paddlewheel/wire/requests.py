@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel
 
 from paddlewheel.contracts.base import ImageRef, Priority, Request, TaskSpec
-from paddlewheel.contracts.checking import checked
+from paddlewheel.contracts.checking import check_fields
 from paddlewheel.errors import InvalidRequest
 from paddlewheel.wire.messages import TaskMessage
 
@@ -28,7 +28,7 @@ def build_request(
         return image
     if isinstance(image, Request):
         raise InvalidRequest(f"{spec.name} takes a {spec.request.__name__}, not a {type(image).__name__}.")
-    return checked(spec.request, {"image": image, **options})
+    return check_fields(spec.request, {"image": image, **options})
 
 
 def make_id(spec: TaskSpec[Any, Any], idempotency_key: str | None) -> str:

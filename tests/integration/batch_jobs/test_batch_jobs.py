@@ -162,7 +162,7 @@ def test_a_shard_belongs_to_who_has_its_lease(bench: Bench) -> None:
     mine = bench.shards.claim(job, 0, task_id, 30.0)
     assert mine is not None
     assert bench.work((request, "another")).state == "skipped"
-    with bench.leases.held(mine):
+    with bench.leases.hold(mine):
         bench.leases.renew()
         bench.leases.check(mine)
         bench.jobs.cancel(job)

@@ -34,7 +34,7 @@ def blobs() -> Any:
 
 def test_a_loan_is_a_blob_within_its_block_and_none_outside(blobs: PrefetchingBlobStore) -> None:
     stored = blobs.put(b"stored")
-    with blobs.lent([lambda: b"one", lambda: b"two"]) as (one, two):
+    with blobs.lend([lambda: b"one", lambda: b"two"]) as (one, two):
         assert blobs.get(two) == b"two"
         assert blobs.get(one) == blobs.get(one) == b"one"
         assert blobs.get(stored) == b"stored"
@@ -49,7 +49,7 @@ def test_what_cannot_be_fetched_fails_its_own_image(blobs: PrefetchingBlobStore)
     def fail() -> bytes:
         raise AddressNotFound("gone")
 
-    with blobs.lent([fail, lambda: b"two"]) as (one, two):
+    with blobs.lend([fail, lambda: b"two"]) as (one, two):
         with pytest.raises(AddressNotFound, match="gone"):
             blobs.get(one)
         first, second = blobs.get_many([one, two])
@@ -132,7 +132,7 @@ def test_only_a_few_images_are_held_ahead_of_the_one_that_is_wanted(blobs: Prefe
 
         return fetch
 
-    with blobs.lent([source(number) for number in range(40)]) as refs:
+    with blobs.lend([source(number) for number in range(40)]) as refs:
         assert blobs.get(refs[0]) == b"0"
         for _ in range(FETCHED_AHEAD):
             assert enough.acquire(timeout=10)

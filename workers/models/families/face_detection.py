@@ -46,7 +46,7 @@ class FaceResize:
     stride: int = 32
 
     def scale(self, width: int, height: int) -> float:
-        """What the picture's sides are multiplied with."""
+        """The factor of both sides."""
         long = max(width, height)
         return min(max(long, self.min_long), self.max_long) / long
 
@@ -129,7 +129,7 @@ class CenterFace:
         landmarks [10, h, w]. Boxes are cut off at the picture's borders, landmarks may lie outside. Raises
         ModelFailed.
         """
-        scores, boxes, landmarks = self._decoded(outputs, self._threshold if threshold is None else threshold)
+        scores, boxes, landmarks = self._decode(outputs, self._threshold if threshold is None else threshold)
         columns, rows = self._resize.content(width, height)
         to_picture = np.array([width / columns, height / rows], dtype=np.float32)
         boxes = np.clip(boxes * np.tile(to_picture, 2), 0, (width, height, width, height)).astype(np.float32)
@@ -143,7 +143,7 @@ class CenterFace:
             )
         return tuple(faces)
 
-    def _decoded(
+    def _decode(
         self, outputs: tuple[NDArray[Any], ...], threshold: float
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Scores [K], boxes [K, 4] and landmarks [K, 5, 2] in pixels of the tensor, the best score first."""

@@ -61,7 +61,7 @@ class PictureTransforms:
 
         Raises ImageTooNarrow, and ImageTooSmall when the scaled picture does not hold the crop.
         """
-        pixels = self._cropped(self._scaled(image))
+        pixels = self._crop(self._scale(image))
         tensor = np.empty((3, *pixels.shape[:2]), dtype=np.float32)
         self.normalization.fill(tensor, pixels[:, :, ::-1])
         return tensor
@@ -72,14 +72,14 @@ class PictureTransforms:
         width, height = self.crop or self.size or (self.short or 1, self.short or 1)
         return 3, height, width
 
-    def _scaled(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _scale(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.size is not None:
             return self.interpolation.scale(image, *self.size)
         height, width = image.shape[:2]
         ratio = (self.short or 1) / min(height, width)
         return self.interpolation.scale(image, round(width * ratio), round(height * ratio))
 
-    def _cropped(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _crop(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.crop is None:
             return image
         (width, height), (rows, columns) = self.crop, image.shape[:2]

@@ -38,8 +38,8 @@ def crop_line(image: NDArray[np.uint8], polygon: Polygon) -> NDArray[np.uint8]:
 def reading_order(polygons: Sequence[Polygon]) -> list[int]:
     """The indices of the polygons, line by line from the top, each line from the left.
 
-    Boxes of one line are told by the height of the text, so the order does not change with the scale of
-    the page: PaddleX's limit of 10 pixels joins neighbouring lines of small print and splits large ones.
+    The height of the text decides which boxes are on one line, so the order does not change with the scale
+    of the page: PaddleX's limit of 10 pixels joins neighbouring lines of small print and splits large ones.
     """
     rows: list[list[int]] = []
     middles = [float(polygon[:, 1].mean()) for polygon in polygons]

@@ -86,7 +86,7 @@ class TextRecognition:
         columns = min(columns, MAX_WIDTH)
         content = min(math.ceil(self._height * ratio), columns)
         resized = cv2.resize(image, (content, self._height))
-        tensor = np.zeros((self._channels, self._height, self._padded(columns)), dtype=np.float32)
+        tensor = np.zeros((self._channels, self._height, self._pad_width(columns)), dtype=np.float32)
         self._normalization.fill(tensor[:, :, :content], resized[:, :, ::-1] if self._reversed else resized)
         return (tensor,)
 
@@ -102,7 +102,7 @@ class TextRecognition:
         text = "".join(self._characters[index] for index in classes[kept])
         return text, float(probabilities[kept].mean()) if kept.any() else 0.0
 
-    def _padded(self, columns: int) -> int:
+    def _pad_width(self, columns: int) -> int:
         if columns <= self._width:
             return columns
         return -(-columns // self._width_step) * self._width_step
