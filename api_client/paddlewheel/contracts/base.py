@@ -93,4 +93,6 @@ def bulk_of(spec: TaskSpec[RequestT, ResultT]) -> TaskSpec[Many[RequestT], Outco
     """
     many: Any = Many.__class_getitem__(spec.request)
     outcomes: Any = Outcomes.__class_getitem__(spec.result)
+    many.__doc__ = f"Many requests of `{spec.name}` in one message."
+    outcomes.__doc__ = f"The outcomes of many requests of `{spec.name}`, in the order of its items."
     return TaskSpec(name=f"{spec.name}_many", queue=spec.queue, request=many, result=outcomes)
