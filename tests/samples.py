@@ -1,7 +1,8 @@
 """The Python samples of the README and of the documentation.
 
 A comment before a sample says what else it needs: `<!-- needs: PIL, server -->`. `server` means servers or
-packages that the client does not bring; such a sample is checked by type checkers and not run here.
+packages that the client does not bring; such a sample is checked by type checkers and not run here. `checkout` marks parts of this project's own files,
+which are no caller's: `tests/unit/tasks/test_adding_a_task.py` compares them with code that it runs.
 """
 
 import re
@@ -28,7 +29,7 @@ class Sample:
 
 
 def find_samples() -> list[Sample]:
-    """Every sample, page by page."""
+    """Every sample for callers, page by page."""
     return [
         Sample(
             name=f"{_module_name(page)}_{number}",
@@ -38,6 +39,7 @@ def find_samples() -> list[Sample]:
         )
         for page in PAGES
         for number, match in enumerate(_BLOCK.finditer(page.read_text("utf-8")), start=1)
+        if match["needs"] != "checkout"
     ]
 
 
