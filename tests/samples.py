@@ -1,8 +1,9 @@
 """The Python samples of the README and of the documentation.
 
 A comment before a sample says what else it needs: `<!-- needs: PIL, server -->`. `server` means servers or
-packages that the client does not bring; such a sample is checked by type checkers and not run here. `checkout` marks parts of this project's own files,
-which are no caller's: `tests/unit/tasks/test_adding_a_task.py` compares them with code that it runs.
+packages that the client does not bring; type checkers check such a sample, and no test runs it. `checkout`
+marks parts of this project's own files, which no caller writes: `tests/unit/tasks/test_adding_a_task.py`
+compares them with code that it runs.
 """
 
 import re

@@ -34,7 +34,8 @@ from tests.doubling_host import DoublingHost
 from tests.toy_task import RATE_SHARPNESS, RatedSharpness, RateSharpness
 from workers.batch_jobs.prefetch import PrefetchingBlobStore
 from workers.images.loading import ImageLoader
-from workers.inference.batching import BatchingOptions, DynamicBatcher
+from workers.inference.batch_queue import BatchingOptions
+from workers.inference.batching import DynamicBatcher
 from workers.services.serving import ServingNotes
 
 ROOT = Path(__file__).parents[3]
@@ -126,9 +127,9 @@ class Toy:
             images=self.loader,
         )
         self.cancellations: Any = SimpleNamespace(
-            arrived=lambda _: None, is_cancelled=lambda _: False, finished=lambda _: None
+            register=lambda _: None, is_cancelled=lambda _: False, unregister=lambda _: None
         )
-        self.deliveries: Any = SimpleNamespace(counted=lambda _: nullcontext())
+        self.deliveries: Any = SimpleNamespace(track=lambda _: nullcontext())
 
     def close(self) -> None:
         self.batcher.close()

@@ -19,7 +19,8 @@ from tests.data.pdfs import PdfPage, pdf
 from tests.data.pictures import png_of_zeros
 from tests.doubling_host import DoublingHost
 from workers.images.loading import ImageLoader
-from workers.inference.batching import BatchingOptions, DynamicBatcher
+from workers.inference.batch_queue import BatchingOptions
+from workers.inference.batching import DynamicBatcher
 from workers.services.serving import ServingNotes
 from workers.services.text import BatchedTextReader, TextModels
 
