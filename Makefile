@@ -15,17 +15,17 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo up down status test lint reference docs bench lock
+.PHONY: help setup demo up down status test coverage lint reference docs bench lock release-check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(CLIENT) $(MODELS) $(PHOTOGRAPHS) ## Make the environment, install everything, take the default models
+setup: $(CLIENT) $(MODELS) $(PHOTOGRAPHS) ## Create the environment, install everything, copy the default models
 
 demo: setup ## Start everything on this machine and run the demo
 	$(BIN)/python -m local demo
 
-up: setup ## Start Valkey, Postgres, Flower and a worker in the background
+up: setup ## Start Valkey, Postgres, a worker, Flower and the HTTP gateway in the background
 	$(BIN)/python -m local up
 
 down: ## Stop what is running
@@ -36,6 +36,9 @@ status: ## Show what is running
 
 test: setup ## Run every test
 	$(BIN)/python -m pytest
+
+coverage: setup ## Run the unit tests and fail below the floor of coverage in pyproject.toml
+	$(BIN)/python -m pytest tests/unit --cov --cov-report=term:skip-covered
 
 lint: $(CLIENT) ## Check style, formatting, types and the direction of imports
 	$(BIN)/ruff check
@@ -52,7 +55,12 @@ docs: $(CLIENT) ## Build the site of the documentation into output/site; every w
 bench: setup ## Run the benchmarks
 	$(BIN)/python -m benchmarks
 
-lock: $(PACKAGES) ## Renew the lock files from pyproject.toml, keeping versions that still fit
+release-check: $(CLIENT) ## Build the wheel and the source archive, and check them and the changelog
+	@rm -rf output/dist
+	$(BIN)/python -m build --no-isolation --outdir output/dist . >/dev/null
+	$(BIN)/python .ci/release_check.py output/dist
+
+lock: $(PACKAGES) ## Update the lock files from pyproject.toml, keeping versions that still fit
 	$(LOCK) --group dev --output-file requirements/dev.txt
 	$(LOCK) --constraint requirements/dev.txt --output-file requirements/client.txt
 	$(LOCK) --constraint requirements/dev.txt --all-extras --group client-test --output-file requirements/client-test.txt
@@ -65,14 +73,14 @@ $(VENV)/bin/python:
 		echo "Install one, or name it: make setup PYTHON=/path/to/python3.12" >&2; exit 1; fi
 	$(PYTHON) -m venv $(VENV)
 
-# Where somebody has set up uv it does the same ten times faster; pip does it everywhere.
+# uv installs ten times faster where it is set up; pip works everywhere.
 $(PACKAGES): requirements/dev.txt | $(VENV)/bin/python
 	@echo "Installing the packages of $<"
 	@uv pip install --quiet --python $(BIN)/python --require-hashes --requirement $< 2>/dev/null \
 		|| $(BIN)/python -m pip install --quiet --require-hashes --requirement $<
 	@touch $@
 
-# In place, without its dependencies: the lock file has brought them.
+# In place, without its dependencies: the lock file installs them.
 $(CLIENT): pyproject.toml $(PACKAGES)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
