@@ -45,7 +45,7 @@ def main(loader: str = OPEN_NETWORK) -> int:
         hostname=worker_name(),
         shutdown=shutdown,
         health=health,
-        serving=resources.serving,
+        serving=resources.is_serving,
     )
     shutdown.loading = False
     worker.start()

@@ -45,7 +45,7 @@ from workers.settings import WorkerSettings
 
 
 class WorkerResources:
-    """What tasks use, and what has to be closed after the last one."""
+    """What tasks use, and what is closed after the last task."""
 
     def __init__(
         self,
@@ -71,8 +71,8 @@ class WorkerResources:
         self._hosts = hosts
         self._stack = stack
 
-    def serving(self) -> bool:
-        """Whether there is a model process to run anything."""
+    def is_serving(self) -> bool:
+        """Whether at least one host has not failed to start its model process."""
         return not all(host.failed for host in self._hosts)
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ def _build(settings: WorkerSettings, loader: str, stack: ExitStack) -> WorkerRes
     options = session_options(settings, models.directories, halves, batching)
     warm_up = {name: half.warmup_shapes for name, half in halves.items()}
     hosts = [
-        _started(host_config(settings, models.directories, warm_up, options[device], loader), stack)
+        _start_host(host_config(settings, models.directories, warm_up, options[device], loader), stack)
         for device in settings.devices
     ]
     batcher = DynamicBatcher(hosts, batching, observer=_metrics(settings, hosts, stack))
@@ -121,14 +121,14 @@ def _build(settings: WorkerSettings, loader: str, stack: ExitStack) -> WorkerRes
     )
     serving = ServingNotes(served)
     reader = BatchedTextReader(models=text, serving=serving, batcher=batcher, lines=lines, pages=pages)
-    faces, pictures, galleries = _seeing(settings, models, batcher, pages, serving, stack)
+    faces, pictures, galleries = _vision(settings, models, batcher, pages, serving, stack)
     batch_jobs = _batch_jobs(settings, BatchModels(load_batched_tasks()), blobs, stack)
     return WorkerResources(
         blobs, reader, faces, pictures, galleries, batch_jobs, cancellations, deliveries, hosts, stack
     )
 
 
-def _seeing(
+def _vision(
     settings: WorkerSettings,
     models: ServedModels,
     batcher: DynamicBatcher,
@@ -136,7 +136,7 @@ def _seeing(
     serving: ServingNotes,
     stack: ExitStack,
 ) -> tuple[BatchedFaces, BatchedPictures, GalleryService]:
-    """What sees faces and whole pictures, and the galleries that both look things up in."""
+    """The services for faces and whole pictures, and the galleries that both search."""
     policy = SealingPolicy()
     embedders = {**models.image_features, **models.face_features}
     store = _galleries(settings, policy, stack)
@@ -166,7 +166,7 @@ def _seeing(
 def _galleries(settings: WorkerSettings, policy: SealingPolicy, stack: ExitStack) -> GalleryStore | None:
     """The galleries of the worker's database, if it has one; maintained where the queue `index` is served.
 
-    Every worker deletes the copies of files that are no more: nobody else reaches its disk.
+    Every worker deletes its own copies of deleted files: no other process reaches its disk.
     """
     if not settings.database_url:
         return None
@@ -194,7 +194,7 @@ def _batch_jobs(
 
 
 def _metrics(settings: WorkerSettings, hosts: Sequence[ModelHost], stack: ExitStack) -> WorkerMetrics | None:
-    """What is measured, served where a port is set."""
+    """The metrics, served where a port is set."""
     if not settings.metrics_port:
         return None
     metrics = WorkerMetrics()
@@ -216,12 +216,12 @@ def image_loaders(settings: WorkerSettings, blobs: BlobStore) -> tuple[ImageLoad
 
 
 def connect(settings: WorkerSettings) -> Redis:
-    """A connection to the result store that heals by itself."""
+    """A connection to the result store that reconnects by itself."""
     return Redis.from_url(settings.result_url, **socket_options(settings.result_url, settings.broker_timeout))
 
 
 def _deliveries(settings: WorkerSettings, stack: ExitStack) -> DeliveryCounter:
-    """The counter of deliveries, and what files dead letters where there is a database."""
+    """The counter of deliveries; with a database, dead letters are recorded there."""
     redis = connect(settings)
     stack.callback(redis.close)
     box = DeadLetterOutbox(redis)
@@ -235,11 +235,11 @@ def _deliveries(settings: WorkerSettings, stack: ExitStack) -> DeliveryCounter:
 
 
 def worker_name() -> str:
-    """As Flower and the logs of this worker call it."""
+    """The worker's name in Flower and in logs."""
     return f"worker-{os.getpid()}@{socket.gethostname()}"
 
 
-def _started(config: HostConfig, stack: ExitStack) -> ModelHost:
+def _start_host(config: HostConfig, stack: ExitStack) -> ModelHost:
     host = ModelHost(config)
     stack.callback(host.close)
     host.start()

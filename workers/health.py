@@ -1,8 +1,8 @@
-"""`python -m workers.health`: how the worker of the same settings is, for probes of containers.
+"""`python -m workers.health`: the health of the worker with the same settings, for probes of containers.
 
-Exit status 0 when it is well, 1 when it is not, 2 when the settings name no file to look at. `--ready` asks
-whether it takes tasks, `--live` whether its loop turned within PADDLEWHEEL_LIVENESS_TIMEOUT seconds; without
-either, both.
+Exit status 0 when it is healthy, 1 when it is not, 2 when the settings name no file to check. `--ready`
+checks whether it takes tasks, `--live` whether its loop turned within PADDLEWHEEL_LIVENESS_TIMEOUT seconds;
+without either, both.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 import struct
 
 from paddlewheel.errors import ImageUnsupported
-from workers.images.header import ImageHeader, cut_off, damaged
+from workers.images.header import ImageHeader, damage_error, truncation_error
 
 CORE_SIZE = 12
 HEADER_SIZES = frozenset({CORE_SIZE, 40, 52, 56, 64, 108, 124})
@@ -27,12 +27,12 @@ def read_bmp(data: bytes) -> ImageHeader:
         else:
             width, height, _, depth, compression = struct.unpack_from("<iiHHI", data, 18)
     except struct.error as err:
-        raise cut_off("BMP") from err
+        raise truncation_error("BMP") from err
     if depth not in DEPTHS:
-        raise damaged("BMP", f"a pixel cannot have {depth} bits")
+        raise damage_error("BMP", f"a pixel cannot have {depth} bits")
     if compression not in UNCOMPRESSED | RUN_LENGTH:
         raise ImageUnsupported("The BMP image holds another format: send that instead.")
     rows = abs(height)  # a negative height means that rows run from top to bottom
     if compression in UNCOMPRESSED and pixels + (width * depth + 31) // 32 * 4 * rows > len(data):
-        raise cut_off("BMP")
+        raise truncation_error("BMP")
     return ImageHeader(format="bmp", width=width, height=rows)

@@ -33,11 +33,11 @@ class ImageHeader:
             raise ImageCorrupt(f"The {self.format} image has no size: its header is damaged.")
 
 
-def cut_off(kind: str) -> ImageCorrupt:
+def truncation_error(kind: str) -> ImageCorrupt:
     """The error for a file that ends too early."""
     return ImageCorrupt(f"The {kind} image is cut off: send the whole file.")
 
 
-def damaged(kind: str, what: str) -> ImageCorrupt:
+def damage_error(kind: str, what: str) -> ImageCorrupt:
     """The error for a file whose structure is broken."""
     return ImageCorrupt(f"The {kind} image is damaged: {what}.")

@@ -9,7 +9,7 @@ import struct
 
 from paddlewheel.errors import ImageUnsupported
 from workers.images.exif import read_orientation
-from workers.images.header import MAX_PARTS, ImageHeader, cut_off, damaged
+from workers.images.header import MAX_PARTS, ImageHeader, damage_error, truncation_error
 
 MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]", re.DOTALL)
 """Neither a stuffed byte nor a restart nor a fill byte, so it also finds the end of coded pixels."""
@@ -36,7 +36,7 @@ def read_jpeg(data: bytes) -> ImageHeader:
             ended = False  # whether pixels of the last scan are missing too, only decoding shows
             break
         if found is None:
-            raise cut_off("JPEG")
+            raise truncation_error("JPEG")
         marker, start = data[found.end() - 1], found.end()
         if marker == EOI:
             break
@@ -46,13 +46,13 @@ def read_jpeg(data: bytes) -> ImageHeader:
             segments.append(start)
         elif marker in FRAMES:
             if size is not None:
-                raise damaged("JPEG", "it has two headers")
+                raise damage_error("JPEG", "it has two headers")
             size = _frame_size(data[start:position], marker)
             segments.append(start)
         elif marker == APP1 and orientation is None and data.startswith(b"Exif\0\0", start + 2):
             orientation = read_orientation(data[start + 2 : position])
     if size is None or not 1 <= scans <= MAX_SCANS:
-        raise damaged("JPEG", f"it has {scans} scans" if size else "it has no header")
+        raise damage_error("JPEG", f"it has {scans} scans" if size else "it has no header")
     return ImageHeader(
         format="jpeg", width=size[0], height=size[1], orientation=orientation or 1, ended=ended
     )
@@ -60,16 +60,16 @@ def read_jpeg(data: bytes) -> ImageHeader:
 
 def _segment_end(data: bytes, start: int) -> int:
     if start + 2 > len(data):
-        raise cut_off("JPEG")
+        raise truncation_error("JPEG")
     end = start + int.from_bytes(data[start : start + 2], "big")
     if end > len(data):
-        raise cut_off("JPEG")
+        raise truncation_error("JPEG")
     return max(end, start + 2)
 
 
 def _frame_size(segment: bytes, marker: int) -> tuple[int, int]:
     if len(segment) < 8:
-        raise damaged("JPEG", "its header is too short")
+        raise damage_error("JPEG", "its header is too short")
     _, precision, height, width = struct.unpack_from(">HBHH", segment)
     if marker not in DECODED_FRAMES or precision != 8:
         raise ImageUnsupported("The JPEG image is lossless or has more than 8 bits: save it as a PNG.")

@@ -17,7 +17,7 @@ from paddlewheel.blobs.store import BlobStore
 from paddlewheel.contracts.base import ImageRef
 from paddlewheel.errors import ImageCorrupt, PaddlewheelError, PdfPageNotFound, WorkerOverloaded
 from workers.images.formats import is_pdf, read_header
-from workers.images.header import ImageHeader, cut_off
+from workers.images.header import ImageHeader, truncation_error
 from workers.images.limits import LINE_LIMITS, PAGE_LIMITS, Image, ImageLimits
 from workers.images.pdf import PDF_LIMITS, PdfDocument, PdfLimits, PdfReader
 from workers.images.transparency import flatten
@@ -36,7 +36,7 @@ __all__ = [
 AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 END_OF_JPEG = b"\xff\xd9"
 FILLER = b"\x5a\xa5" * 512
-"""Bytes that a decoder takes for coded pixels while it expects more of them."""
+"""Bytes that a decoder reads as coded pixels while it expects more."""
 
 TURNS: dict[int, Callable[[Image], MatLike]] = {
     2: lambda image: cv2.flip(image, 1),
@@ -86,7 +86,7 @@ def _pixels_without_end(data: bytes) -> Image:
     scans = data.rstrip(b"\xff")  # half of the end marker
     first, second = (_imdecode(scans + tail + END_OF_JPEG, AS_STORED) for tail in (b"", FILLER))
     if first is None or second is None or not np.array_equal(first, second):
-        raise cut_off("JPEG")
+        raise truncation_error("JPEG")
     return np.asarray(first, np.uint8)
 
 
@@ -147,7 +147,7 @@ class ImageLoader:
 
     def load(self, ref: ImageRef, page_index: int = 0) -> PageImage:
         """One image, or one page of a PDF. Raises BlobError, ImageError, PdfError."""
-        return self._decoded(self._blobs.get(ref), page_index)
+        return self._decode(self._blobs.get(ref), page_index)
 
     def load_pages(self, ref: ImageRef, pages: tuple[int, ...] | None = None) -> Document:
         """All pages, or those of the indices `pages`; an image is a document of one page.
@@ -158,23 +158,23 @@ class ImageLoader:
         if not is_pdf(data):
             chosen = (0,) if pages is None else pages
             _check_only_page(chosen)
-            return Document(1, iter([self._decoded(data, 0)] * len(chosen)))
-        pdf = self._opened(data)
+            return Document(1, iter([self._decode(data, 0)] * len(chosen)))
+        pdf = self._open_pdf(data)
         try:
-            drawn = (PageImage(page_index=i, image=pdf.render(i)) for i in pdf.chosen(pages))
+            drawn = (PageImage(page_index=i, image=pdf.render(i)) for i in pdf.select_pages(pages))
         except PaddlewheelError:
             pdf.close()
             raise
         return Document(pdf.page_count, drawn, pdf)
 
-    def _decoded(self, data: bytes, page_index: int) -> PageImage:
+    def _decode(self, data: bytes, page_index: int) -> PageImage:
         if is_pdf(data):
-            with self._opened(data) as pdf:
+            with self._open_pdf(data) as pdf:
                 return PageImage(page_index=page_index, image=pdf.render(page_index))
         _check_only_page((page_index,))
         return PageImage(page_index=None, image=decode(data, self._limits))
 
-    def _opened(self, data: bytes) -> PdfDocument:
+    def _open_pdf(self, data: bytes) -> PdfDocument:
         self._limits.check_bytes(data)
         return self._pdfs.open(data, self._limits)
 

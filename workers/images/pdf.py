@@ -59,10 +59,10 @@ class PdfDocument:
         self._process = process
         self._number = next(self._numbers)
         self._generation = 0
-        with process.turn():
+        with process.exclusive():
             self.page_count: int = self._open()["pages"]
 
-    def chosen(self, pages: tuple[int, ...] | None) -> tuple[int, ...]:
+    def select_pages(self, pages: tuple[int, ...] | None) -> tuple[int, ...]:
         """The page indices to read, None being all. Raises PdfPageNotFound, PdfTooManyPages."""
         chosen = tuple(range(self.page_count)) if pages is None else pages
         for index in chosen:
@@ -88,10 +88,10 @@ class PdfDocument:
             "max_side": self._limits.max_side,
             "max_pixels": self._limits.max_pixels,
         }
-        with self._process.turn():
+        with self._process.exclusive():
             if self._generation != self._process.generation:
                 self._open()  # another document ended the process
-            _, image = self._process.ask_for_picture(request)
+            _, image = self._process.request_image(request)
         if image is None:
             raise PdfCorrupt(f"Page {index} of the PDF is damaged: it cannot be drawn.")
         self._limits.check_size(image.shape[1], image.shape[0])
@@ -99,7 +99,7 @@ class PdfDocument:
 
     def _open(self) -> dict[str, Any]:
         request = {"do": "open", "document": self._number, "size": len(self._data)}
-        reply = self._process.ask(request, self._data)
+        reply = self._process.request(request, self._data)
         if "error" in reply:
             raise _error(reply)
         self._generation = self._process.generation
@@ -114,7 +114,7 @@ class PdfDocument:
     def close(self) -> None:
         """Free the document; a second call does nothing."""
         if self._generation == self._process.generation:
-            self._process.forget(self._number)
+            self._process.close_document(self._number)
         self._generation = -1
 
     def __enter__(self) -> Self:

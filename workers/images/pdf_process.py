@@ -1,6 +1,6 @@
-"""A process that draws PDFs and may be killed: the file decides how long a page takes and how much it needs.
+"""A process that draws PDFs and may be killed, because a file decides how much time and memory a page takes.
 
-A PDF of 2 kB can draw for ever, one of 500 kB can fill 6 GB, and neither can be told without drawing it.
+A PDF of 2 kB can draw indefinitely, one of 500 kB can fill 6 GB, and only drawing it shows that.
 """
 
 import json
@@ -31,14 +31,14 @@ Reply = dict[str, Any]
 
 SCRIPT = Path(__file__).with_name("pdf_child.py")
 INHERITED = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG")
-"""What the process learns of the environment: the file that it draws may be hostile, so no secrets."""
+"""The variables that the process inherits: the file that it draws may be hostile, so no secrets."""
 
 
 class PdfProcess:
-    """The parent's end, shared by threads that take turns.
+    """The parent's end, used by one thread at a time.
 
-    A request that outlives `max_seconds` or `max_memory` (bytes) ends the process and is a PdfCorrupt; the
-    next turn starts another. `generation` counts them: the documents of an older one are gone with it.
+    A request that exceeds `max_seconds` or `max_memory` (bytes) ends the process and raises PdfCorrupt; the
+    next use starts another. `generation` counts the processes: documents end with theirs.
     """
 
     def __init__(self, *, max_seconds: float, max_memory: int) -> None:
@@ -47,45 +47,45 @@ class PdfProcess:
         self._process: Process | None = None
         self._kill: Callable[[], object] | None = None
         self._lock = threading.Lock()
-        self._unwanted: deque[int] = deque()
+        self._to_close: deque[int] = deque()
         self.generation = 0
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Hold the process for requests that belong together."""
+    def exclusive(self) -> Iterator[None]:
+        """Hold the process for requests that belong together, starting it if necessary."""
         with self._lock:
             if self._process is None or self._process.poll() is not None:
                 self._start()
-            self._close_unwanted()
+            self._close_documents()
             yield
 
-    def ask(self, request: Request, body: bytes = b"") -> Reply:
-        """The reply to a request, within a turn. Raises PdfCorrupt."""
-        with self._bounded() as process:
+    def request(self, request: Request, body: bytes = b"") -> Reply:
+        """The reply to a request, within `exclusive`. Raises PdfCorrupt."""
+        with self._limit() as process:
             return _reply(process, request, body)
 
-    def ask_for_picture(self, request: Request) -> tuple[Reply, Image | None]:
-        """The reply to a request, and the picture unless the reply tells of an error. Raises PdfCorrupt."""
-        with self._bounded() as process:
+    def request_image(self, request: Request) -> tuple[Reply, Image | None]:
+        """The reply to a request, and the image unless the reply has an error. Raises PdfCorrupt."""
+        with self._limit() as process:
             reply = _reply(process, request, b"")
             return reply, None if "error" in reply else _picture(process, **reply)
 
-    def forget(self, document: int) -> None:
-        """Close a document, now or before the next turn: it never waits for another's page."""
-        self._unwanted.append(document)
+    def close_document(self, document: int) -> None:
+        """Close a document, now or at the next use: it never waits for another document's page."""
+        self._to_close.append(document)
         if self._lock.acquire(blocking=False):
             try:
-                self._close_unwanted()
+                self._close_documents()
             finally:
                 self._lock.release()
 
     def end(self) -> None:
-        """Kill the process; a later turn starts another."""
+        """Kill the process; a later use starts another."""
         if self._kill is not None:
             self._kill()
 
     def _start(self) -> None:
-        self._unwanted.clear()
+        self._to_close.clear()
         command = [sys.executable, "-P", str(SCRIPT), str(self._max_memory)]
         environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
         self._process = subprocess.Popen(
@@ -94,15 +94,15 @@ class PdfProcess:
         self._kill = weakref.finalize(self, _end, self._process)
         self.generation += 1
 
-    def _close_unwanted(self) -> None:
-        while self._unwanted and self._process is not None and self._process.poll() is None:
-            self.ask({"do": "close", "document": self._unwanted.popleft()})
+    def _close_documents(self) -> None:
+        while self._to_close and self._process is not None and self._process.poll() is None:
+            self.request({"do": "close", "document": self._to_close.popleft()})
 
     @contextmanager
-    def _bounded(self) -> Iterator[Process]:
+    def _limit(self) -> Iterator[Process]:
         process = self._process
         if process is None:
-            raise RuntimeError("A PDF process is asked outside of a turn.")
+            raise RuntimeError("A PDF process was used outside of `exclusive`.")
         alarm = threading.Timer(self._max_seconds, process.kill)
         alarm.daemon = True
         alarm.start()

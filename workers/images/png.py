@@ -6,7 +6,7 @@ from zlib import crc32
 
 from paddlewheel.errors import ImageAnimated
 from workers.images.exif import read_orientation
-from workers.images.header import MAX_PARTS, ImageHeader, cut_off, damaged
+from workers.images.header import MAX_PARTS, ImageHeader, damage_error, truncation_error
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHUNK = struct.Struct(">I4s")
@@ -23,7 +23,7 @@ def read_png(data: bytes) -> ImageHeader:
     chunks = _chunks(data)
     kind, start, end = next(chunks, (b"", 0, 0))
     if kind != b"IHDR" or end - start != 13:
-        raise damaged("PNG", "it does not begin with its header")
+        raise damage_error("PNG", "it does not begin with its header")
     width, height = SIZE.unpack_from(data, start)
     alpha = data[start + 9] in WITH_ALPHA
     orientation = 1
@@ -43,15 +43,15 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     for _ in range(MAX_PARTS):
         start = end + 12
         if start > len(data):
-            raise cut_off("PNG")
+            raise truncation_error("PNG")
         length, kind = CHUNK.unpack_from(data, start - 8)
         end = start + length
         if end + 4 > len(data):
-            raise cut_off("PNG")
+            raise truncation_error("PNG")
         if crc32(view[start - 4 : end]) == CHECKSUM.unpack_from(data, end)[0]:
             if kind == b"IEND":
                 return
             yield kind, start, end
         elif not kind[0] & ANCILLARY:
-            raise damaged("PNG", "a checksum is wrong")
-    raise damaged("PNG", "it has too many chunks")
+            raise damage_error("PNG", "a checksum is wrong")
+    raise damage_error("PNG", "it has too many chunks")

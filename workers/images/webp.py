@@ -4,7 +4,7 @@ import struct
 
 from paddlewheel.errors import ImageAnimated
 from workers.images.exif import read_orientation
-from workers.images.header import MAX_PARTS, ImageHeader, cut_off, damaged
+from workers.images.header import MAX_PARTS, ImageHeader, damage_error, truncation_error
 
 CHUNK = struct.Struct("<4sI")
 ANIMATION = 0x02
@@ -17,7 +17,7 @@ def read_webp(data: bytes) -> ImageHeader:
     """Walk all chunks. Raises ImageCorrupt, ImageAnimated."""
     end = 8 + int.from_bytes(data[4:8], "little")
     if end > len(data):
-        raise cut_off("WebP")
+        raise truncation_error("WebP")
     sizes: list[tuple[int, int]] = []
     orientation, alpha = 1, False
     position = 12
@@ -27,7 +27,7 @@ def read_webp(data: bytes) -> ImageHeader:
         kind, length = CHUNK.unpack_from(data, position)
         start = position + 8
         if start + length > end:
-            raise cut_off("WebP")
+            raise truncation_error("WebP")
         position = start + length + length % 2
         if kind in _SIZES:
             sizes.append(_SIZES[kind](data[start : start + 10]))
@@ -36,7 +36,7 @@ def read_webp(data: bytes) -> ImageHeader:
             orientation = read_orientation(data[start : start + length])
     # Where the canvas and the picture on it disagree, one of them would escape the caps.
     if not sizes or len(set(sizes)) != 1:
-        raise damaged("WebP", "its header and its picture disagree")
+        raise damage_error("WebP", "its header and its picture disagree")
     width, height = sizes[0]
     return ImageHeader(format="webp", width=width, height=height, orientation=orientation, alpha=alpha)
 
@@ -49,21 +49,21 @@ def _has_alpha(kind: bytes, payload: bytes) -> bool:
 
 def _lossy_size(payload: bytes) -> tuple[int, int]:
     if len(payload) < 10 or payload[3:6] != b"\x9d\x01\x2a":
-        raise damaged("WebP", "its picture has no header")
+        raise damage_error("WebP", "its picture has no header")
     width, height = struct.unpack_from("<HH", payload, 6)
     return width & FOURTEEN_BITS, height & FOURTEEN_BITS
 
 
 def _lossless_size(payload: bytes) -> tuple[int, int]:
     if len(payload) < 5 or payload[0] != 0x2F:
-        raise damaged("WebP", "its picture has no header")
+        raise damage_error("WebP", "its picture has no header")
     bits = int.from_bytes(payload[1:5], "little")
     return (bits & FOURTEEN_BITS) + 1, (bits >> 14 & FOURTEEN_BITS) + 1
 
 
 def _canvas_size(payload: bytes) -> tuple[int, int]:
     if len(payload) < 10:
-        raise damaged("WebP", "its header is too short")
+        raise damage_error("WebP", "its header is too short")
     if payload[0] & ANIMATION:
         raise ImageAnimated("The WebP image is animated: send one of its frames.")
     return int.from_bytes(payload[4:7], "little") + 1, int.from_bytes(payload[7:10], "little") + 1

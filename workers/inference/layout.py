@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.processes.arena import ALIGNMENT, Arena, aligned
+from workers.processes.arena import ALIGNMENT, Arena, align
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +62,10 @@ def _lay_out(
 ) -> tuple[list[ArrayPlace], int]:
     """Where arrays lie behind the ids of so many items, and where the last one ends."""
     places = []
-    offset = aligned(ALIGNMENT + 8 * count)
+    offset = align(ALIGNMENT + 8 * count)
     for shape, dtype in arrays:
         places.append(ArrayPlace(offset=offset, shape=shape, dtype=dtype.str))
-        offset = aligned(offset + math.prod(shape) * dtype.itemsize)
+        offset = align(offset + math.prod(shape) * dtype.itemsize)
     return places, offset
 
 

@@ -33,11 +33,11 @@ def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
 def field(number: int, value: int | bytes) -> bytes:
     """One field of a message: a number that is not negative, or bytes."""
     if isinstance(value, int):
-        return _encoded(number << 3 | _VARINT) + _encoded(value)
-    return _encoded(number << 3 | _BYTES) + _encoded(len(value)) + value
+        return _encode_varint(number << 3 | _VARINT) + _encode_varint(value)
+    return _encode_varint(number << 3 | _BYTES) + _encode_varint(len(value)) + value
 
 
-def _encoded(value: int) -> bytes:
+def _encode_varint(value: int) -> bytes:
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 _LENGTH: Final = struct.Struct("!I")
 MAX_FRAME: Final = 1 << 20
-"""A longer frame is garbage on the line: no message of ours comes near it."""
+"""A longer frame is garbage: no message comes near it."""
 
 
 class BrokenFrameError(Exception):
-    """What came is not a message of ours."""
+    """The received bytes are not a message of this protocol."""
 
 
 def send_frame(link: socket.socket, message: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from workers.models.conversion.dlib_weights import read_layers
-from workers.models.conversion.layers import folded
+from workers.models.conversion.layers import fold
 from workers.models.conversion.onnx_graph import read_graph, with_open_sizes
 from workers.models.conversion.torch_weights import read_state
 from workers.models.protobuf import field, fields
@@ -161,5 +161,5 @@ def test_a_folded_convolution_does_what_both_layers_did() -> None:
     weight, bias, scale, shift = (random.normal(size=n).astype(np.float32) for n in ((4, 3, 1, 1), 4, 4, 4))
     x = random.normal(size=3).astype(np.float32)
     both = (weight[:, :, 0, 0] @ x + bias) * scale + shift
-    one_weight, one_bias = folded(weight, bias, scale, shift)
+    one_weight, one_bias = fold(weight, bias, scale, shift)
     np.testing.assert_allclose(one_weight[:, :, 0, 0] @ x + one_bias, both, rtol=1e-5, atol=1e-6)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from paddlewheel.errors import ConfigurationError, ModelDownloadFailed, ModelFilesRefused
 from tests.model_site import Fault, ModelSite, serving
-from workers.models.home.download import DownloadLimits, NotPublished, download
+from workers.models.home.download import DownloadLimits, NotPublishedError, download
 
 CONTENT = bytes(range(256)) * 4000
 HASTY = DownloadLimits(timeout=10, attempts=3, pause=0)
@@ -141,7 +141,7 @@ def test_a_file_without_a_length_comes_whole(site: ModelSite, tmp_path: Path) ->
 
 
 def test_a_missing_file_has_an_error_of_its_own(site: ModelSite, tmp_path: Path) -> None:
-    with pytest.raises(NotPublished, match="does not exist"):
+    with pytest.raises(NotPublishedError, match="does not exist"):
         download(f"{site.url}/other.tar", tmp_path / "part", HASTY)
     assert len(site.asked) == 1
 

@@ -109,7 +109,7 @@ def test_the_measured_engine_is_shown(home: Path) -> None:
         figures=figures,
         conditions=conditions,
     )
-    EngineChoiceCache(home).keep(choice)
+    EngineChoiceCache(home).store(choice)
     (home / "mine").mkdir()
     (home / "mine" / "inference.yml").write_text(json.dumps(RECOGNITION))
     (home / "mine" / "inference.onnx").write_bytes(b"x")

@@ -21,7 +21,7 @@ from tests.model_archives import member, model_tar, tar
 from tests.model_site import ModelSite, serving
 from tests.unit.models.conftest import DETECTION, RECOGNITION
 from workers.models.home import pulling
-from workers.models.home.digests import SeenDigests, locked
+from workers.models.home.digests import SeenDigests, file_lock
 from workers.models.home.download import DownloadLimits
 from workers.models.home.home import ModelHome
 from workers.models.home.installation import installation
@@ -196,7 +196,7 @@ def test_two_pulls_at_once_fetch_once(puller: Puller, site: ModelSite) -> None:
 
 def test_a_pull_that_waits_says_so(puller: Puller, lines: list[str]) -> None:
     with ThreadPoolExecutor(1) as pool:
-        with locked(puller.home / ".pulling" / f"{NAME}.lock"):
+        with file_lock(puller.home / ".pulling" / f"{NAME}.lock"):
             pulling_there = pool.submit(puller.pull, NAME)
             while not lines:
                 assert not pulling_there.done()

@@ -101,8 +101,8 @@ def test_filled_in_forms_are_drawn(reader: PdfReader) -> None:
 def test_pages_are_counted_and_chosen_by_index(reader: PdfReader) -> None:
     with reader.open(pdf(*map(filled, COLOURS)), PAGE_LIMITS) as document:
         assert document.page_count == len(COLOURS)
-        assert document.chosen(None) == tuple(range(8))
-        assert document.chosen((3, 1)) == (3, 1)
+        assert document.select_pages(None) == tuple(range(8))
+        assert document.select_pages((3, 1)) == (3, 1)
         assert document.render(2)[0, 0].tolist() == [255, 0, 0]
 
 
@@ -112,14 +112,14 @@ def test_a_page_that_is_not_there_is_named(reader: PdfReader, index: int) -> Non
         with pytest.raises(PdfPageNotFound, match=f"Page {index} .* has 8 pages"):
             document.render(index)
         with pytest.raises(PdfPageNotFound):
-            document.chosen((0, index))
+            document.select_pages((0, index))
 
 
 def test_more_pages_than_a_task_takes_are_refused(reader: PdfReader) -> None:
     with reader.open(pdf(*[PdfPage()] * 51), PAGE_LIMITS) as document:
         with pytest.raises(PdfTooManyPages, match=r"takes 50: name fewer in `pages`"):
-            document.chosen(None)
-        assert document.chosen((50, 0)) == (50, 0)
+            document.select_pages(None)
+        assert document.select_pages((50, 0)) == (50, 0)
 
 
 def test_a_pdf_that_needs_a_password_is_refused(reader: PdfReader) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.inference.layout import read_ids, write_batch, write_outputs
-from workers.processes.arena import Arena, aligned
+from workers.processes.arena import Arena, align
 from workers.processes.frames import MAX_FRAME, BrokenFrameError, receive_frame, send_frame
 
 
@@ -59,7 +59,7 @@ def test_memory_has_no_name_in_the_file_system() -> None:
 
 
 def test_offsets_are_aligned() -> None:
-    assert [aligned(offset) for offset in (0, 1, 64, 65)] == [0, 64, 64, 128]
+    assert [align(offset) for offset in (0, 1, 64, 65)] == [0, 64, 64, 128]
 
 
 def test_frames_arrive_whole_and_in_order() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from workers.models.conversion.layers import Layers, folded
+from workers.models.conversion.layers import Layers, fold
 from workers.models.conversion.onnx_graph import Graph, Node, read_graph, with_open_sizes
 
 # Heatmap, height and width, offset, five landmarks.
@@ -31,11 +31,11 @@ def build(layers: Layers, source: bytes) -> Sequence[Any]:
         raise ValueError("this is not CenterFace")
     tensors = {name: layers.input(channels) for name, channels in _INPUT.items()}
     for node in graph.nodes:
-        tensors[node.outputs[0]] = _computed(layers, graph, node, tensors)
+        tensors[node.outputs[0]] = _compute(layers, graph, node, tensors)
     return tuple(tensors[name] for name in _OUTPUTS)
 
 
-def _computed(layers: Layers, graph: Graph, node: Node, tensors: dict[str, Any]) -> Any:
+def _compute(layers: Layers, graph: Graph, node: Node, tensors: dict[str, Any]) -> Any:
     x = tensors[node.inputs[0]]
     match node.kind:
         case "Conv":
@@ -71,7 +71,7 @@ def _transposed_convolution(layers: Layers, graph: Graph, norm: Node, x: Any) ->
     weight = graph.weights[node.inputs[1]]
     gamma, beta, mean, variance = (graph.weights[name].astype(np.float64) for name in norm.inputs[1:])
     scale = gamma / np.sqrt(variance + norm.settings["epsilon"])
-    flipped, bias = folded(weight.swapaxes(0, 1), np.zeros_like(beta), scale, beta - mean * scale)
+    flipped, bias = fold(weight.swapaxes(0, 1), np.zeros_like(beta), scale, beta - mean * scale)
     stride, _ = _integers(node, "strides")
     return layers.transposed_convolution(x, np.ascontiguousarray(flipped.swapaxes(0, 1)), bias, stride=stride)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.models.conversion.dlib_weights import read_layers
-from workers.models.conversion.layers import NO_SIDES, Layers, Sides, Weights, folded
+from workers.models.conversion.layers import NO_SIDES, Layers, Sides, Weights, fold
 
 SIDE = 150
 DIMENSION = 128
@@ -50,11 +50,11 @@ def _block(layers: Layers, x: Any, parameters: _Parameters, before: int, block: 
     inner = _convolution(layers, layers.relu(inner), parameters, (width, width, 3, 3), pad=(1, 1, 1, 1))
     if halving and uneven:
         inner = layers.zero_pad(inner, (0, 1, 0, 1))
-    shortcut = _halved(layers, x, before, width) if halving else x
+    shortcut = _halve(layers, x, before, width) if halving else x
     return layers.relu(layers.add(inner, shortcut))
 
 
-def _halved(layers: Layers, x: Any, before: int, width: int) -> Any:
+def _halve(layers: Layers, x: Any, before: int, width: int) -> Any:
     """The mean of each 2x2 pixels, and channels of zeros up to `width`: both in one convolution."""
     weight = np.zeros((width, before, 2, 2), dtype=np.float32)
     weight[np.arange(before), np.arange(before)] = 0.25
@@ -74,7 +74,7 @@ def _convolution(
     size, width = int(np.prod(shape)), shape[0]
     values = _take(parameters, "con_4", size + width)
     affine = _take(parameters, "affine_", 2 * width)
-    weight, bias = folded(values[:size].reshape(shape), values[size:], affine[:width], affine[width:])
+    weight, bias = fold(values[:size].reshape(shape), values[size:], affine[:width], affine[width:])
     return layers.convolution(x, weight, bias, stride=stride, pad=pad)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.models.conversion.layers import Layers, Sides, folded
+from workers.models.conversion.layers import Layers, Sides, fold
 from workers.models.conversion.torch_weights import read_state
 
 SIDE = 224
@@ -26,14 +26,14 @@ def build_classifier(layers: Layers, source: bytes) -> Sequence[Any]:
     """Input [N, 3, 224, 224], RGB, -1..1; output: probabilities [N, 1000]. Raises ValueError."""
     state = _read(source)
     logits = layers.linear(
-        _pooled(layers, state), np.ascontiguousarray(state["_fc.weight"].T), state["_fc.bias"]
+        _pool(layers, state), np.ascontiguousarray(state["_fc.weight"].T), state["_fc.bias"]
     )
     return (layers.softmax(logits),)
 
 
 def build_embedder(layers: Layers, source: bytes) -> Sequence[Any]:
     """Input [N, 3, 224, 224], RGB, -1..1; output: what the classifier sees, [N, 1280]. Raises ValueError."""
-    return (_pooled(layers, _read(source)),)
+    return (_pool(layers, _read(source)),)
 
 
 def _read(source: bytes) -> _State:
@@ -43,7 +43,7 @@ def _read(source: bytes) -> _State:
     return state
 
 
-def _pooled(layers: Layers, state: _State) -> Any:
+def _pool(layers: Layers, state: _State) -> Any:
     x = layers.input(3, SIDE, SIDE)
     x = layers.relu(_convolution(layers, x, state, "_conv_stem", "_bn0", stride=2), 6)
     for block, stride in enumerate(_STRIDES):
@@ -71,7 +71,7 @@ def _convolution(
     weight = state[f"{convolution}.weight"]
     scale = state[f"{norm}.weight"] / np.sqrt(state[f"{norm}.running_var"].astype(np.float64) + _EPSILON)
     shift = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
-    weight, bias = folded(weight, np.zeros(len(weight), dtype=np.float32), scale, shift)
+    weight, bias = fold(weight, np.zeros(len(weight), dtype=np.float32), scale, shift)
     depthwise = weight.shape[1] == 1
     return layers.convolution(
         x,

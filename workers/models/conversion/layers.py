@@ -66,7 +66,7 @@ class NetworkBuilder(Protocol):
     def __call__(self, layers: Layers, source: bytes) -> Sequence[Any]: ...
 
 
-def folded(
+def fold(
     weight: Weights, bias: Weights, scale: NDArray[np.floating[Any]], shift: NDArray[np.floating[Any]]
 ) -> tuple[Weights, Weights]:
     """The convolution that does the same as this one followed by `x * scale + shift` for each channel.

@@ -71,12 +71,12 @@ def with_open_sizes(model: bytes, channels: Mapping[str, int]) -> bytes:
         if number == _MODEL_VERSION and isinstance(value, int):
             value = max(value, _WEIGHTS_ARE_NO_INPUTS)
         elif number == _MODEL_GRAPH and isinstance(value, memoryview):
-            value = memoryview(_opened(value, channels))
+            value = memoryview(_open_sizes(value, channels))
         out += field(number, value if isinstance(value, int) else bytes(value))
     return bytes(out)
 
 
-def _opened(graph: memoryview, channels: Mapping[str, int]) -> bytes:
+def _open_sizes(graph: memoryview, channels: Mapping[str, int]) -> bytes:
     out = bytearray()
     for number, value in fields(graph):
         content = value if isinstance(value, int) else bytes(value)

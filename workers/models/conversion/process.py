@@ -40,7 +40,7 @@ def convert(jobs: Iterable[tuple[PinnedConversion, bytes]]) -> list[dict[str, by
             folders.append((conversion, folder))
         if folders:
             _run(folders)
-        return [_made(conversion, folder) for conversion, folder in folders]
+        return [_read_files(conversion, folder) for conversion, folder in folders]
 
 
 def _run(folders: Iterable[tuple[PinnedConversion, Path]]) -> None:
@@ -53,7 +53,7 @@ def _run(folders: Iterable[tuple[PinnedConversion, Path]]) -> None:
         raise ModelUnavailable(f"The weights of a package could not be converted: {reason}")
 
 
-def _made(conversion: PinnedConversion, folder: Path) -> dict[str, bytes]:
+def _read_files(conversion: PinnedConversion, folder: Path) -> dict[str, bytes]:
     files = {name: (folder / name).read_bytes() for name in conversion.files}
     for name, content in files.items():
         found = sha256(content).hexdigest()

@@ -11,7 +11,7 @@ from workers.models.home.directory import ModelFamily
 TOLERANCE: Final = 1e-3
 """The largest `difference` that is accepted.
 
-Measured on `engine_samples`, against Paddle (v4) or ONNX Runtime (v6): OpenVINO in float32 is 2.2e-5
+Measured on the samples of `samples.py`, against Paddle (v4) or ONNX Runtime (v6): float32 OpenVINO is 2.2e-5
 (PP-OCRv4_mobile_rec), 3.0e-5 (PP-OCRv4_mobile_det), 8.6e-6 (PP-OCRv6_small_rec) and 1.7e-5
 (PP-OCRv6_small_det) away; in bfloat16, OpenVINO's default where the processor has it, 0.99, 0.58, 0.90 and
 0.15. The tolerance lies thirty times above the first and a hundred times below the second.

@@ -1,6 +1,6 @@
-"""Which engine a model runs on, measured once on a machine and kept in the model home.
+"""Which engine a model runs on, measured once on a machine and cached in the model home.
 
-A choice holds while everything it was measured under does: the model's files, the engines' versions, the
+A choice is valid under the conditions of its measurement only: the model's files, the engines' versions, the
 processor, the threads, the shapes. It is a JSON file in the home's `.engines` folder, one for each model and
 set of conditions, so that workers with different settings keep theirs side by side.
 """
@@ -25,10 +25,10 @@ from workers.models.home.directory import ModelDirectory
 
 FOLDER: Final = ".engines"
 PROCEDURE: Final = 1
-"""Raise it when engines are measured or compared in another way: choices made before are forgotten."""
+"""Increment it when engines are measured or compared in another way: earlier choices become invalid."""
 
 KEPT: Final = 8
-"""Choices kept for a model; the oldest go."""
+"""Choices kept for a model; older ones are deleted."""
 
 _DISTRIBUTIONS: Final[Mapping[EngineName, tuple[str, ...]]] = {
     "openvino": ("openvino",),
@@ -61,7 +61,7 @@ class Conditions(BaseModel):
 
 
 class EngineTiming(BaseModel):
-    """How one engine did.
+    """The measurement of one engine.
 
     `milliseconds` an item by batch size, the best of its runs, added up over the model's warm-up items.
     `difference` is the largest from the reference's outputs, None for the reference itself and for an engine
@@ -91,11 +91,11 @@ class EngineChoice(BaseModel):
 
 
 class EngineChoiceCache:
-    """The choices of one model home. A home that cannot be written keeps nothing, and says so once."""
+    """The choices of one model home. A home that cannot be written caches nothing and logs that once."""
 
     def __init__(self, home: Path) -> None:
         self._folder = home / FOLDER
-        self._told = False
+        self._warned = False
 
     def find(self, model: str, conditions: Conditions) -> EngineChoice | None:
         """The choice made under these conditions, if there is one."""
@@ -107,8 +107,8 @@ class EngineChoiceCache:
         found = [choice for choice in map(_read, self._files(model)) if choice is not None]
         return max(found, key=lambda choice: choice.measured_at, default=None)
 
-    def keep(self, choice: EngineChoice) -> None:
-        """Write it whole or not at all: others may read and write at the same time."""
+    def store(self, choice: EngineChoice) -> None:
+        """Write it atomically: other workers may read and write at the same time."""
         target = self._file(choice.model, choice.conditions)
         try:
             self._folder.mkdir(exist_ok=True)
@@ -117,9 +117,9 @@ class EngineChoiceCache:
             Path(file.name).chmod(0o644)
             Path(file.name).replace(target)
         except OSError as err:
-            if not self._told:
+            if not self._warned:
                 log.warning("engine choices are not kept, so every start measures again: %s", err)
-            self._told = True
+            self._warned = True
             return
         self._drop_old(choice.model)
 
@@ -138,7 +138,7 @@ class EngineChoiceCache:
 
 
 def read_choice(home: Path, model: str) -> EngineChoice | None:
-    """The last choice kept for a model, for those who show it."""
+    """The newest choice kept for a model, for display."""
     return EngineChoiceCache(home).newest(model)
 
 
@@ -149,7 +149,7 @@ def conditions_of(
     items: tuple[ItemShapes, ...],
     batch_sizes: tuple[int, ...],
 ) -> Conditions:
-    """What a measurement of these engines would depend on, here and now."""
+    """The conditions under which these engines would be measured now."""
     return Conditions(
         files=directory.fingerprint,
         engines={engine: _version(engine) for engine in engines},
@@ -164,7 +164,7 @@ def conditions_of(
 
 
 def processor() -> str:
-    """The CPU's model, as far as the system tells."""
+    """The CPU's model, as far as the system reports it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.lower().startswith("model name"):

@@ -55,7 +55,7 @@ class EngineUnderTest(Protocol):
         """Load a model, answer each sample once. Raises TrialFailedError."""
 
     def milliseconds(self, sample: int, *, timeout: float) -> float:
-        """Of one more run. Raises TrialFailedError."""
+        """The time of one more run. Raises TrialFailedError."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ def loadable_engines(directory: ModelDirectory) -> tuple[EngineName, ...]:
 def choose_engine(directory: ModelDirectory, options: SessionOptions) -> EngineName:
     """The engine that these options mean for this directory; with `auto` the first that can load it.
 
-    `engine_selection` measures which one `auto` should be. Raises ModelUnavailable when there is none.
+    `selection.py` measures which one `auto` should be. Raises ModelUnavailable when there is none.
     """
     able = loadable_engines(directory)
     if options.engine != "auto":

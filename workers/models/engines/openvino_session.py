@@ -1,7 +1,7 @@
 """OpenVINO on a CPU. The only module that imports openvino.
 
 Where all items have one shape, a batch with one for every thread is run in parts, one to a thread: threads
-that share a batch wait for each other at every layer, all the more while a worker beside them decodes. In CPU
+that share a batch wait for each other at every layer, even more while the worker decodes images. In CPU
 time an item, in batches of eight through a worker of two threads: EfficientNet-Lite0 9.3 to 10.2 ms whole (on
 a busy machine), 8.4 to 8.8 in parts. Lines and pages have many shapes, and every part would keep its own
 kernels of each: 676 MB for 60 widths instead of 359 MB.
@@ -58,7 +58,7 @@ class OpenVinoSession:
             self._request.infer()
         except (RuntimeError, ValueError) as err:
             raise ModelFailed(f"{self._name} failed on {shapes(inputs)}: {_first(err)}") from err
-        return self._taken(self._request)
+        return self._collect(self._request)
 
     def _run_in_parts(self, arrays: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
         parts = zip(*(np.array_split(array, len(self._parts)) for array in arrays), strict=True)
@@ -68,13 +68,13 @@ class OpenVinoSession:
                 self._give(request, part)
                 request.start_async()
                 running.callback(request.wait)
-        return tuple(map(np.concatenate, zip(*map(self._taken, self._parts), strict=True)))
+        return tuple(map(np.concatenate, zip(*map(self._collect, self._parts), strict=True)))
 
     def _give(self, request: Any, arrays: Sequence[NDArray[Any]]) -> None:
         for name, array in zip(self._names, arrays, strict=True):
             request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
 
-    def _taken(self, request: Any) -> tuple[NDArray[Any], ...]:
+    def _collect(self, request: Any) -> tuple[NDArray[Any], ...]:
         return tuple(request.get_output_tensor(i).data for i in self._outputs)
 
 

@@ -1,4 +1,7 @@
-"""Paddle Inference: oneDNN on a CPU, CUDA on a GPU. The only module that imports paddle."""
+"""Paddle Inference: oneDNN on a CPU, CUDA on a GPU.
+
+The only module that runs Paddle; `workers.models.conversion.paddle_program` writes its programs.
+"""
 
 import logging
 import tempfile

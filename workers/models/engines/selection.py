@@ -1,4 +1,4 @@
-"""`engine=auto`: the engine that a choice was kept for, or one that is measured now and kept."""
+"""`engine=auto`: the engine of a cached choice, or one that is measured now and cached."""
 
 import fcntl
 import logging
@@ -33,7 +33,7 @@ class StartedTrial(EngineUnderTest, Protocol):
 
 
 class EngineSelection:
-    """Selects the engine of one model after the other. Use it with `with`: it ends the processes."""
+    """Selects the engine of one model after the other. A context manager, which ends its processes."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class EngineSelection:
         conditions = conditions_of(directory, options, engines, model.warmup_shapes, batch_sizes)
         choice = self._choices.find(directory.name, conditions)
         if choice is None:
-            with self._alone():
+            with self._measuring_lock():
                 # Another worker may have measured it while this one waited.
                 choice = self._choices.find(directory.name, conditions)
                 choice = choice or self._measure(directory, model, options, conditions)
@@ -88,14 +88,14 @@ class EngineSelection:
         options: SessionOptions,
         conditions: Conditions,
     ) -> EngineChoice | None:
-        """None when there is no time left, or when no engine ran: then its error is the model process's."""
+        """None when no time is left or no engine ran; the model process then reports the error."""
         if not self._remaining():
             return None
         began = time.monotonic()
-        trials = [self._started(engine) for engine in conditions.engines]
+        trials = [self._start_trial(engine) for engine in conditions.engines]
         made = samples(model, conditions.batch_sizes)
         measured = measure(directory, options, trials, made, remaining=self._remaining)
-        _tell(directory.name, measured, time.monotonic() - began)
+        _log_measurement(directory.name, measured, time.monotonic() - began)
         if measured.chosen is None or measured.reference is None:
             return None
         choice = EngineChoice(
@@ -106,10 +106,10 @@ class EngineSelection:
             figures=measured.figures,
             conditions=conditions,
         )
-        self._choices.keep(choice)
+        self._choices.store(choice)
         return choice
 
-    def _started(self, engine: EngineName) -> EngineUnderTest:
+    def _start_trial(self, engine: EngineName) -> EngineUnderTest:
         """One process for all models: importing Paddle alone takes two seconds."""
         if engine not in self._trials:
             self._trials[engine] = self._trial(engine)
@@ -121,8 +121,8 @@ class EngineSelection:
         return max(0.0, self._until - time.monotonic())
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Workers that start together measure one after the other: side by side they would slow each other.
+    def _measuring_lock(self) -> Iterator[None]:
+        """Workers that start together measure one after the other, as they would slow each other down.
 
         A home that cannot be written has no lock; the lock of a process that died is free.
         """
@@ -142,7 +142,7 @@ class EngineSelection:
             yield
 
 
-def _tell(model: str, measured: EngineMeasurement, seconds: float) -> None:
+def _log_measurement(model: str, measured: EngineMeasurement, seconds: float) -> None:
     for each in measured.figures:
         if each.refused is not None:
             log.warning("%s is not run on %s: %s", model, each.engine, each.refused)

@@ -1,7 +1,7 @@
-"""A process that engines are tried in: what crashes, hangs or leaks here costs nobody anything.
+"""A process in which engines are tried: a crash, a hang or a leak here does not harm the worker.
 
 Run by `workers.models.engines.trial_process`, one for each engine. It opens one model after the other,
-answers samples, and says how long they took; the worker ends it.
+answers samples and reports how long they took; the worker ends it.
 """
 
 import argparse
@@ -45,25 +45,25 @@ class ModelTrial:
             write_arrays(folder / f"{number}.npz", self._session.run(*sample))
 
     def milliseconds(self, number: int) -> float:
-        """Of one run."""
+        """The time of one run."""
         began = time.perf_counter()
         self._session.run(*self._samples[number])
         return (time.perf_counter() - began) * 1000
 
 
 def write_arrays(file: Path, arrays: Arrays) -> None:
-    """Keep arrays in their order."""
+    """Write arrays in their order."""
     np.savez(file, *arrays)
 
 
 def read_arrays(file: Path) -> Arrays:
-    """What `write_arrays` wrote; never unpickles."""
+    """Read what `write_arrays` wrote, without unpickling."""
     with np.load(file, allow_pickle=False) as stored:
         return tuple(stored[name] for name in stored.files)
 
 
 def serve(link: socket.socket) -> None:
-    """Answer until the worker hangs up."""
+    """Answer until the worker closes the socket."""
     trial: ModelTrial | None = None
     while True:
         try:

@@ -20,7 +20,7 @@ _ROOT: Final = Path(__file__).parents[3]
 
 
 class TrialFailedError(Exception):
-    """The engine cannot be had: the message says why."""
+    """The engine could not be tried; the message says why."""
 
 
 class EngineTrialProcess:
@@ -94,7 +94,7 @@ class EngineTrialProcess:
         return [read_arrays(outputs / f"{number}.npz") for number in range(len(samples))]
 
     def milliseconds(self, sample: int, *, timeout: float) -> float:
-        """Of one run of a sample. Raises TrialFailedError."""
+        """The time of one run of a sample. Raises TrialFailedError."""
         return float(self._ask({"run": sample}, timeout)["milliseconds"])
 
     def close(self) -> None:
@@ -118,12 +118,12 @@ class EngineTrialProcess:
             self.close()
             raise TrialFailedError(f"gave no answer within {timeout:.0f} s") from err
         except (EOFError, OSError, BrokenFrameError) as err:
-            raise TrialFailedError(f"its process died{self._fate()}") from err
+            raise TrialFailedError(f"its process died{self._exit_status()}") from err
         if "error" in reply:
             raise TrialFailedError(str(reply["error"]))
         return reply
 
-    def _fate(self) -> str:
+    def _exit_status(self) -> str:
         process = self._process
         if process is not None:
             process.kill()

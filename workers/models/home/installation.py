@@ -1,4 +1,4 @@
-"""What is installed in a model home, and whether it is still what was brought there."""
+"""Which models a home holds, and whether their files are unaltered."""
 
 import json
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Installation:
 
 
 def installation(home: ModelHome, name: str, *, verify: bool = True) -> Installation | None:
-    """How the model of that name is here; without `verify` its files are taken for unaltered, unread."""
+    """The installation of that name; without `verify` its files are not read and count as unaltered."""
     path = home.find(name)
     if path is None:
         return None

