@@ -15,7 +15,7 @@ ROOT: Final = Path(__file__).parents[1]
 PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 _BLOCK: Final = re.compile(
-    r"^(?:<!-- needs: (?P<needs>.*) -->\n)?```python\n(?P<code>.*?)^```", re.DOTALL | re.MULTILINE
+    r"^(?:<!-- needs: (?P<needs>[^\n]*) -->\n)?```python\n(?P<code>.*?)^```", re.DOTALL | re.MULTILINE
 )
 
 
