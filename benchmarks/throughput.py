@@ -81,7 +81,12 @@ def measure(folder: Path, lines: Sequence[Line], given: argparse.Namespace) -> d
 
 def through_the_queue(lines: Sequence[Line], settings: dict[str, str], passes: int) -> dict[str, Any]:
     """Client, Valkey, one worker, results back; and what a single line costs beyond its model time."""
-    environment = {**os.environ, "PADDLEWHEEL_MODEL_HOME": str(HOME), "PADDLEWHEEL_LOG_LEVEL": "WARNING"}
+    environment = {
+        **os.environ,
+        "PADDLEWHEEL_MODEL_HOME": str(HOME),
+        "PADDLEWHEEL_LOG_LEVEL": "WARNING",
+        "PADDLEWHEEL_RECOGNITION_MODELS": MODEL,
+    }
     with (
         tempfile.TemporaryDirectory(prefix="paddlewheel-") as root,
         LocalStack(

@@ -23,9 +23,6 @@ from paddlewheel.errors import ConfigurationError, PaddlewheelError
 
 Command = Callable[..., Any]
 
-# Serves two recognizers: the worker's default, and the one whose scripts the demo needs.
-SETTINGS = {"PADDLEWHEEL_RECOGNITION_MODELS": "PP-OCRv4_mobile_rec,PP-OCRv6_small_rec"}
-
 
 class ErrorReportingGroup(click.Group):
     """Shows Paddlewheel's errors as sentences, not as tracebacks."""
@@ -87,7 +84,7 @@ def _up(folder: StateFolder, wanted: StackRequest, console: Console, wait: bool 
         f"--workers={wanted.workers}",
         f"--only={','.join(wanted.services)}",
     ]
-    starting = control.start(folder, choice, {**SETTINGS, **os.environ})
+    starting = control.start(folder, choice, os.environ)
     if not wait:
         console.print(f"Starting {', '.join(wanted.names())}; 'status' shows the progress.")
         return

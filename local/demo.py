@@ -26,20 +26,19 @@ from local.stack import LocalStack
 from paddlewheel import READ_PAGES, RECOGNIZE_TEXT, Client, Pending, ReadDocument, RecognizedText
 from paddlewheel.wire.addresses import local_connection
 
-MANY_SCRIPTS: Final = "PP-OCRv6_small_rec"
 THROUGHPUT_LINES: Final = 200
 
 # The face of the font collection: 0 is Japanese, 1 Korean, 2 simplified Chinese.
 LINES: Final = (
-    ("The quick brown fox jumps over the lazy dog", 22, 2, None),
-    ("Invoice 2026-1187   1,284.50 EUR", 36, 2, None),
-    ("PADDLEWHEEL", 64, 2, None),
-    ("绿洲仕格维花园公寓", 40, 2, None),
-    ("文本识别模块是系统中的核心部分", 28, 2, None),
-    ("订单号 7731 共 3 件", 32, 2, None),
-    ("Größe, café, señor, naïve, Øresund", 32, 2, MANY_SCRIPTS),
-    ("東京都新宿区西新宿二丁目", 36, 0, MANY_SCRIPTS),
-    ("ありがとうございます", 44, 0, MANY_SCRIPTS),
+    ("The quick brown fox jumps over the lazy dog", 22, 2),
+    ("Invoice 2026-1187   1,284.50 EUR", 36, 2),
+    ("PADDLEWHEEL", 64, 2),
+    ("绿洲仕格维花园公寓", 40, 2),
+    ("文本识别模块是系统中的核心部分", 28, 2),
+    ("订单号 7731 共 3 件", 32, 2),
+    ("Größe, café, señor, naïve, Øresund", 32, 2),
+    ("東京都新宿区西新宿二丁目", 36, 0),
+    ("ありがとうございます", 44, 0),
 )
 NEXT: Final = (
     ("read {}/page.png --timings", "text of a page"),
@@ -107,14 +106,14 @@ def read_a_page(client: Client, console: Console, output: Path) -> None:
 
 
 def read_lines(client: Client, console: Console, output: Path) -> None:
-    """Read lines in several sizes and scripts, each with the model that knows its script."""
+    """Read lines in several sizes and scripts."""
     console.rule("[bold]Text lines, rendered in several sizes and scripts")
     table = Table("rendered", "read", "score", "model", "queue ms", "batch", "model ms", box=SIMPLE)
     pendings: list[tuple[str, Pending[RecognizedText]]] = []
-    for number, (text, size, face, model) in enumerate(LINES, 1):
+    for number, (text, size, face) in enumerate(LINES, 1):
         path = output / f"line_{number}.png"
         draw_line(text, size, face).save(path)
-        pendings.append((text, client.enqueue(RECOGNIZE_TEXT, path, model=model)))
+        pendings.append((text, client.enqueue(RECOGNIZE_TEXT, path)))
     for text, pending in pendings:
         result = pending.result(timeout=120)
         table.add_row(text, result.rec_text, f"{result.rec_score:.3f}", *timings(result))
@@ -123,12 +122,12 @@ def read_lines(client: Client, console: Console, output: Path) -> None:
 
 
 def read_a_pdf(client: Client, console: Console, output: Path) -> None:
-    """Read a PDF of three pages in one task, with the recognizer of many scripts chosen by name."""
+    """Read a PDF of three pages in one task."""
     console.rule("[bold]A PDF")
     pages = [draw_page(lines) for lines in REPORT]
     path = output / "report.pdf"
     pages[0].save(path, save_all=True, append_images=pages[1:], resolution=150)
-    pending = client.enqueue(READ_PAGES, path, recognition_model=MANY_SCRIPTS)
+    pending = client.enqueue(READ_PAGES, path)
     document = pending.result(timeout=180)
     show_document(document, console)
     document.save_to_img(output)

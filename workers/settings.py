@@ -82,11 +82,11 @@ class WorkerSettings(BaseModel):
         {}, description="Models outside of the model home, as name=/path,other=/path."
     )
     recognition_models: Names = Field(
-        ("PP-OCRv4_mobile_rec",),
+        ("PP-OCRv6_small_rec",),
         description="Text recognizers served, the first is the default; or none.",
     )
     detection_models: Names = Field(
-        ("PP-OCRv4_mobile_det",), description="Text detectors served, the first is the default; or none."
+        ("PP-OCRv6_small_det",), description="Text detectors served, the first is the default; or none."
     )
     orientation_model: Name = Field(
         "ch_ppocr_mobile_v2.0_cls", description="What turns lines that stand upside down; or none."

@@ -132,7 +132,7 @@ def test_a_blob_that_outlived_its_time_says_so(service: Service) -> None:
 
 
 def test_an_unknown_model_is_named_with_those_there_are(client: Client, good_line: bytes) -> None:
-    with pytest.raises(ModelUnknown, match="PP-OCRv4_mobile_rec"):
+    with pytest.raises(ModelUnknown, match="PP-OCRv6_small_rec"):
         client.enqueue(RECOGNIZE_TEXT, good_line, model="nope").result(60)
 
 

@@ -14,7 +14,7 @@ def test_defaults_need_a_broker_only() -> None:
     settings = WorkerSettings.from_environment(BROKER)
     assert settings.result_url == settings.blob_url == settings.broker_url
     assert settings.devices == ("cpu",)
-    assert settings.recognition_models == ("PP-OCRv4_mobile_rec",)
+    assert settings.recognition_models == ("PP-OCRv6_small_rec",)
     assert settings.task_slots >= 16
 
 
