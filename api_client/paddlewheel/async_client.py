@@ -5,6 +5,7 @@ is called in asyncio's own small pool of threads.
 """
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Final, Self, TypeVar, cast
@@ -16,7 +17,7 @@ from paddlewheel.blobs.store import BlobStore
 from paddlewheel.blobs.upload import require_many, upload_image, upload_images, upload_missing
 from paddlewheel.contracts.base import ImageRef, Priority, Request, TaskSpec
 from paddlewheel.contracts.image_tasks import BULK_SPECS
-from paddlewheel.errors import ResultTimeout, TaskNotFound
+from paddlewheel.errors import CallerError, InvalidRequest, ResultTimeout, TaskNotFound
 from paddlewheel.pending import AsyncPending, Reply
 from paddlewheel.sources.images import ImageSource
 from paddlewheel.wire.addresses import Addresses
@@ -29,6 +30,7 @@ from paddlewheel.wire.result_store import (
     RESULT_KEY,
     TaskRecord,
     TaskStatus,
+    failed_record,
     queued_record,
 )
 from paddlewheel.wire.waiting import ResultReader
@@ -140,35 +142,40 @@ class AsyncClient:
         """Enqueue many in one pipeline to the broker; the pendings are in the order of the images.
 
         Where the task allows it, up to 16 items travel in one message: they are answered and cancelled
-        together, and each has its own result or error.
+        together, and each has its own result or error. An image that cannot be read or stored stops no
+        other: it is not sent, and its pending raises its error, such as UnsupportedSource.
         """
         require_many(images)
-        requests = [build_request(spec, image, options) for image in await self._put_missing(images)]
+        requests = [_request_of(spec, image, options) for image in await self._put_missing(images)]
         bulk = BULK_SPECS.get(spec.name)
         size = GROUP_SIZE if bulk else 1
         pendings: list[AsyncPending[ResultT]] = []
         messages: list[TaskMessage] = []
         for start in range(0, len(requests), size):
             group = requests[start : start + size]
-            key = f"{idempotency_key}/{start}" if idempotency_key else None
-            if bulk is not None:
-                carrier = bulk.request(items=tuple(group))
-                message = make_message(bulk, make_id(bulk, key), carrier, priority, deadline)
-            else:
-                message = make_message(spec, make_id(spec, key), group[0], priority, deadline)
-            reply = Reply(self, message.id)
-            messages.append(message)
-            for index, request in enumerate(group):
-                pendings.append(
-                    AsyncPending(
-                        spec,
-                        reply,
-                        image=getattr(request, "image", None),
-                        index=index if bulk is not None else None,
-                    )
-                )
+            sent = [each for each in group if not isinstance(each, CallerError)]
+            if sent:
+                carrier: TaskSpec[Any, Any] = bulk or spec
+                request = bulk.request(items=tuple(sent)) if bulk else sent[0]
+                task_id = make_id(carrier, _group_key(idempotency_key, start, group))
+                messages.append(make_message(carrier, task_id, request, priority, deadline))
+                reply = Reply(self, task_id)
+            indices = itertools.count()
+            for each in group:
+                if isinstance(each, CallerError):
+                    pendings.append(self._failed(spec, each))
+                else:
+                    image = getattr(each, "image", None)
+                    index = next(indices) if bulk else None
+                    pendings.append(AsyncPending(spec, reply, image=image, index=index))
         await self.publish(messages)
         return pendings
+
+    def _failed(self, spec: TaskSpec[Any, ResultT], err: CallerError) -> AsyncPending[ResultT]:
+        """The pending of an item that is never enqueued."""
+        reply = Reply(self, make_id(spec, None))
+        reply.settle(failed_record(reply.task_id, spec.name, err))
+        return AsyncPending(spec, reply)
 
     def pending(self, spec: TaskSpec[Any, ResultT], task_id: str) -> AsyncPending[ResultT]:
         """A task that was enqueued elsewhere or earlier."""
@@ -237,10 +244,10 @@ class AsyncClient:
 
     async def _put_missing(
         self, images: "Iterable[ImageSource | ImageRef | RequestT]"
-    ) -> "Sequence[ImageRef | RequestT]":
+    ) -> "Sequence[ImageRef | RequestT | CallerError]":
         given = list(images)
         if all(isinstance(image, (ImageRef, Request)) for image in given):
-            return cast("list[ImageRef | RequestT]", given)
+            return cast("list[ImageRef | RequestT | CallerError]", given)
         return await asyncio.to_thread(upload_missing, self.blobs, given)
 
     async def publish(self, messages: Sequence[TaskMessage]) -> None:
@@ -276,3 +283,25 @@ class AsyncClient:
 
 def _record_of(message: TaskMessage) -> bytes:
     return queued_record(message.id, message.name, message.enqueued_at)
+
+
+def _request_of(
+    spec: TaskSpec[RequestT, Any], image: "ImageRef | Request | CallerError", options: dict[str, Any]
+) -> RequestT | CallerError:
+    """The request for one of many. Wrong options fail them all, another task's request fails alone."""
+    if isinstance(image, CallerError):
+        return image
+    try:
+        return build_request(spec, image, options)
+    except InvalidRequest as err:
+        if isinstance(image, Request) and not isinstance(image, spec.request):
+            return err
+        raise
+
+
+def _group_key(key: str | None, start: int, group: Sequence[object]) -> str | None:
+    """The key of one message: another one if other items of the same images could be sent."""
+    if not key:
+        return None
+    failed = [str(place) for place, each in enumerate(group) if isinstance(each, CallerError)]
+    return "/".join([key, str(start), *failed])

@@ -168,7 +168,8 @@ class Client:
         """Enqueue many in one pipeline to the broker; the pendings are in the order of the images.
 
         Where the task allows it, up to 16 items travel in one message: they are answered and cancelled
-        together, and each has its own result or error.
+        together, and each has its own result or error. An image that cannot be read or stored stops no
+        other: it is not sent, and its pending raises its error, such as UnsupportedSource.
         """
         pendings = self.run(
             self.as_async().enqueue_many(

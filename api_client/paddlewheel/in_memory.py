@@ -30,7 +30,7 @@ from paddlewheel.blobs.memory import MemoryBlobStore
 from paddlewheel.blobs.upload import upload_image, upload_images, upload_missing
 from paddlewheel.client import Client, Pending
 from paddlewheel.contracts.base import ImageRef, Priority, Request, TaskSpec
-from paddlewheel.errors import ResultTimeout, TaskNotFound
+from paddlewheel.errors import CallerError, ResultTimeout, TaskNotFound
 from paddlewheel.pending import AsyncPending
 from paddlewheel.sources.images import ImageSource
 from paddlewheel.wire.in_memory import Handlers, InMemoryBroker
@@ -156,7 +156,7 @@ class AsyncInMemoryClient(AsyncClient):
 
     async def _put_missing(
         self, images: Iterable[ImageSource | ImageRef | RequestT]
-    ) -> "Sequence[ImageRef | RequestT]":
+    ) -> "Sequence[ImageRef | RequestT | CallerError]":
         return upload_missing(self.blobs, images)
 
     async def publish(self, messages: Sequence[TaskMessage]) -> None:

@@ -62,6 +62,17 @@ class Reply:
         """Remember a record that somebody else has waited for."""
         self._record = record
 
+    async def status(self) -> TaskStatus:
+        """Where the task stands; a task that was never enqueued is known here alone."""
+        if self._record is not None:
+            return self._record.status()
+        return await self.client.status(self.task_id)
+
+    async def cancel(self) -> None:
+        """Ask the workers to drop the task, unless its outcome is here."""
+        if self._record is None:
+            await self.client.cancel(self.task_id)
+
     @property
     def settled(self) -> bool:
         """Whether the outcome is here."""
@@ -117,11 +128,11 @@ class AsyncPending(Generic[ResultT]):
 
     async def status(self) -> TaskStatus:
         """Where the task stands."""
-        return await self.reply.client.status(self.task_id)
+        return await self.reply.status()
 
     async def cancel(self) -> None:
         """Ask the workers to drop the task, with every item that travels with it."""
-        await self.reply.client.cancel(self.task_id)
+        await self.reply.cancel()
 
     def open(self, record: TaskRecord) -> ResultT:
         """The result that a finished record holds for this item."""

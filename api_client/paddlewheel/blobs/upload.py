@@ -1,25 +1,36 @@
 """Encode what a caller has and store it, a bounded number of images at a time."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-from paddlewheel.blobs.store import BlobStore
+from paddlewheel.blobs.store import BlobStore, StoredBlob
 from paddlewheel.contracts.base import ImageRef, Request
-from paddlewheel.errors import InvalidRequest
-from paddlewheel.sources.images import ImageSource, encode, expand
+from paddlewheel.contracts.checking import check_fields
+from paddlewheel.errors import CallerError, InvalidRequest
+from paddlewheel.sources.images import EncodedImage, ImageSource, encode, expand_each
 
 
 def upload_image(blobs: BlobStore, image: ImageSource, name: str | None) -> ImageRef:
-    """Encode and store one image; `name` is what results call it."""
+    """Encode and store one image; `name` is what results call it. Raises InvalidRequest for a long name."""
     encoded = encode(image)
     stored = blobs.put(encoded.data)
-    return ImageRef(blob=stored.blob, input_path=name or encoded.name, expires_at=stored.expires_at)
+    called = name or encoded.name
+    return check_fields(
+        ImageRef, {"blob": stored.blob, "input_path": called, "expires_at": stored.expires_at}
+    )
 
 
 def upload_images(blobs: BlobStore, images: Iterable[ImageSource]) -> list[ImageRef]:
-    """Encode and store many, a bounded number of bytes at a time."""
-    return [ref for ref in upload_missing(blobs, expand(images)) if isinstance(ref, ImageRef)]
+    """Encode and store many, a bounded number of bytes at a time. Raises the first error of an image."""
+    refs: list[ImageRef] = []
+    for each in upload_missing(blobs, [images]):
+        if isinstance(each, CallerError):
+            raise each
+        if isinstance(each, ImageRef):
+            refs.append(each)
+    return refs
 
 
 def require_many(images: Any) -> None:
@@ -43,29 +54,51 @@ def _holds_names(images: Any) -> bool:
 
 
 def upload_missing(blobs: BlobStore, images: Iterable[Any]) -> list[Any]:
-    """References and requests as they are, and a reference for everything else, in order."""
+    """References and requests as they are, a reference or its CallerError for everything else, in order."""
     kept: list[Any] = []
     for group in _portions(images):
-        encoded = [encode(image) for image in group if not isinstance(image, (ImageRef, Request))]
-        stored = iter(zip(encoded, blobs.put_many([each.data for each in encoded]), strict=True))
-        for image in group:
-            if isinstance(image, (ImageRef, Request)):
-                kept.append(image)
-            else:
-                each, blob = next(stored)
-                kept.append(ImageRef(blob=blob.blob, input_path=each.name, expires_at=blob.expires_at))
+        prepared = [_encoded(image) for image in group]
+        stored = iter(_stored(blobs, [each for each in prepared if isinstance(each, EncodedImage)]))
+        kept += [next(stored) if isinstance(each, EncodedImage) else each for each in prepared]
     return kept
+
+
+def _encoded(image: Any) -> Any:
+    if isinstance(image, (ImageRef, Request, CallerError)):
+        return image
+    try:
+        return encode(image)
+    except CallerError as err:
+        return err
+
+
+def _stored(blobs: BlobStore, images: Sequence[EncodedImage]) -> list[ImageRef | CallerError]:
+    """Store all at once; where the store refuses one of them, store each alone to find out which."""
+    try:
+        stored: Sequence[StoredBlob | CallerError] = blobs.put_many([each.data for each in images])
+    except CallerError:
+        stored = [_stored_alone(blobs, each) for each in images]
+    return [
+        blob
+        if isinstance(blob, CallerError)
+        else ImageRef(blob=blob.blob, input_path=each.name, expires_at=blob.expires_at)
+        for each, blob in zip(images, stored, strict=True)
+    ]
+
+
+def _stored_alone(blobs: BlobStore, image: EncodedImage) -> StoredBlob | CallerError:
+    try:
+        return blobs.put(image.data)
+    except CallerError as err:
+        return err
 
 
 def _portions(images: Iterable[Any], size: int = 64) -> Iterator[list[Any]]:
     """Lists and folders expanded, so many images at a time that memory stays bounded."""
-    portion: list[Any] = []
-    for image in images:
-        parts = [image] if isinstance(image, (ImageRef, Request)) else expand([image])
-        for part in parts:
-            portion.append(part)
-            if len(portion) == size:
-                yield portion
-                portion = []
-    if portion:
+    parts = itertools.chain.from_iterable(map(_expanded, images))
+    while portion := list(itertools.islice(parts, size)):
         yield portion
+
+
+def _expanded(image: Any) -> Iterable[Any]:
+    return [image] if isinstance(image, (ImageRef, Request)) else expand_each(image)

@@ -11,7 +11,7 @@ from typing import Final
 from paddlewheel.contracts.base import ImageRef
 from paddlewheel.errors import ImageEmpty, PaddlewheelError, UnsupportedSource
 from paddlewheel.sources.file_names import stem_of
-from paddlewheel.sources.images import expand
+from paddlewheel.sources.images import expand_each, is_folder
 
 STDIN: Final = "-"
 STDIN_NAME: Final = "stdin"
@@ -41,12 +41,12 @@ def _inputs_of(path: str, *, pdf: bool) -> Iterator[Input]:
         yield Input(name=STDIN_NAME, source=_piped())
     elif _BLOB.match(path):
         yield Input(name=path, source=ImageRef(blob=path))
-    elif Path(path).is_dir():
-        try:
-            for file in expand(path, pdf=pdf):
+    elif is_folder(path):
+        for file in expand_each(path, pdf=pdf):
+            if isinstance(file, PaddlewheelError):
+                yield Input(name=path, source=file)
+            else:
                 yield Input(name=str(file), source=file, folder=file.parent.relative_to(path))
-        except UnsupportedSource as err:
-            yield Input(name=path, source=err)
     else:
         yield Input(name=path, source=path)
 
@@ -54,7 +54,11 @@ def _inputs_of(path: str, *, pdf: bool) -> Iterator[Input]:
 def _piped() -> bytes | PaddlewheelError:
     if sys.stdin is None or sys.stdin.isatty():
         return UnsupportedSource("'-' reads an image from standard input: pipe one in.")
-    return sys.stdin.buffer.read() or ImageEmpty("Standard input had no bytes.")
+    try:
+        return sys.stdin.buffer.read() or ImageEmpty("Standard input had no bytes.")
+    except (OSError, ValueError) as err:
+        why = getattr(err, "strerror", None) or type(err).__name__
+        return UnsupportedSource(f"Standard input cannot be read: {why}. Pipe an image in.")
 
 
 def _apart(inputs: list[Input]) -> list[Input]:

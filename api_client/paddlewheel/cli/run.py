@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from paddlewheel.cli.inputs import STDIN_NAME, Input
 from paddlewheel.client import Client, Pending
 from paddlewheel.contracts.base import Priority, TaskSpec
-from paddlewheel.errors import CallerError, InvalidRequest, PaddlewheelError, ResultTimeout, TaskNotFound
+from paddlewheel.errors import CallerError, PaddlewheelError, ResultTimeout, TaskNotFound
 
 ResultT = TypeVar("ResultT", bound=BaseModel)
 
@@ -77,18 +77,8 @@ class Run(Generic[ResultT]):
                 sources[place] = self._source_of(self._inputs[place])
             except CallerError as err:
                 self._fail(place, err)
-        try:
-            pendings = self._send(list(sources.values()))
-        except InvalidRequest:
-            raise
-        except CallerError:  # one of them cannot be sent: find out which
-            for place, source in sources.items():
-                try:
-                    self._remember([place], self._send([source]))
-                except CallerError as err:
-                    self._fail(place, err)
-        else:
-            self._remember(list(sources), pendings)
+        # What cannot be read or stored comes back as a pending that has failed.
+        self._remember(list(sources), self._send(list(sources.values())))
 
     def _source_of(self, each: Input) -> Any:
         if isinstance(each.source, PaddlewheelError):

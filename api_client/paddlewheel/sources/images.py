@@ -15,16 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Protocol, TypeAlias
 
-from paddlewheel.errors import ImageEmpty, UnsupportedSource
+from paddlewheel.errors import CallerError, ImageEmpty, PaddlewheelError, UnsupportedSource
 from paddlewheel.sources.png import encode_png
 
-IMAGE_SUFFIXES: Final = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
+IMAGE_SUFFIXES: Final = frozenset({".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".webp"})
 """The files that are taken out of a folder."""
 
 PDF_SUFFIX: Final = ".pdf"
 
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
 _LONGEST_NAME: Final = 512
+_NAMED: Final = 3
+"""Files that a folder's error names of each kind."""
 
 
 class PixelArray(Protocol):
@@ -72,18 +74,45 @@ class EncodedImage:
 def expand(sources: Any, *, pdf: bool = False) -> Iterator[Any]:
     """One source after the other out of lists, nested lists, dicts and folders.
 
-    A folder gives the images in it and below it, sorted by path, with `pdf` its PDFs too; hidden files are
-    left out. Anything else comes through as it is. Raises UnsupportedSource for a folder without images.
+    A folder gives the images in it and below it, sorted by path, with `pdf` its PDFs too; hidden files and
+    folders are left out. A folder that cannot be read comes through as it is, so that it fails alone, like
+    anything else that is no image. Raises UnsupportedSource for a folder without images.
     """
-    if isinstance(sources, Mapping):
-        yield from expand(_image_of(sources), pdf=pdf)
-    elif _is_nest(sources):
+    for source in expand_each(sources, pdf=pdf):
+        if isinstance(source, CallerError):
+            raise source
+        yield source
+
+
+def expand_each(sources: Any, *, pdf: bool = False) -> Iterator[Any]:
+    """The same, with an UnsupportedSource in the place of a folder or dict that holds no image."""
+    try:
+        if isinstance(sources, Mapping):
+            yield from expand_each(_image_of(sources), pdf=pdf)
+        elif is_folder(sources):
+            yield from _files_in(Path(os.fsdecode(sources)), pdf=pdf)
+        elif not _is_nest(sources):
+            yield sources
+    except UnsupportedSource as err:
+        yield err
+    if _is_nest(sources):
         for source in sources:
-            yield from expand(source, pdf=pdf)
-    elif isinstance(sources, (str, os.PathLike)) and Path(sources).is_dir():
-        yield from _files_in(Path(sources), pdf=pdf)
-    else:
-        yield sources
+            yield from expand_each(source, pdf=pdf)
+
+
+def is_folder(source: Any) -> bool:
+    """Whether this is the path of a folder; a path that cannot be looked up is none."""
+    # Where pathlib raises (no permission, a name that is too long) os.path answers False.
+    return isinstance(source, (str, os.PathLike)) and os.path.isdir(source)  # noqa: PTH112
+
+
+def describe_missing(path: str) -> str:
+    """One sentence about a path at which nothing is; without a suffix it may have meant a folder."""
+    if path.endswith(("/", os.sep)):
+        return f"There is no folder {path}."
+    return (
+        f"There is no file {path}." if Path(path).suffix else f"There is no folder {path}, and no such file."
+    )
 
 
 def _is_nest(source: Any) -> bool:
@@ -100,11 +129,40 @@ def _image_of(source: Mapping[str, Any]) -> Any:
 
 def _files_in(folder: Path, *, pdf: bool) -> list[Path]:
     wanted = IMAGE_SUFFIXES | ({PDF_SUFFIX} if pdf else set())
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in wanted and path.is_file()]
-    shown = [path for path in found if not path.name.startswith(".")]
-    if not shown:
-        raise UnsupportedSource(f"The folder {folder} holds no file of {', '.join(sorted(wanted))}.")
-    return sorted(shown)
+    found: list[Path] = []
+    hidden: list[Path] = []
+    other: list[Path] = []
+    for path in _walk(folder):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            hidden.append(path)
+        elif path.suffix.lower() in wanted or is_folder(path):  # one that cannot be read
+            found.append(path)
+        else:
+            other.append(path)
+    if not found:
+        left_out = [_count("hidden", hidden), _count("with another suffix", other)]
+        words = " and ".join(filter(None, left_out))
+        raise UnsupportedSource(
+            f"The folder {folder} holds no file of {', '.join(sorted(wanted))}"
+            f"{f'; left out: {words}' if words else ': it is empty'}."
+        )
+    return sorted(found)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """The files in a folder and below it, and those folders that cannot be read."""
+    unreadable: list[Path] = []
+    for parent, _, files in os.walk(folder, onerror=lambda err: unreadable.append(Path(str(err.filename)))):
+        paths = (Path(parent, name) for name in files)
+        yield from (path for path in paths if os.path.isfile(path))  # noqa: PTH113  as in is_folder
+    yield from unreadable
+
+
+def _count(kind: str, paths: Sequence[Path]) -> str:
+    if not paths:
+        return ""
+    names = ", ".join(sorted(path.name for path in paths)[:_NAMED])
+    return f"{len(paths)} {kind} ({names}{', ...' if len(paths) > _NAMED else ''})"
 
 
 def encode(source: ImageSource) -> EncodedImage:
@@ -112,7 +170,16 @@ def encode(source: ImageSource) -> EncodedImage:
 
     An empty file is stored like any other: the worker refuses it, and one bad file among many fails alone.
     """
-    return _encode(source)
+    try:
+        return _encode(source)
+    except (PaddlewheelError, MemoryError):
+        raise
+    except Exception as err:
+        # A source is any caller's object, and its methods raise anything. Their words may hold its bytes.
+        raise UnsupportedSource(
+            f"The {type(source).__name__} cannot be read as an image ({type(err).__name__}): give the bytes "
+            "of an image file instead."
+        ) from err
 
 
 def _encode(source: Any) -> EncodedImage:
@@ -121,7 +188,7 @@ def _encode(source: Any) -> EncodedImage:
     if isinstance(source, Mapping):
         return _encode(_image_of(source))
     if isinstance(source, (str, os.PathLike)):
-        return _read_path(os.fspath(source))
+        return _read_path(os.fsdecode(source))
     if hasattr(source, "read"):
         return _read_file(source)
     if _is_pil_image(source):
@@ -139,19 +206,38 @@ def _encode(source: Any) -> EncodedImage:
 def _read_path(path: str) -> EncodedImage:
     if _URL.match(path):
         raise UnsupportedSource("URL inputs are not enabled: fetch the image yourself and give its bytes.")
-    if Path(path).is_dir():
-        raise UnsupportedSource(f"{path} is a folder: give it to put_many or enqueue_many.")
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError as err:
-        raise UnsupportedSource(f"There is no file {path}.") from err
-    except (OSError, ValueError) as err:
-        raise UnsupportedSource(f"The file {path} cannot be read: {err}") from err
+        raise UnsupportedSource(describe_missing(path)) from err
+    except IsADirectoryError as err:
+        raise UnsupportedSource(_refused_folder(path)) from err
+    except OSError as err:
+        raise UnsupportedSource(
+            f"The file {path} cannot be read: {err.strerror or type(err).__name__}."
+        ) from err
+    except ValueError as err:
+        raise UnsupportedSource(f"The file {path!r} cannot be read: no file can have that name.") from err
     return EncodedImage(data=data, name=_short(path))
 
 
+def _refused_folder(path: str) -> str:
+    if os.access(path, os.R_OK | os.X_OK):
+        return f"{path} is a folder: give it to put_many or enqueue_many."
+    return f"The folder {path} cannot be read: allow this user to list it, or leave it out."
+
+
 def _read_file(file: IO[bytes]) -> EncodedImage:
-    data = file.read()
+    if getattr(file, "closed", False) is True:
+        raise UnsupportedSource("The file object is closed: open it again.")
+    try:
+        data = file.read()
+    except UnicodeDecodeError:
+        data = None  # opened as text
+    except OSError as err:
+        raise UnsupportedSource(
+            f"The file object cannot be read: {err.strerror or type(err).__name__}."
+        ) from err
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise UnsupportedSource("A file object has to be opened in binary mode ('rb').")
     name = getattr(file, "name", None)
@@ -160,7 +246,8 @@ def _read_file(file: IO[bytes]) -> EncodedImage:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else Path(name).name[-_LONGEST_NAME:]
+    shown = name.encode(errors="replace").decode()  # a file's name may be no text
+    return shown if len(shown) <= _LONGEST_NAME else Path(shown).name[-_LONGEST_NAME:]
 
 
 def _array_bytes(array: PixelArray) -> bytes:

@@ -104,6 +104,12 @@ def unreadable_record(task_id: str, err: Exception) -> TaskRecord:
     return TaskRecord(task_id=task_id, state="failed", name=None, enqueued_at=None, payload=payload)
 
 
+def failed_record(task_id: str, name: str, err: PaddlewheelError) -> TaskRecord:
+    """The record of a task that failed before it could be enqueued."""
+    payload = {"exc_type": type(err).__name__, "exc_message": [err.message]}
+    return TaskRecord(task_id=task_id, state="failed", name=name, enqueued_at=None, payload=payload)
+
+
 def queued_record(task_id: str, name: str, enqueued_at: float) -> bytes:
     """The record of a task that has been accepted and not yet started."""
     return json.dumps(

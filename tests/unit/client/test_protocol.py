@@ -4,6 +4,7 @@ import base64
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -197,3 +198,22 @@ def test_a_damaged_connection_file_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / ".paddlewheel" / "connection.json").write_text("[1")
     with pytest.raises(ConfigurationError, match="make up"):
         Addresses.find(environment={}, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "deadline", ["5", float("nan"), float("inf"), -1, 1e300, 10**400, timedelta.max, True, object(), [5]]
+)
+def test_a_deadline_that_is_none_is_refused(deadline: Any) -> None:
+    with pytest.raises(InvalidRequest, match="A deadline is"):
+        make_message(RECOGNIZE_TEXT, "i", RecognizeText(image=REF), "bulk", deadline)
+
+
+@pytest.mark.parametrize("priority", ["high", "", None, 3, ["bulk"]])
+def test_an_unknown_priority_is_refused_with_the_known_ones(priority: Any) -> None:
+    with pytest.raises(InvalidRequest, match="'interactive' or 'bulk'"):
+        make_message(RECOGNIZE_TEXT, "i", RecognizeText(image=REF), priority, None)
+
+
+def test_an_idempotency_key_that_is_no_text_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="idempotency key"):
+        make_id(RECOGNIZE_TEXT, "\udcff")

@@ -1,4 +1,5 @@
 import io
+import os
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -219,3 +220,109 @@ def test_a_folder_without_images_is_named(tmp_path: Path) -> None:
     (tmp_path / ".hidden.png").touch()
     with pytest.raises(UnsupportedSource, match=f"{tmp_path} holds no file"):
         list(expand(tmp_path))
+
+
+class Broken:
+    """A file object, an array and a path whose own methods fail."""
+
+    def __init__(self, error: Exception, **fields: Any) -> None:
+        self._error = error
+        self.__dict__.update(fields)
+
+    def read(self) -> bytes:
+        raise self._error
+
+
+class BrokenArray(FakeArray):
+    def tobytes(self) -> bytes:
+        raise TypeError(b"secret pixels")
+
+
+def closed_file(path: Path) -> Any:
+    path.write_bytes(b"pixels")
+    with path.open("rb") as file:
+        pass
+    return file
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (closed_file, "closed: open it again"),
+        (lambda _: Broken(OSError(5, "Input/output error")), "cannot be read: Input/output error"),
+        (lambda _: Broken(RuntimeError("secret pixels")), r"cannot be read as an image \(RuntimeError\)"),
+        (lambda _: BrokenArray((1, 1), b"x"), r"cannot be read as an image \(TypeError\)"),
+        (lambda _: FakeArray((2, 2), b"x"), "cannot be read as an image"),
+        (lambda _: FakeArray((2, 2), b"xxxx", dtype="object"), "array of object"),
+        (lambda _: "a\0b.png", "no file can have that name"),
+        (lambda _: "x" * 5000 + ".png", "cannot be read: File name too long"),
+    ],
+)
+def test_whatever_a_source_raises_is_an_unsupported_source(make: Any, words: str, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedSource, match=words) as caught:
+        encode(make(tmp_path / "a.png"))
+    assert "secret" not in caught.value.message
+
+
+def test_a_file_without_permission_is_an_unsupported_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(UnsupportedSource, match="cannot be read: Permission denied"):
+        encode(tmp_path / "a.png")
+
+
+def test_a_folder_that_cannot_be_listed_fails_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan, locked = os.scandir, folder / "below"
+
+    def refuse(path: Any) -> Any:
+        if Path(path) == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != locked)
+    found = list(expand(folder))
+    assert names(iter(found), folder) == ["a.jpg", "b.PNG", "below"]
+    with pytest.raises(UnsupportedSource, match="below cannot be read: allow this user"):
+        encode(locked)
+
+
+def test_a_name_that_is_no_text_is_still_a_name(tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")
+    Path(path).write_bytes(b"pixels")
+    assert encode(path).name == f"{tmp_path}/?.png"
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("gone/", "There is no folder gone/"),
+        ("gone", "There is no folder gone"),
+        ("gone.png", "There is no file gone.png"),
+    ],
+)
+def test_what_is_missing_is_named(path: str, words: str) -> None:
+    with pytest.raises(UnsupportedSource, match=words):
+        encode(path)
+
+
+def test_a_folder_without_images_names_what_it_left_out(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedSource, match="it is empty"):
+        list(expand(tmp_path))
+    for name in (".a.png", ".thumbs/b.png", "c.txt", "d.gif", "e.heic", "f.raw"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(UnsupportedSource) as caught:
+        list(expand(tmp_path))
+    assert "2 hidden (.a.png, b.png)" in caught.value.message
+    assert "4 with another suffix (c.txt, d.gif, e.heic, ...)" in caught.value.message
+
+
+def test_every_suffix_of_jpeg_counts(tmp_path: Path) -> None:
+    for name in ("a.jfif", "b.JPE", "c.jpeg", "d.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    assert names(expand(tmp_path), tmp_path) == ["a.jfif", "b.JPE", "c.jpeg", "d.jpg"]

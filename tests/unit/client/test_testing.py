@@ -2,24 +2,27 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from paddlewheel import READ_PAGES, RECOGNIZE_TEXT, AsyncClient, Client, Pending, Priority, RecognizedText
-from paddlewheel.contracts.text import RecognizeText
+from paddlewheel.contracts.text import ReadPages, RecognizeText
 from paddlewheel.errors import (
     BlobExpired,
     BlobTooLarge,
     ConfigurationError,
     DeadlineExceeded,
     InternalError,
+    InvalidRequest,
     ModelUnknown,
     ResultTimeout,
     TaskCancelled,
     TaskNotFound,
+    UnsupportedSource,
 )
 from paddlewheel.in_memory import AsyncInMemoryClient, InMemoryClient
 from tests.client_contract import HANDLERS, UNKNOWN_MODEL, ClientContract, recognize
@@ -229,3 +232,50 @@ def test_the_async_client_answers_alike() -> None:
                 await waiting.result()
 
     asyncio.run(work())
+
+
+def test_an_image_that_cannot_be_read_stops_no_other_of_many(client: InMemoryClient, tmp_path: Path) -> None:
+    def sources() -> Iterator[Any]:
+        yield b"x"
+        yield tmp_path / "missing.png"
+        yield [b"y", {"no": "image"}, b"z"]
+        yield object()
+        yield b"x" * 100
+
+    client.as_async().blobs._max_bytes = 50  # type: ignore[attr-defined]
+    pendings = client.enqueue_many(RECOGNIZE_TEXT, sources(), idempotency_key="run")
+    assert [each.status().state for each in pendings] == [
+        "succeeded", "failed", "succeeded", "failed", "succeeded", "failed", "failed"
+    ]  # fmt: skip
+    assert all(each.done() for each in client.as_completed(pendings))
+    for at in (0, 2, 4):
+        assert pendings[at].result().rec_score == 0.5
+    for at in (1, 3, 5):
+        with pytest.raises(UnsupportedSource):
+            pendings[at].result()
+    with pytest.raises(BlobTooLarge):
+        pendings[6].result()
+    pendings[6].cancel()
+
+
+def test_a_repeat_with_a_mended_image_is_another_message(client: InMemoryClient, tmp_path: Path) -> None:
+    path = tmp_path / "late.png"
+    first = client.enqueue_many(RECOGNIZE_TEXT, [path, b"y"], idempotency_key="run")
+    path.write_bytes(b"x")
+    again = client.enqueue_many(RECOGNIZE_TEXT, [path, b"y"], idempotency_key="run")
+    assert again[0].result().rec_score == 0.5
+    assert first[1].task_id != again[1].task_id
+
+
+def test_a_request_of_another_task_fails_alone(client: InMemoryClient) -> None:
+    ref = client.put(b"x")
+    wrong: Any = ReadPages(image=ref)
+    right, failed = client.enqueue_many(RECOGNIZE_TEXT, [RecognizeText(image=ref), wrong])
+    assert right.result().rec_score == 0.5
+    with pytest.raises(InvalidRequest, match="takes a RecognizeText"):
+        failed.result()
+
+
+def test_a_name_that_is_too_long_for_a_reference_is_refused(client: InMemoryClient) -> None:
+    with pytest.raises(InvalidRequest, match="input_path"):
+        client.put(b"x", name="n" * 600)
