@@ -34,8 +34,8 @@ down: ## Stop what is running
 status: ## Show what is running
 	$(BIN)/python -m local status
 
-test: setup ## Run every test
-	$(BIN)/python -m pytest
+test: coverage ## Run every test; the unit tests have a floor of coverage
+	$(BIN)/python -m pytest tests/integration tests/acceptance
 
 coverage: setup ## Run the unit tests and fail below the floor of coverage in pyproject.toml
 	$(BIN)/python -m pytest tests/unit --cov --cov-report=term:skip-covered

@@ -47,37 +47,9 @@ BANNED_CLASS_NAMES = frozenset(DIALECT_CLASSES.split())
 BANNED_FUNCTION_NAMES = frozenset({"told", "asked", "chosen", "opened", "spoken"})
 
 
-STILL_OPEN: dict[str, int] = {
-    ".": 9,
-    "admin": 63,
-    "api_client": 10,
-    "database": 1,
-    "docs": 47,
-    "index_store": 30,
-    "job_store": 12,
-    "tests/integration/batch_jobs": 1,
-    "tests/integration/index_store": 33,
-    "tests/integration/job_store": 1,
-    "tests/integration/models": 3,
-    "tests/integration/workers": 9,
-    "tests/unit/client": 17,
-    "tests/unit/index_store": 9,
-    "tests/unit/models": 12,
-    "tests/unit/tasks": 2,
-    "tests/unit/workers": 16,
-    "workers": 66,
-}
-"""Findings in each room that is not rewritten yet. These numbers may only go down."""
-
-STILL_REPEATED = frozenset({"_Line"})
-
-
 def test_no_file_uses_a_banned_idiom_or_name() -> None:
-    findings: dict[str, list[str]] = defaultdict(list)
-    for path in tracked_files():
-        findings[room_of(path)] += findings_in(path)
-    over = {room: found for room, found in findings.items() if len(found) > STILL_OPEN.get(room, 0)}
-    assert not over, "\n" + "\n".join(each for found in over.values() for each in found)
+    findings = [each for path in tracked_files() for each in findings_in(path)]
+    assert not findings, "\n" + "\n".join(findings)
 
 
 def test_no_class_name_means_two_things() -> None:
@@ -88,7 +60,7 @@ def test_no_class_name_means_two_things() -> None:
                 if isinstance(node, ast.ClassDef):
                     places[node.name].append(f"{path}:{node.lineno}")
     repeated = {name: found for name, found in places.items() if len(found) > 1}
-    assert repeated.keys() <= STILL_REPEATED, repeated
+    assert not repeated
 
 
 @pytest.mark.parametrize(
@@ -123,11 +95,6 @@ def test_names_comments_and_strings_are_read_with_their_lines() -> None:
         (7, "def chosen"),
         (8, "class JobDesk"),
     ]
-
-
-def room_of(path: Path) -> str:
-    """The top folder of a file, or for a test its folder, such as tests/unit/client."""
-    return "/".join(path.parts[:-1][: 3 if path.parts[0] == "tests" else 1]) or "."
 
 
 def tracked_files() -> list[Path]:

@@ -305,7 +305,7 @@ def test_a_name_that_is_no_text_is_still_a_name(tmp_path: Path) -> None:
         ("gone.png", "There is no file gone.png"),
     ],
 )
-def test_what_is_missing_is_named(path: str, words: str) -> None:
+def test_a_missing_input_is_named(path: str, words: str) -> None:
     with pytest.raises(UnsupportedSource, match=words):
         encode(path)
 

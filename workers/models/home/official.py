@@ -57,7 +57,7 @@ class FamilyDefaults(_Frozen):
 
 
 class ModelFacts(_Frozen):
-    """What is known of a model, wherever it comes from; None or empty where no document states it.
+    """The facts of a model, wherever it comes from; None or empty where no document states it.
 
     `input` is (channels, height, width); of text recognizers the width grows with the line. `dimension` is
     the length of its embeddings. `thresholds` have PaddleX's names.
