@@ -14,7 +14,6 @@ from typing import Final
 from PIL import Image
 
 from benchmarks.page_drawing import (
-    INK,
     Colour,
     Drawn,
     crop_tightly,
@@ -161,10 +160,10 @@ def vertical(chance: Random, number: int) -> Drawn:
     return draw_vertical(lines, font_of(size, JAPANESE_FACE), size)
 
 
-def table(chance: Random, number: int, *, degrees: Sequence[float]) -> Drawn:
+def table(chance: Random, number: int, *, degrees: Sequence[float], gap: int) -> Drawn:
     """A bill of four columns, with and without rules."""
     rows = [("Item", "Qty", "Price", "Sum"), *goods(chance, 8)]
-    drawn = draw_table(rows, font_of(24), 24, ruled=number % 2 == 1)
+    drawn = draw_table(rows, font_of(24), 24, ruled=number % 2 == 1, gap=gap)
     picture = tilt(drawn.picture, degrees[number % len(degrees)])
     return Drawn(picture=picture, lines=drawn.lines, by_words=True)
 
@@ -175,7 +174,7 @@ def transparent(chance: Random, number: int) -> Drawn:
     font = font_of(26)
     width = int(max(map(font.getlength, lines))) + 80
     light = number % 2 == 1
-    ink = (255, 255, 255, 255) if light else (*INK, 255)
+    ink = (255, 255, 255, 255) if light else (0, 0, 0, 255)
     picture = Image.new("RGBA", (width, 300), (255, 255, 255, 0) if light else (0, 0, 0, 0))
     write(picture, lines, font, 26, (40, 40), ink=ink)
     return Drawn(picture=picture.convert(("RGBA", "RGBA", "LA", "RGBA")[number % 4]), lines=lines)
@@ -287,9 +286,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "turned 270": Kind(about="a page turned by 270 degrees", draw=partial(turned, quarters=3)),
     "skew": Kind(about="prose at 1 to 8 degrees", draw=skewed, pages=6),
     "columns": Kind(about="two and three columns of prose", draw=columns),
-    "table": Kind(about="a bill, ruled and not, by words", draw=partial(table, degrees=(0,))),
+    "table": Kind(about="a bill, ruled and not, by words", draw=partial(table, degrees=(0,), gap=48)),
     "table, skewed": Kind(
-        about="the same at 1 to 3 degrees", draw=partial(table, degrees=(1, -2, 2, -3)), pages=4
+        about="cells far apart, at 1 to 3 degrees", draw=partial(table, degrees=(2, -2, 3, -1), gap=190)
     ),
     "transparent": Kind(about="dark and light letters, the rest clear", draw=transparent),
     "tall": Kind(about="a screenshot of 1080 x 12000", draw=tall, pages=1),

@@ -126,10 +126,10 @@ def goods(chance: Random, count: int) -> Iterator[tuple[str, str, str, str]]:
         yield name, str(number), f"{price / 100:.2f}", f"{number * price / 100:.2f}"
 
 
-def draw_table(rows: Sequence[Sequence[str]], font: Any, size: int, *, ruled: bool) -> Drawn:
-    """Cells in rows; numbers are set to the right. Read row by row."""
-    width = int(max(font.getlength(cell) for row in rows for cell in row)) + 2 * size
-    height = int(2 * size)
+def draw_table(rows: Sequence[Sequence[str]], font: Any, size: int, *, ruled: bool, gap: int) -> Drawn:
+    """Cells in rows, at least `gap` pixels apart; numbers are set to the right. Read row by row."""
+    width = int(max(font.getlength(cell) for row in rows for cell in row)) + gap
+    height = int(1.7 * size)
     columns = len(rows[0])
     picture = Image.new("RGB", (width * columns + 120, height * len(rows) + 120), WHITE)
     pen = ImageDraw.Draw(picture)
