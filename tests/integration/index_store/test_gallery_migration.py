@@ -57,6 +57,46 @@ def test_the_migrations_can_be_taken_back(empty_database: Callable[[], str]) -> 
     migrate(url)
 
 
+def schema_of(url: str) -> dict[str, object]:
+    """Every table's columns, indexes and checks, in an order that is the same for equal schemas."""
+    engine = create_engine(sqlalchemy_url(url))
+    with engine.connect() as connection:
+        found = inspect(connection)
+        tables = {
+            name: (
+                sorted(
+                    f"{column['name']} {column['type']} {column['nullable']}"
+                    for column in found.get_columns(name)
+                ),
+                sorted(str(index["name"]) for index in found.get_indexes(name)),
+                sorted(str(check["name"]) for check in found.get_check_constraints(name)),
+            )
+            for name in found.get_table_names()
+        }
+    engine.dispose()
+    return dict(tables)
+
+
+@pytest.mark.parametrize(
+    "older",
+    [
+        ("galleries_0001",),
+        ("galleries_0002", "jobs_0001"),
+        ("galleries_0003", "jobs_0002"),
+        ("galleries_0003", "jobs_0004"),
+    ],
+)
+def test_a_database_of_an_older_version_is_brought_up_to_date(
+    empty_database: Callable[[], str], older: tuple[str, ...]
+) -> None:
+    fresh, old = empty_database(), empty_database()
+    migrate(fresh)
+    for revision in older:
+        migrate(old, revision)
+    migrate(old)
+    assert schema_of(old) == schema_of(fresh)
+
+
 def test_a_database_without_the_tables_says_what_to_do(empty_database: Callable[[], str]) -> None:
     database = Database(empty_database())
     with pytest.raises(SchemaOutdated, match="run the migrations"):
