@@ -59,6 +59,7 @@ PaddlewheelError
 │       └── LabelListInvalid     label_list_invalid
 └── OperatorError                the service has to be mended; the same request may work later
     ├── ConfigurationError       configuration_error
+    │   └── AuthenticationFailed authentication_failed
     ├── BrokerUnavailable        broker_unavailable
     ├── BlobStoreUnavailable     blob_store_unavailable
     ├── WorkerOverloaded         worker_overloaded
@@ -444,6 +445,12 @@ class ConfigurationError(OperatorError):
     """A setting is missing, malformed or contradicts another."""
 
     code = "configuration_error"
+
+
+class AuthenticationFailed(ConfigurationError):
+    """A server does not accept the user name or password in its URL: correct it there; waiting is no help."""
+
+    code = "authentication_failed"
 
 
 class BrokerUnavailable(OperatorError):

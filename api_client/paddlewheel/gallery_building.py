@@ -28,9 +28,15 @@ from paddlewheel.contracts.galleries import (
     ImageOutcome,
     LabelledImage,
 )
-from paddlewheel.errors import CallerError, InvalidRequest, LabelListInvalid, PaddlewheelError
+from paddlewheel.errors import (
+    CallerError,
+    InvalidRequest,
+    LabelListInvalid,
+    PaddlewheelError,
+    UnsupportedSource,
+)
 from paddlewheel.pending import AsyncPending
-from paddlewheel.sources.images import expand
+from paddlewheel.sources.images import expand, is_folder
 from paddlewheel.sources.label_list import read_gallery_list, read_labels
 
 STEP: Final = 32
@@ -74,12 +80,14 @@ def labelled_images(
     images with a list of labels, or with a text file of one label a line; or pairs of image and label,
     each a tuple or `{"image": ..., "label": ...}`. Raises LabelListInvalid, UnsupportedSource.
     """
-    if gallery_label is None and not _is_folder(gallery_imgs):
-        return [_pair(each) for each in gallery_imgs]
-    if _is_folder(gallery_imgs) and not _is_list(gallery_label):
+    if gallery_label is None and not is_folder(gallery_imgs):
+        return [_pair(each) for each in _listed(gallery_imgs)]
+    if is_folder(gallery_imgs) and not _is_list(gallery_label):
         root = Path(gallery_imgs)
         file = root / LIST_NAME if gallery_label is None else Path(str(gallery_label))
         return [(each.path, each.label) for each in read_gallery_list(file, root)]
+    if not is_folder(gallery_imgs) and not _is_list(gallery_imgs):
+        _listed(gallery_imgs)
     labels = _labels(gallery_label)
     images = list(expand(gallery_imgs))
     if len(images) != len(labels):
@@ -244,16 +252,27 @@ def _labels(given: Any) -> tuple[str, ...]:
     return tuple(given) if _is_list(given) else read_labels(Path(given))
 
 
+def _listed(images: Any) -> Iterable[Any]:
+    """A list of images. Raises UnsupportedSource for a path that is no folder, or for one image."""
+    if isinstance(images, (str, os.PathLike)):
+        path = os.fsdecode(images)
+        there = os.path.lexists(path) if "\0" not in path else False
+        raise UnsupportedSource(
+            f"{path} is no folder: give the folder of a gallery, or a list of images."
+            if there
+            else f"There is no folder {path}."
+        )
+    if isinstance(images, (bytes, Mapping)) or not isinstance(images, Iterable):
+        raise UnsupportedSource(f"A gallery is made of a folder or a list, not of {type(images).__name__}.")
+    return images
+
+
 def _pair(each: Any) -> Labelled:
     if isinstance(each, Mapping) and set(each) == {"image", "label"}:
         return each["image"], each["label"]
     if isinstance(each, (tuple, list)) and len(each) == 2 and isinstance(each[1], str):
         return each[0], each[1]
     raise LabelListInvalid('Each image comes with its label: (image, label) or {"image": ..., "label": ...}.')
-
-
-def _is_folder(value: Any) -> bool:
-    return isinstance(value, (str, os.PathLike)) and Path(value).is_dir()
 
 
 def _is_list(value: Any) -> bool:

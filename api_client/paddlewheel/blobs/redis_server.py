@@ -8,7 +8,14 @@ from typing import Any
 import redis
 
 from paddlewheel.blobs.content import ContentStore
-from paddlewheel.errors import BlobCorrupt, BlobError, BlobStoreUnavailable, ConfigurationError
+from paddlewheel.errors import (
+    AuthenticationFailed,
+    BlobCorrupt,
+    BlobError,
+    BlobStoreUnavailable,
+    ConfigurationError,
+)
+from paddlewheel.server_errors import AUTHENTICATION_FAILED, server_words
 
 CONNECT_SECONDS = 5.0
 REPLY_SECONDS = 30.0
@@ -29,10 +36,12 @@ def _translated() -> Iterator[None]:
     """The driver's errors name the server but never its password, so their text may be shown."""
     try:
         yield
+    except redis.AuthenticationError as err:
+        raise AuthenticationFailed(AUTHENTICATION_FAILED.format("blob store")) from err
     except redis.ResponseError as err:
-        raise BlobStoreUnavailable(f"The blob store refused to work: {err}.") from err
+        raise BlobStoreUnavailable(f"The blob store refused to work: {server_words(err)}.") from err
     except redis.RedisError as err:
-        raise BlobStoreUnavailable(f"The blob store cannot be reached: {err}.") from err
+        raise BlobStoreUnavailable(f"The blob store cannot be reached: {server_words(err)}.") from err
 
 
 class RedisBlobStore(ContentStore):
@@ -93,9 +102,11 @@ class RedisBlobStore(ContentStore):
 def _content(reply: Any) -> bytes | BlobError:
     if isinstance(reply, bytes):
         return reply
+    if isinstance(reply, redis.AuthenticationError):
+        raise AuthenticationFailed(AUTHENTICATION_FAILED.format("blob store")) from reply
     if "WRONGTYPE" in str(reply):
         return BlobCorrupt("Something that is not a blob is stored under the blob's key.")
-    raise BlobStoreUnavailable(f"The blob store refused to work: {reply}.") from reply
+    raise BlobStoreUnavailable(f"The blob store refused to work: {server_words(reply)}.") from reply
 
 
 def uploads_of(

@@ -3,6 +3,7 @@
 The operators' commands on the database and the files are `paddlewheel gallery maintenance`.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ from paddlewheel.gallery_building import (
     build_gallery,
     labelled_images,
 )
-from paddlewheel.sources.images import expand
+from paddlewheel.sources.images import expand, is_folder
 from paddlewheel.sources.label_list import read_remove_ids
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -314,7 +315,7 @@ def _images(paths: Sequence[str], label: str | None, file: Path | None) -> list[
         if file is not None:
             raise click.UsageError("Give either --label or --labels.")
         return [(image, label) for image in expand(list(paths))]
-    if len(paths) == 1 and Path(paths[0]).is_dir():
+    if len(paths) == 1 and (is_folder(paths[0]) or not os.path.lexists(paths[0])):
         return labelled_images(paths[0], file)
     raise LabelListInvalid("Give one folder with its gallery.txt or --labels, or images with their --label.")
 

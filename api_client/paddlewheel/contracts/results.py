@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from paddlewheel.errors import BlobExpired, BlobNotFound, UnsupportedSource
-from paddlewheel.sources.file_names import stem_of, suffix_of
+from paddlewheel.sources.file_names import claim_name, stem_of, suffix_of
 from paddlewheel.sources.images import IMAGE_SUFFIXES, ImageSource, encode
 
 if TYPE_CHECKING:
@@ -103,10 +103,13 @@ class Result(BaseModel):
     def save_to_json(
         self, save_path: str | PathLike[str], indent: int = 4, ensure_ascii: bool = False
     ) -> Path:
-        """Write the fields to a `.json` file, or into a folder under the input's name; the file's path."""
+        """Write the fields to a `.json` file, or into a folder under the input's name; the file's path.
+
+        In a folder, other results of the same name are numbered: `photo_res.json`, `photo_2_res.json`.
+        """
         path = Path(save_path)
         if path.suffix.lower() != ".json":
-            path = path / f"{self._stem()}_res.json"
+            path = claim_name(path, self._stem(), "_res.json", owner=self._owner())
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(_dumps(self._res(), indent, ensure_ascii) + "\n", encoding="utf-8")
         return path
@@ -119,7 +122,8 @@ class Result(BaseModel):
         path = Path(save_path)
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             suffix = suffix_of(self.input_path, IMAGE_SUFFIXES, default=".png")
-            path = path / f"{self._stem()}_{self.picture_name}{suffix}"
+            ending = f"_{self.picture_name}{suffix}"
+            path = claim_name(path, self._stem(), ending, owner=self._owner())
         drawn = self.draw(image)
         path.parent.mkdir(parents=True, exist_ok=True)
         drawn.save(path, quality=92)
@@ -140,6 +144,9 @@ class Result(BaseModel):
 
     def _res(self) -> dict[str, Any]:
         return self.model_dump(mode="json", exclude={"served"})
+
+    def _owner(self) -> str:
+        return f"{type(self).__name__} {self.model_dump_json(exclude={'served'})}"
 
     def _stem(self) -> str:
         stem = stem_of(self.input_path, otherwise=self.model_dump_json)

@@ -1,13 +1,18 @@
 """Names of the files that results are saved in: after the input, and never outside the folder asked for."""
 
 import hashlib
+import itertools
 import re
+import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
 _LONGEST_STEM: Final = 200
 """Bytes; file systems take 255 for a name, and page, kind and suffix are still to come."""
+
+_owners: dict[str, bytes] = {}
+_claiming = threading.Lock()
 
 
 def stem_of(input_path: str | None, *, otherwise: Callable[[], str]) -> str:
@@ -26,6 +31,21 @@ def suffix_of(input_path: str | None, allowed: Collection[str], *, default: str)
     """The input's suffix if a picture can be saved under it."""
     suffix = Path(input_path or "").suffix
     return suffix if suffix.lower() in allowed else default
+
+
+def claim_name(folder: Path, stem: str, ending: str, *, owner: str) -> Path:
+    """The path of a file for `owner`, and of no other one in this process.
+
+    `photo_res.json` for the first, `photo_2_res.json` for the second, in the order of the calls; the same
+    owner gets the same path again.
+    """
+    digest = hashlib.sha256(owner.encode(errors="replace")).digest()[:16]
+    with _claiming:
+        for number in itertools.count(1):
+            path = folder / f"{stem}{'' if number == 1 else f'_{number}'}{ending}"
+            if _owners.setdefault(str(path.absolute()), digest) == digest:
+                return path
+    raise AssertionError  # the count has no end
 
 
 def numbered(path: Path, page_index: int | None) -> Path:

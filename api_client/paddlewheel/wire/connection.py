@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from paddlewheel.errors import BrokerUnavailable
+from paddlewheel.errors import AuthenticationFailed, BrokerUnavailable
+from paddlewheel.server_errors import AUTHENTICATION_FAILED, server_words
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -71,10 +72,12 @@ def _connect(url: str, retry: "Retry") -> "Redis":
 
 @contextmanager
 def broker_errors() -> Iterator[None]:
-    """Raise BrokerUnavailable for whatever the connection raises."""
-    from redis.exceptions import RedisError
+    """Raise BrokerUnavailable for what the connection raises, or AuthenticationFailed."""
+    from redis.exceptions import AuthenticationError, RedisError
 
     try:
         yield
+    except AuthenticationError as err:
+        raise AuthenticationFailed(AUTHENTICATION_FAILED.format("broker")) from err
     except (RedisError, OSError) as err:
-        raise BrokerUnavailable(f"The broker cannot be reached: {err}") from err
+        raise BrokerUnavailable(f"The broker cannot be reached: {server_words(err)}") from err

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-from paddlewheel.errors import BrokerUnavailable
+from paddlewheel.errors import AuthenticationFailed, BrokerUnavailable
 from paddlewheel.wire.connection import broker_errors
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ CONNECT_PATIENCE: Final = 5.0
 
 RECONNECT_PAUSE: Final = 0.2
 
-LOST: Final = (BrokerUnavailable, AttributeError)
+LOST: Final = (BrokerUnavailable, AuthenticationFailed, AttributeError)
 """What `receive` raises when the connection is lost. It is an AttributeError when a writer has noticed the
 loss first, because there is no stream to read from then."""
 
@@ -119,6 +119,8 @@ class Subscription:
                 while not await self._written(command):
                     await pause()
         except TimeoutError as err:
+            if isinstance(self._lost, AuthenticationFailed):
+                raise AuthenticationFailed(self._lost.message) from self._lost
             why = f"No result can be waited for: no connection within {CONNECT_PATIENCE:g} s."
             raise BrokerUnavailable(f"{why} {self._lost or ''}".strip()) from (self._lost or err)
 
@@ -129,7 +131,7 @@ class Subscription:
             with broker_errors():
                 await command(self._pubsub)
                 return True
-        except BrokerUnavailable:
+        except (BrokerUnavailable, AuthenticationFailed):
             return False
         finally:
             # Also when cancelled in the middle of a write, which costs the connection.

@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from paddlewheel.errors import BrokerUnavailable, InternalError
+from paddlewheel.errors import AuthenticationFailed, BrokerUnavailable, InternalError
 from paddlewheel.wire.connection import broker_errors
 from paddlewheel.wire.result_store import RESULT_KEY, TaskRecord
 from paddlewheel.wire.subscription import LOST, State, Subscription, pause
@@ -89,7 +89,7 @@ class ResultReader:
         self._subscribed.difference_update(unwanted)
         # Without a connection they are given up by the next one.
         if unwanted and self._subscription.state is State.CONNECTED:
-            with contextlib.suppress(BrokerUnavailable):
+            with contextlib.suppress(BrokerUnavailable, AuthenticationFailed):
                 await self._subscription.unsubscribe(*_keys_of(unwanted))
 
     async def close(self) -> None:
@@ -154,7 +154,7 @@ class ResultReader:
             ids = [task_id for task_id in await self._reads.take() if self._waiters.is_outstanding(task_id)]
             try:
                 await self._read(ids)
-            except BrokerUnavailable as err:
+            except (BrokerUnavailable, AuthenticationFailed) as err:
                 self._subscription.note_failure(err)
                 self._reads.add(ids)
                 await pause()

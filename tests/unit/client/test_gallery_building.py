@@ -197,3 +197,21 @@ def test_images_and_labels_that_do_not_match_are_refused(given: Any, labels: Any
 def test_a_folder_without_a_list_says_so(tmp_path: Path) -> None:
     with pytest.raises(LabelListInvalid, match=r"gallery\.txt"):
         labelled_images(tmp_path)
+
+
+@pytest.mark.parametrize("labels", [None, ["a"], "labels.txt"])
+def test_a_folder_that_is_missing_is_said_to_be_missing(labels: Any, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedSource, match=f"There is no folder {tmp_path}/gone"):
+        labelled_images(tmp_path / "gone", labels)
+
+
+@pytest.mark.parametrize("given", [7, b"bytes", None])
+def test_what_is_neither_folder_nor_list_is_refused(given: Any) -> None:
+    with pytest.raises(UnsupportedSource, match="a folder or a list"):
+        labelled_images(given)
+
+
+def test_a_file_is_no_gallery(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    with pytest.raises(UnsupportedSource, match="is no folder"):
+        labelled_images(tmp_path / "a.jpg")

@@ -222,3 +222,27 @@ def test_the_methods_have_the_manuals_parameters_and_defaults() -> None:
 def test_paddlex_names_give_no_warning() -> None:
     code = "import paddlewheel.contracts.text as r; assert r.RecognizedText(rec_text='a', rec_score=1).json"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
+
+
+def test_two_inputs_of_one_name_lose_nothing_in_one_folder(tmp_path: Path) -> None:
+    results = [
+        RecognizedText(input_path=path, rec_text=path, rec_score=0.5)
+        for path in ("a/name.png", "b/name.png", "name.jpg")
+    ]
+    for _ in range(2):  # saved again, each keeps its file
+        paths = [each.save_to_json(tmp_path) for each in results]
+        assert [path.name for path in paths] == ["name_res.json", "name_2_res.json", "name_3_res.json"]
+    assert [json.loads(path.read_text())["rec_text"] for path in paths] == [each.rec_text for each in results]
+
+
+def test_drawn_pictures_of_one_name_lose_nothing_in_one_folder(tmp_path: Path) -> None:
+    pytest.importorskip("PIL")
+    pictures = pytest.importorskip("PIL.Image")
+    for name in ("a/name.png", "b/name.png"):
+        (tmp_path / name).parent.mkdir()
+        pictures.new("RGB", (40, 20), "white").save(tmp_path / name)
+    saved = [
+        RecognizedText(input_path=str(tmp_path / name), rec_text=name, rec_score=0.5).save_to_img(tmp_path)
+        for name in ("a/name.png", "b/name.png")
+    ]
+    assert [path.name for path in saved] == ["name_res.png", "name_2_res.png"]
