@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from paddlewheel.pictures.canvas import DESK, GREY, INK, LONGEST_SIDE, PAPER, enlarge_small
-from paddlewheel.pictures.fonts import Lettering
+from paddlewheel.pictures.fonts import Lettering, needs_pictures
 from paddlewheel.pictures.loading import open_picture
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class CaptionedLine(Protocol):
     def rec_score(self) -> float: ...
 
 
+@needs_pictures
 def draw_line(line: CaptionedLine, data: bytes) -> "Image":
     """The line above, its text and score below."""
     picture = enlarge_small(open_picture(data, page_index=line.page_index))
@@ -48,6 +49,7 @@ def draw_line(line: CaptionedLine, data: bytes) -> "Image":
     return drawn
 
 
+@needs_pictures
 def draw_captions(
     data: bytes, page_index: int | None, rows: Sequence[tuple[str, float]], *, otherwise: str = ""
 ) -> "Image":

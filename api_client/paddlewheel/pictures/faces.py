@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from paddlewheel.pictures.canvas import LARGEST_ENLARGEMENT, LONGEST_SIDE, colour_of, enlarge, mark
-from paddlewheel.pictures.fonts import Colour, Lettering
+from paddlewheel.pictures.fonts import Colour, Lettering, needs_pictures
 from paddlewheel.pictures.loading import open_picture_of_size
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class MarkedFaces(Protocol):
     def faces(self) -> Sequence[MarkedFace]: ...
 
 
+@needs_pictures
 def draw_faces(result: MarkedFaces, data: bytes) -> "Image":
     """The picture with a box and a caption at each face, and dots where its landmarks are.
 

@@ -7,16 +7,20 @@ font has a character, the empty box of the font is drawn, as everywhere.
 
 import importlib.util
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeAlias, TypeVar
 
 from paddlewheel.errors import MissingExtra
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PICTURES_HINT: Final = "Pictures need more packages: pip install 'paddlewheel[pictures]'."
 
@@ -55,6 +59,19 @@ def require_pictures() -> None:
         if importlib.util.find_spec(package) is None:
             raise MissingExtra(PICTURES_HINT)
     _cjk_collection()
+
+
+def needs_pictures(draw: Callable[P, T]) -> Callable[P, T]:
+    """Raise MissingExtra where a package of the extra cannot be imported while this function runs."""
+
+    @wraps(draw)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return draw(*args, **kwargs)
+        except ImportError as err:
+            raise MissingExtra(PICTURES_HINT) from err
+
+    return run
 
 
 class Lettering:

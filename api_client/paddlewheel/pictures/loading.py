@@ -8,13 +8,12 @@ from paddlewheel.errors import (
     ImageCorrupt,
     ImageTooLarge,
     ImageUnsupported,
-    MissingExtra,
     PdfCorrupt,
     PdfEncrypted,
     PdfPageNotFound,
     UnsupportedSource,
 )
-from paddlewheel.pictures.fonts import PICTURES_HINT
+from paddlewheel.pictures.fonts import needs_pictures
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,6 +34,7 @@ _PDF_PASSWORD_ERROR: Final = 4
 _pdfium = threading.Lock()
 
 
+@needs_pictures
 def open_picture(
     data: bytes, *, page_index: int | None = None, size: tuple[int, int] | None = None
 ) -> "Image":
@@ -70,10 +70,8 @@ def open_picture_of_size(
 
 
 def _decode(data: bytes) -> "Image":
-    try:
-        from PIL import Image, ImageOps, UnidentifiedImageError
-    except ImportError as err:
-        raise MissingExtra(PICTURES_HINT) from err
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
@@ -109,10 +107,8 @@ def _flatten(image: "Image") -> "Image":
 
 
 def _render(data: bytes, page_index: int, size: tuple[int, int] | None) -> "Image":
-    try:
-        import pypdfium2  # type: ignore[import-untyped]
-    except ImportError as err:
-        raise MissingExtra(PICTURES_HINT) from err
+    import pypdfium2  # type: ignore[import-untyped]
+
     with _pdfium:
         try:
             with pypdfium2.PdfDocument(data) as document:

@@ -16,7 +16,7 @@ from paddlewheel.pictures.canvas import (
     mark,
     sides_of,
 )
-from paddlewheel.pictures.fonts import Lettering
+from paddlewheel.pictures.fonts import Lettering, needs_pictures
 from paddlewheel.pictures.loading import open_picture_of_size
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class PageLines(Protocol):
     def rec_texts(self) -> Sequence[str]: ...
 
 
+@needs_pictures
 def draw_page(page: PageLines, data: bytes) -> "Image":
     """The page with its lines marked on the left, their texts in the same places on the right.
 

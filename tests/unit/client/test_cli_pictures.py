@@ -314,3 +314,16 @@ def test_a_feature_cannot_be_drawn(tmp_path: Path) -> None:
     refused = CliRunner().invoke(main, given)
     assert refused.exit_code == 2
     assert "--save-json" in refused.output
+
+
+@pytest.mark.parametrize("gone", ["gone", "gone/"])
+def test_a_missing_folder_is_said_to_be_missing(gone: str) -> None:
+    client = InMemoryClient({})
+    for arguments in (["gallery", "build", "k", gone, "--kind", "faces"], ["gallery", "append", "k", gone]):
+        shown = CliRunner().invoke(main, arguments, obj=lambda **_: client)
+        assert (shown.exit_code, shown.exception.__class__) == (1, SystemExit)
+        assert f"error[unsupported_source]: There is no folder {gone}" in shown.stderr
+    for command in ("read", "recognize"):
+        shown = CliRunner().invoke(main, [command, gone], obj=lambda **_: client)
+        assert shown.exit_code == 1
+        assert f"There is no folder {gone}" in shown.stderr

@@ -319,3 +319,18 @@ def test_a_text_never_leaves_its_box(text: str, box: tuple[float, float]) -> Non
     size = lettering.fitting_size(*box)
     assert size <= box[1]
     assert size == 1 or lettering.width(size) <= box[0] + 1
+
+
+@pytest.mark.parametrize("module", ["PIL", "pypdfium2"])
+def test_drawing_without_a_package_of_the_extra_is_a_typed_error(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = pdf(PdfPage())
+    monkeypatch.setitem(sys.modules, module, None)
+    fonts._sized.cache_clear()
+    line = RecognizedText(rec_text="A", rec_score=0.5)
+    polygon = ((0, 0), (9, 0), (9, 9), (0, 9))
+    for result in (line, page(polygon, texts=("A",))):
+        with pytest.raises(MissingExtra, match=r"paddlewheel\[pictures\]"):
+            result.draw(document)
+    fonts._sized.cache_clear()
