@@ -1,5 +1,6 @@
 """The text files that PaddleX's users keep: `gallery.txt` (image and label), labels, `remove_ids.txt`."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,8 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
     except UnicodeDecodeError as err:
         number = err.object[: err.start].count(b"\n") + 1
         raise LabelListInvalid(f"{file.name}, line {number}: not UTF-8.") from err
+    except ValueError as err:
+        raise LabelListInvalid(f"{str(file)!r} cannot be read: no file can have that name.") from err
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield number, line.strip()
@@ -57,7 +60,7 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
 
 def _labelled(file: Path, number: int, line: str, root: Path) -> ListedImage:
     for path, label in _splits(line):
-        if _inside(root, path) and (root / path).is_file():
+        if _inside(root, path) and os.path.isfile(root / path):  # noqa: PTH113  False for a name too long
             return ListedImage(path=root / path, label=label, line=number)
     first, _, label = line.partition("\t" if "\t" in line else " ")
     if not label.strip():

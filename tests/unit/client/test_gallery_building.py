@@ -206,7 +206,7 @@ def test_a_folder_that_is_missing_is_said_to_be_missing(labels: Any, tmp_path: P
 
 
 @pytest.mark.parametrize("given", [7, b"bytes", None])
-def test_what_is_neither_folder_nor_list_is_refused(given: Any) -> None:
+def test_a_gallery_of_neither_a_folder_nor_a_list_is_refused(given: Any) -> None:
     with pytest.raises(UnsupportedSource, match="a folder or a list"):
         labelled_images(given)
 

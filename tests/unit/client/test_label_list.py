@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from paddlewheel.errors import LabelListInvalid
-from paddlewheel.sources.label_list import read_gallery_list, read_remove_ids
+from paddlewheel.sources.label_list import read_gallery_list, read_labels, read_remove_ids
 
 
 @pytest.fixture
@@ -78,3 +78,11 @@ def test_a_bad_line_of_remove_ids_is_named(root: Path) -> None:
     file.write_text("3\nx7\n")
     with pytest.raises(LabelListInvalid, match=r"remove_ids\.txt, line 2: 'x7'"):
         read_remove_ids(file)
+
+
+def test_a_list_with_an_impossible_name_is_a_typed_error(tmp_path: Path) -> None:
+    with pytest.raises(LabelListInvalid, match="cannot be read"):
+        read_labels(tmp_path / "a\0b.txt")
+    (tmp_path / "gallery.txt").write_text("x" * 5000 + ".png label\n")
+    with pytest.raises(LabelListInvalid, match="line 1: there is no image"):
+        read_gallery_list(tmp_path / "gallery.txt", tmp_path)
