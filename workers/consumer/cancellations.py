@@ -80,7 +80,10 @@ class RedisCancellations:
         while not self._closed.is_set():
             message = channel.get_message(timeout=0.5)
             if message is not None and isinstance(message.get("data"), bytes):
-                self._add(message["data"].decode())
+                try:
+                    self._add(message["data"].decode())
+                except UnicodeDecodeError:
+                    log.warning("a cancellation is ignored: it is not a task's id")
 
     def _catch_up(self) -> None:
         """Look up the running tasks: cancellations sent before the subscription were missed."""

@@ -9,6 +9,7 @@ message (`paddlewheel.wire.messages.WAKE_KEY`), and polls every `LOOK_SECONDS` f
 producers, which push no token.
 """
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from kombu.transport import TRANSPORT_ALIASES, virtual
 from kombu.transport import redis as kombu_redis
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError
 from redis.exceptions import TimeoutError as NoReplyError
 
 from paddlewheel.wire.messages import WAKE_KEY
@@ -28,12 +29,12 @@ LOOK_SECONDS: Final = 0.02
 """The longest that a bare Celery producer's message waits for an idle worker."""
 
 UNREADABLE_KEY: Final = "paddlewheel:unreadable"
-"""The newest thousand messages that are not Celery messages, for an operator to inspect."""
+"""The newest thousand messages that cannot be read, for an operator to inspect."""
 
 # KEYS: the unacknowledged messages, their index, the unreadable ones, the tokens of n queues, the lists in
-# the order of their urgency. ARGV: now, n. Answers the list's key and the message, or nothing. The entry
-# is kombu's own: message, exchange, routing key. A call that finds no message deletes the tokens: none is
-# missed, because every later message brings its own.
+# the order of their urgency. ARGV: now, n. Answers the list's key, the message and its tag, or nothing. The
+# entry is kombu's own: message, exchange, routing key. A call that finds no message deletes the tokens: none
+# is missed, because every later message brings its own.
 _CLAIM: Final = """
 local first = 4 + tonumber(ARGV[2])
 for i = first, #KEYS do
@@ -48,7 +49,7 @@ for i = first, #KEYS do
       local route = cjson.encode(info['exchange']) .. ',' .. cjson.encode(info['routing_key'])
       redis.call('HSET', KEYS[1], tag, '[' .. item .. ',' .. route .. ']')
       redis.call('ZADD', KEYS[2], ARGV[1], tag)
-      return {KEYS[i], item}
+      return {KEYS[i], item, tag}
     end
     redis.call('LPUSH', KEYS[3], item)
     redis.call('LTRIM', KEYS[3], 0, 999)
@@ -58,6 +59,8 @@ end
 for i = 4, first - 1 do redis.call('DEL', KEYS[i]) end
 return false
 """
+
+log = logging.getLogger(__name__)
 
 _Channel: Any = kombu_redis.Channel
 """Any: the published types omit most of it."""
@@ -201,15 +204,31 @@ class Channel(_Channel):  # type: ignore[misc]
             self.client.connection.disconnect()
             raise
 
-    def _deliver(self, key: bytes, item: bytes) -> None:
+    def _deliver(self, key: bytes, item: bytes, tag: bytes) -> None:
         queue = bytes_to_str(key).rsplit(self.sep, 1)[0]
         self._queue_cycle.rotate(queue)
-        message = loads(bytes_to_str(item))
-        self.claimed_tag = message["properties"]["delivery_tag"]
         try:
+            message = loads(bytes_to_str(item))
+            self.claimed_tag = message["properties"]["delivery_tag"]
             self.connection._deliver(message, queue)
+        except (RedisError, *self.connection_errors):
+            raise
+        except Exception as err:  # whatever a message makes kombu or Celery raise must not end the worker
+            log.error("a message of queue %s is unreadable (%s): it is set aside", queue, type(err).__name__)
+            self._set_aside(item, tag)
         finally:
             self.claimed_tag = None
+
+    def _set_aside(self, item: bytes, tag: bytes) -> None:
+        with self.conn_or_acquire() as client, client.pipeline(transaction=True) as pipeline:
+            pipeline.lpush(UNREADABLE_KEY, item)
+            pipeline.ltrim(UNREADABLE_KEY, 0, 999)
+            pipeline.hdel(self.unacked_key, tag)
+            pipeline.zrem(self.unacked_index_key, tag)
+            pipeline.execute()
+        known = tag.decode(errors="replace")
+        if known in self.qos._delivered:
+            virtual.QoS.ack(self.qos, known)
 
 
 class Transport(kombu_redis.Transport):

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from redis.exceptions import TimeoutError as NoReplyError
 
 from paddlewheel import RECOGNIZE_TEXT, Client, ImageRef, Priority
 from paddlewheel.wire.messages import WAKE_KEY, WAKE_TOKENS, TaskMessage
+from paddlewheel.wire.result_store import CANCEL_CHANNEL
 from tests.conftest import RunningServer
+from workers.consumer.cancellations import RedisCancellations
 from workers.consumer.transport import LOOK_SECONDS, UNREADABLE_KEY
 
 TRANSPORT = "workers.consumer.transport:Transport"
@@ -40,6 +43,7 @@ class Worker:
         if prefetch:
             consumer.qos(prefetch_count=prefetch)
         consumer.consume()
+        self.consumer = consumer
 
     def take(self, count: int) -> list[str]:
         """The ids of all that it has, once these are so many."""
@@ -158,6 +162,74 @@ def test_an_unreadable_message_is_set_aside_and_stops_nobody(
     push(redis, message("a"))
     assert worker.take(1) == ["a"]
     assert redis.lrange(UNREADABLE_KEY, 0, -1) == [junk]
+
+
+def mutated(seed: int, count: int) -> list[bytes]:
+    """Envelopes with the wrong value at a random place."""
+    random = Random(seed)
+    values = [
+        "null",
+        "[]",
+        "{}",
+        '"x"',
+        "-1",
+        "9" * 5000,
+        '{"__type__": "datetime", "__value__": 1}',
+        '"\\ud800"',
+    ]
+    envelopes = []
+    for number in range(count):
+        envelope = json.loads(message(f"bad-{number}").encode())
+        part = random.choice([envelope, envelope["properties"], envelope["properties"]["delivery_info"]])
+        part[random.choice(sorted(part))] = "MUTATED"
+        envelopes.append(json.dumps(envelope).replace('"MUTATED"', random.choice(values)).encode())
+    return envelopes
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_malformed_messages_do_not_end_the_transport(redis: Redis, worker: Worker, seed: int) -> None:
+    bad = mutated(seed, 66)
+    redis.lpush("one", *bad)
+    push(redis, message("good"))
+    deadline = time.monotonic() + 20
+    while not (worker.taken and redis.llen("one") == 0):
+        assert time.monotonic() < deadline
+        worker.look()
+    worker.look()
+    assert isinstance(worker.taken[-1].headers, dict) and worker.taken[-1].headers["id"] == "good"
+    aside = redis.lrange(UNREADABLE_KEY, 0, -1)
+    assert aside and set(aside) <= set(bad)
+    assert len(aside) + len(worker.taken) == len(bad) + 1
+    kept = {each.delivery_tag.encode() for each in worker.taken}
+    assert set(redis.hkeys("unacked")) == kept
+
+
+def test_a_message_that_its_consumer_fails_on_is_set_aside(redis: Redis, worker: Worker) -> None:
+    def fail_on_bad(given: Any) -> None:
+        if given.headers["id"] == "bad":
+            raise ValueError("timelimit")
+        worker.taken.append(given)
+
+    worker.consumer.on_message = fail_on_bad
+    push(redis, message("bad"), message("good"))
+    assert worker.take(1) == ["good"]
+    assert redis.llen(UNREADABLE_KEY) == 1
+    assert (
+        redis.hlen("unacked")
+        == redis.zcard("unacked_index")
+        == len(worker.channel.qos._delivered) - len(worker.channel.qos._dirty)
+    )
+    assert redis.hlen("unacked") == 1
+
+
+def test_bytes_on_the_cancel_channel_do_not_end_its_listener(redis: Redis, valkey: RunningServer) -> None:
+    cancellations = RedisCancellations(Redis.from_url(valkey.url))
+    cancellations.register("a")
+    wait_until(lambda: redis.pubsub_numsub(CANCEL_CHANNEL)[0][1] == 1)
+    redis.publish(CANCEL_CHANNEL, b"\xff\xfe")
+    redis.publish(CANCEL_CHANNEL, "a")
+    wait_until(lambda: cancellations.is_cancelled("a"))
+    cancellations.close()
 
 
 def test_a_server_that_has_forgotten_the_script_is_given_it_again(redis: Redis, worker: Worker) -> None:
