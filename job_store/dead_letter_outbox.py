@@ -15,6 +15,9 @@ from paddlewheel.errors import BrokerUnavailable
 
 BOX_KEY: Final = "paddlewheel:dead_letters"
 
+UNREADABLE_KEY: Final = "paddlewheel:dead_letters:unreadable"
+"""The newest thousand entries that are no dead letters, for an operator to inspect."""
+
 CAPACITY: Final = 10_000
 """Without a database only the newest are kept: some 10 MB."""
 
@@ -39,15 +42,17 @@ class DeadLetterOutbox:
 
     def waiting(self) -> list[DeadLetter]:
         """All that are there, the newest first."""
-        return [DeadLetter.model_validate_json(raw) for raw in self._range(0, -1)]
+        return [letter for raw in self._range(0, -1) if (letter := _read(raw))]
 
     def file_in(self, letters: DeadLetterStore) -> int:
-        """Move all to Postgres, the oldest first; how many. Others may do the same at the same time."""
+        """Move all to Postgres, the oldest first; how many. Unreadable ones are set aside."""
         moved = 0
         while portion := self._range(-_PORTION, -1)[::-1]:
-            letters.file([DeadLetter.model_validate_json(raw) for raw in portion])
+            readable = [letter for raw in portion if (letter := _read(raw))]
+            if readable:
+                letters.file(readable)
             self._remove(portion)
-            moved += len(portion)
+            moved += len(readable)
         return moved
 
     def _range(self, first: int, last: int) -> list[bytes]:
@@ -60,10 +65,20 @@ class DeadLetterOutbox:
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
                 for raw in portion:
-                    pipeline.lrem(BOX_KEY, -1, raw.decode())
+                    pipeline.lrem(BOX_KEY, -1, raw)  # type: ignore[arg-type]
+                    if _read(raw) is None:
+                        pipeline.lpush(UNREADABLE_KEY, raw)
+                        pipeline.ltrim(UNREADABLE_KEY, 0, 999)
                 pipeline.execute()
         except RedisError as err:
             raise _unavailable(err) from err
+
+
+def _read(raw: bytes) -> DeadLetter | None:
+    try:
+        return DeadLetter.model_validate_json(raw)
+    except ValueError:
+        return None
 
 
 def _unavailable(err: RedisError) -> BrokerUnavailable:

@@ -4,14 +4,19 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from random import Random
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from kombu import Connection, Consumer, Exchange, Queue
 from redis import Redis
 from redis.exceptions import TimeoutError as NoReplyError
 
+from job_store.dead_letter import DeadLetter, DeliveryAttempt
+from job_store.dead_letter_outbox import BOX_KEY, DeadLetterOutbox
+from job_store.dead_letter_outbox import UNREADABLE_KEY as UNREADABLE_LETTERS_KEY
 from paddlewheel import RECOGNIZE_TEXT, Client, ImageRef, Priority
 from paddlewheel.wire.messages import WAKE_KEY, WAKE_TOKENS, TaskMessage
 from paddlewheel.wire.result_store import CANCEL_CHANNEL
@@ -230,6 +235,30 @@ def test_bytes_on_the_cancel_channel_do_not_end_its_listener(redis: Redis, valke
     redis.publish(CANCEL_CHANNEL, "a")
     wait_until(lambda: cancellations.is_cancelled("a"))
     cancellations.close()
+
+
+def test_an_unreadable_dead_letter_is_set_aside_alone(redis: Redis) -> None:
+    now = datetime.now(UTC)
+    letter = DeadLetter(
+        id="a" * 32,
+        task_id="t",
+        name="n",
+        queue="q",
+        request={},
+        headers={},
+        error_code="worker_lost",
+        error_message="m",
+        history=(DeliveryAttempt(letter="a" * 32, task_id="t", worker="w", at=now, reason="worker_lost"),),
+        created_at=now,
+    )
+    outbox, store = DeadLetterOutbox(redis), Mock()
+    redis.lpush(BOX_KEY, b"\xff")
+    outbox.put(letter)
+    assert outbox.waiting() == [letter]
+    assert outbox.file_in(store) == 1
+    store.file.assert_called_once_with([letter])
+    assert redis.lrange(UNREADABLE_LETTERS_KEY, 0, -1) == [b"\xff"]
+    assert redis.llen(BOX_KEY) == 0
 
 
 def test_a_server_that_has_forgotten_the_script_is_given_it_again(redis: Redis, worker: Worker) -> None:
