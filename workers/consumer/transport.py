@@ -211,8 +211,8 @@ class Channel(_Channel):  # type: ignore[misc]
             message = loads(bytes_to_str(item))
             self.claimed_tag = message["properties"]["delivery_tag"]
             self.connection._deliver(message, queue)
-        except (RedisError, *self.connection_errors):
-            raise
+        except (MemoryError, RedisError, *self.connection_errors):
+            raise  # no fault of the message: it stays unacknowledged, and another worker gets it
         except Exception as err:  # whatever a message makes kombu or Celery raise must not end the worker
             log.error("a message of queue %s is unreadable (%s): it is set aside", queue, type(err).__name__)
             self._set_aside(item, tag)

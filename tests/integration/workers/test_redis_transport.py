@@ -227,6 +227,18 @@ def test_a_message_that_its_consumer_fails_on_is_set_aside(redis: Redis, worker:
     assert redis.hlen("unacked") == 1
 
 
+def test_a_worker_out_of_memory_leaves_the_message_to_another(redis: Redis, worker: Worker) -> None:
+    def fail(_: Any) -> None:
+        raise MemoryError
+
+    worker.consumer.on_message = fail
+    push(redis, message("good"))
+    with pytest.raises(MemoryError):
+        worker.take(1)
+    assert redis.llen(UNREADABLE_KEY) == 0
+    assert redis.hlen("unacked") == redis.zcard("unacked_index") == 1
+
+
 def test_bytes_on_the_cancel_channel_do_not_end_its_listener(redis: Redis, valkey: RunningServer) -> None:
     cancellations = RedisCancellations(Redis.from_url(valkey.url))
     cancellations.register("a")
