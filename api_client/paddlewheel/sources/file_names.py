@@ -11,6 +11,9 @@ from typing import Final
 _LONGEST_STEM: Final = 200
 """Bytes; file systems take 255 for a name, and page, kind and suffix are still to come."""
 
+_REMEMBERED: Final = 100_000
+"""Names of which a process knows the owner, some 20 MB: a service may save results for years."""
+
 _owners: dict[str, bytes] = {}
 _claiming = threading.Lock()
 
@@ -34,7 +37,7 @@ def suffix_of(input_path: str | None, allowed: Collection[str], *, default: str)
 
 
 def claim_name(folder: Path, stem: str, ending: str, *, owner: str) -> Path:
-    """The path of a file for `owner`, and of no other one in this process.
+    """The path of a file for `owner`, and of no other one among the newest 100,000 of this process.
 
     `photo_res.json` for the first, `photo_2_res.json` for the second, in the order of the calls; the same
     owner gets the same path again.
@@ -44,6 +47,8 @@ def claim_name(folder: Path, stem: str, ending: str, *, owner: str) -> Path:
         for number in itertools.count(1):
             path = folder / f"{stem}{'' if number == 1 else f'_{number}'}{ending}"
             if _owners.setdefault(str(path.absolute()), digest) == digest:
+                if len(_owners) > _REMEMBERED:
+                    del _owners[next(iter(_owners))]
                 return path
     raise AssertionError  # the count has no end
 

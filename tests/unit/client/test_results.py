@@ -13,6 +13,7 @@ import pytest
 from paddlewheel.contracts.results import Result, Served
 from paddlewheel.contracts.text import Page, ReadDocument, RecognizedText
 from paddlewheel.errors import BlobExpired, BlobStoreUnavailable, UnsupportedSource
+from paddlewheel.sources import file_names
 
 SERVED = Served(model="m1", engine="paddle", device="cpu", batch_size=3)
 LINE = RecognizedText(input_path="rec_001.png", rec_text="绿洲仕格维花园公寓", rec_score=0.9823867082595825)
@@ -233,6 +234,17 @@ def test_two_inputs_of_one_name_lose_nothing_in_one_folder(tmp_path: Path) -> No
         paths = [each.save_to_json(tmp_path) for each in results]
         assert [path.name for path in paths] == ["name_res.json", "name_2_res.json", "name_3_res.json"]
     assert [json.loads(path.read_text())["rec_text"] for path in paths] == [each.rec_text for each in results]
+
+
+def test_names_that_a_process_remembers_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_names, "_REMEMBERED", 3)
+    monkeypatch.setattr(file_names, "_owners", {})
+    for number in range(10):
+        line = RecognizedText(input_path=f"{number}.png", rec_text="a", rec_score=0.5)
+        assert line.save_to_json(tmp_path).name == f"{number}_res.json"
+    assert len(file_names._owners) == 3
+    again = RecognizedText(input_path="b/9.png", rec_text="b", rec_score=0.5)
+    assert again.save_to_json(tmp_path).name == "9_2_res.json"
 
 
 def test_drawn_pictures_of_one_name_lose_nothing_in_one_folder(tmp_path: Path) -> None:
