@@ -48,10 +48,11 @@ class DeadLetterOutbox:
         """Move all to Postgres, the oldest first; how many. Unreadable ones are set aside."""
         moved = 0
         while portion := self._range(-_PORTION, -1)[::-1]:
-            readable = [letter for raw in portion if (letter := _read(raw))]
+            found = [(raw, _read(raw)) for raw in portion]
+            readable = [letter for _, letter in found if letter is not None]
             if readable:
                 letters.file(readable)
-            self._remove(portion)
+            self._remove(portion, unreadable=[raw for raw, letter in found if letter is None])
             moved += len(readable)
         return moved
 
@@ -61,14 +62,14 @@ class DeadLetterOutbox:
         except RedisError as err:
             raise _unavailable(err) from err
 
-    def _remove(self, portion: Sequence[bytes]) -> None:
+    def _remove(self, portion: Sequence[bytes], *, unreadable: Sequence[bytes]) -> None:
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
                 for raw in portion:
                     pipeline.lrem(BOX_KEY, -1, raw)  # type: ignore[arg-type]
-                    if _read(raw) is None:
-                        pipeline.lpush(UNREADABLE_KEY, raw)
-                        pipeline.ltrim(UNREADABLE_KEY, 0, 999)
+                if unreadable:
+                    pipeline.lpush(UNREADABLE_KEY, *unreadable)
+                    pipeline.ltrim(UNREADABLE_KEY, 0, 999)
                 pipeline.execute()
         except RedisError as err:
             raise _unavailable(err) from err
