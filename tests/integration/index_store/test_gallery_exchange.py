@@ -1,6 +1,7 @@
 """PaddleX's folder in and out of a real gallery."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import faiss
@@ -9,12 +10,15 @@ import pytest
 import yaml
 from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
+from database.pool import Database
 from index_store.exchange import ForeignType
-from index_store.gallery import GallerySpec, Metric
+from index_store.gallery import Gallery, GallerySpec, Metric
+from index_store.gallery_lookup import find_gallery
 from index_store.indexes import write_index
 from index_store.planning import SealingPolicy
 from index_store.store import GalleryStore
-from paddlewheel.contracts.galleries import ExportGallery
+from paddlewheel.contracts.base import ImageRef
+from paddlewheel.contracts.galleries import AppendGallery, ExportGallery, LabelledImage
 from paddlewheel.errors import (
     ConfigurationError,
     GalleryExists,
@@ -25,9 +29,11 @@ from paddlewheel.sources.label_list import read_remove_ids
 from tasks.context import TaskContext
 from tests.embeddings import random_embeddings
 from workers.services.galleries import GalleryService
+from workers.services.gallery_images import EmbeddedImages
 
 ROWS = random_embeddings(300, 16)
 LABELS = [f"人 {number}" for number in range(300)]
+FINGERPRINT = "images/model@0123456789abcdef"
 PUT = "fsspec.implementations.memory.MemoryFileSystem.put_file"
 
 
@@ -116,6 +122,38 @@ def test_a_gallery_goes_through_an_object_store_whole(store: GalleryStore, key: 
     assert [record.label for record in store.list_vectors(f"{key}-back", limit=1000)] == LABELS
     with pytest.raises(GalleryFolderInvalid, match=r"no file vector\.index"):
         store.import_from(f"{key}-none", f"{url}-none")
+
+
+class OneRow:
+    """Embeds every image as the first row, without a model."""
+
+    def embedder(self, *_: object) -> SimpleNamespace:
+        return SimpleNamespace(fingerprint=FINGERPRINT)
+
+    def embed(self, *_: object, **__: object) -> EmbeddedImages:
+        note = {"outcomes": [("indexed", 1, None)]}
+        return EmbeddedImages(rows=ROWS[:1], labels=("new",), external_ids=("x",), note=note)
+
+
+def test_an_append_of_images_looks_its_gallery_up_once(
+    store: GalleryStore, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.build(key, GallerySpec(dimension=16, model_fingerprint=FINGERPRINT), ROWS, LABELS)
+    images = cast(Any, OneRow())
+    galleries = GalleryService(
+        store, cast(Any, None), images, policy=SealingPolicy(), exchange="memory://exports"
+    )
+    lookups: list[str] = []
+
+    def counted(database: Database, key: str) -> Gallery:
+        lookups.append(key)
+        return find_gallery(database, key)
+
+    monkeypatch.setattr("index_store.gallery_rows.find_gallery", counted)
+    item = LabelledImage(image=ImageRef(blob=f"sha256:{'0' * 64}"), label="new")
+    added = galleries.append(AppendGallery(gallery=key, items=(item,)), TaskContext(task_id="t"))
+    assert added.outcomes[0].status == "indexed"
+    assert lookups == [key]
 
 
 def test_an_export_that_was_cut_off_is_written_whole_when_it_is_delivered_again(

@@ -42,6 +42,18 @@ def test_importing_the_package_does_not_load_faiss() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+@pytest.mark.parametrize("package", ["gateway", "admin", "workers", "local"])
+def test_sql_stands_only_in_the_packages_that_own_the_tables(package: str) -> None:
+    sql = re.compile(r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|DELETE\s+FROM|UPDATE\s+\w+\s+SET)\b", re.DOTALL)
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and sql.search(node.value)
+    ]
+    assert not found
+
+
 def test_every_promise_of_the_documentation_names_tests_that_exist() -> None:
     text = (ROOT / "docs" / "explanation" / "galleries.md").read_text(encoding="utf-8")
     promises = re.findall(r"^\d+\. \*\*.*?(?=^\d+\. \*\*|^#)", text, re.MULTILINE | re.DOTALL)
