@@ -19,7 +19,6 @@ from paddlewheel.contracts.results import Served
 from paddlewheel.wire.connection import socket_options
 from tasks.batched import load_batched_tasks
 from workers.batch_jobs.models import BatchModels
-from workers.batch_jobs.prefetch import PrefetchingBlobStore
 from workers.batch_jobs.runner import BatchJobRunner, DisabledBatchJobs
 from workers.consumer.cancellations import RedisCancellations
 from workers.consumer.dead_letter_recorder import DeadLetterRecorder
@@ -27,6 +26,7 @@ from workers.consumer.deliveries import DeliveryCounter
 from workers.consumer.metrics import MetricsServer, WorkerMetrics
 from workers.images.loading import LINE_LIMITS, PAGE_LIMITS, ImageLoader
 from workers.images.pdf import PdfLimits
+from workers.images.prefetch import PrefetchingBlobStore
 from workers.inference.batching import DynamicBatcher
 from workers.inference.host import ModelHost
 from workers.inference.host_config import OPEN_NETWORK, HostConfig

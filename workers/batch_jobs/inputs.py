@@ -10,7 +10,7 @@ from paddlewheel.contracts.base import ImageRef
 from paddlewheel.errors import AddressRefused
 from paddlewheel.sources.url_fetcher import UrlFetcher
 from workers.batch_jobs.places import WEB, AllowedRoots, BatchFile
-from workers.batch_jobs.prefetch import Source
+from workers.images.prefetch import Source
 
 BLOB: Final = re.compile(r"sha256:[0-9a-f]{64}")
 

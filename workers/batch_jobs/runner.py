@@ -17,9 +17,9 @@ from workers.batch_jobs.inputs import Inputs
 from workers.batch_jobs.leases import Leases
 from workers.batch_jobs.models import BatchModels
 from workers.batch_jobs.places import AllowedRoots
-from workers.batch_jobs.prefetch import PrefetchingBlobStore
 from workers.batch_jobs.scheduler import BatchScheduler
 from workers.batch_jobs.shards import ShardRunner
+from workers.images.prefetch import PrefetchingBlobStore
 from workers.settings import WorkerSettings
 
 ROUND_SECONDS: Final = 0.5

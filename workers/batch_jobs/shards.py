@@ -28,7 +28,7 @@ from workers.batch_jobs.lines import error_line, is_error, result_line
 from workers.batch_jobs.manifest import ManifestLine, digest_of, read_lines, split_shard
 from workers.batch_jobs.models import BatchModels
 from workers.batch_jobs.places import AllowedRoots, BatchFile
-from workers.batch_jobs.prefetch import PrefetchingBlobStore
+from workers.images.prefetch import PrefetchingBlobStore
 
 PORTION: Final = 32
 """Images that wait for the models together."""

@@ -30,9 +30,9 @@ from workers.batch_jobs.inputs import Inputs
 from workers.batch_jobs.leases import Leases
 from workers.batch_jobs.models import BatchModels
 from workers.batch_jobs.places import AllowedRoots
-from workers.batch_jobs.prefetch import PrefetchingBlobStore
 from workers.batch_jobs.scheduler import BatchScheduler
 from workers.batch_jobs.shards import ShardRunner
+from workers.images.prefetch import PrefetchingBlobStore
 
 LIST = "batch\x06\x166"
 Message = tuple[RunShard, str]

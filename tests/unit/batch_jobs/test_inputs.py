@@ -22,7 +22,7 @@ from paddlewheel.errors import (
 )
 from workers.batch_jobs.inputs import Inputs
 from workers.batch_jobs.places import AllowedRoots
-from workers.batch_jobs.prefetch import FETCHED_AHEAD, PrefetchingBlobStore
+from workers.images.prefetch import FETCHED_AHEAD, PrefetchingBlobStore
 
 
 @pytest.fixture

@@ -32,8 +32,8 @@ from tests import toy_task
 from tests.data.pictures import png_of_zeros
 from tests.doubling_host import DoublingHost
 from tests.toy_task import RATE_SHARPNESS, RatedSharpness, RateSharpness
-from workers.batch_jobs.prefetch import PrefetchingBlobStore
 from workers.images.loading import ImageLoader
+from workers.images.prefetch import PrefetchingBlobStore
 from workers.inference.batch_queue import BatchingOptions
 from workers.inference.batching import DynamicBatcher
 from workers.services.serving import ServingNotes
