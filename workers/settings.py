@@ -6,7 +6,7 @@ The table in docs/how-to/add-a-worker-machine.md is written from the description
 
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -28,6 +28,19 @@ Shape = Annotated[
 ]
 
 _ROOT: Final = Path(__file__).parents[1]
+
+
+def _text_model(kind: Literal["rec", "det"]) -> Callable[[dict[str, Any]], tuple[str, ...]]:
+    """The default of a text setting, by the settings before it.
+
+    The packaged files of PP-OCRv6 are ONNX, which Paddle does not read, and on a GPU only Paddle runs.
+    """
+
+    def choose(settings: dict[str, Any]) -> tuple[str, ...]:
+        on_paddle = settings.get("engine") == "paddle" or set(settings.get("device", ("cpu",))) != {"cpu"}
+        return (f"PP-OCRv4_mobile_{kind}" if on_paddle else f"PP-OCRv6_small_{kind}",)
+
+    return choose
 
 
 class WorkerSettings(BaseModel):
@@ -75,6 +88,15 @@ class WorkerSettings(BaseModel):
     )
     metrics_host: str = Field("127.0.0.1", description="The address that metrics are served on.")
 
+    device: Names = Field(
+        ("cpu",),
+        min_length=1,
+        description="cpu, or cpu,cpu for two processes on it; gpu:0, or gpu:0,1 for a process on each.",
+    )
+    engine: Literal["auto", "paddle", "openvino", "onnxruntime"] = Field(
+        "auto",
+        description="auto measures the engines that can load a model and takes the fastest that is right.",
+    )
     model_home: Path = Field(
         _ROOT / ".paddlewheel" / "models", description="The folder of model directories."
     )
@@ -82,11 +104,14 @@ class WorkerSettings(BaseModel):
         {}, description="Models outside of the model home, as name=/path,other=/path."
     )
     recognition_models: Names = Field(
-        ("PP-OCRv6_small_rec",),
-        description="Text recognizers served, the first is the default; or none.",
+        default_factory=_text_model("rec"),
+        description="Text recognizers served, the first is the default; or none. "
+        "On a GPU and with the engine paddle it is PP-OCRv4_mobile_rec unless set.",
     )
     detection_models: Names = Field(
-        ("PP-OCRv6_small_det",), description="Text detectors served, the first is the default; or none."
+        default_factory=_text_model("det"),
+        description="Text detectors served, the first is the default; or none. "
+        "On a GPU and with the engine paddle it is PP-OCRv4_mobile_det unless set.",
     )
     orientation_model: Name = Field(
         "ch_ppocr_mobile_v2.0_cls", description="What turns lines that stand upside down; or none."
@@ -147,15 +172,6 @@ class WorkerSettings(BaseModel):
     batch_url_networks: Networks = Field((), description="Private networks that they may come from.")
     batch_url_allow_http: bool = Field(False, description="Whether plain http addresses are fetched too.")
 
-    device: Names = Field(
-        ("cpu",),
-        min_length=1,
-        description="cpu, or cpu,cpu for two processes on it; gpu:0, or gpu:0,1 for a process on each.",
-    )
-    engine: Literal["auto", "paddle", "openvino", "onnxruntime"] = Field(
-        "auto",
-        description="auto measures the engines that can load a model and takes the fastest that is right.",
-    )
     precision: Literal["fp32", "fp16"] = Field("fp32", description="fp16 needs a GPU.")
     use_tensorrt: bool = Field(False, description="Paddle's TensorRT subgraphs; needs a GPU.")
     enable_mkldnn: bool = Field(True, description="Paddle's oneDNN kernels on a CPU.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import combinations
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -10,12 +11,15 @@ from numpy.typing import NDArray
 
 from local.photographs import photographs
 from tests.integration.models.conftest import OpenNetwork, Pixels, first
+from workers.models.engines.opening import choose_engine
+from workers.models.engines.session import ENGINES, SessionOptions
 from workers.models.families.face_alignment import align, template_of
 from workers.models.families.face_detection import CenterFace, LandmarkedFace
 from workers.models.families.image_classification import ImageClassification
 from workers.models.families.image_feature import ImageFeature
 from workers.models.home.home import ModelHome
 from workers.services.thresholds import default_thresholds
+from workers.settings import WorkerSettings
 
 Embed = Callable[[Pixels], NDArray[np.float32]]
 Find = Callable[..., tuple[LandmarkedFace, ...]]
@@ -46,6 +50,29 @@ def embed(home: ModelHome, open_network: OpenNetwork) -> Embed:
     embedder = ImageFeature.open(home.open("DlibFaceResNet"))
     network = open_network("DlibFaceResNet", "openvino")
     return lambda chip: embedder.postprocess(first(network, *embedder.preprocess(chip)))
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu:0"])
+@pytest.mark.parametrize("engine", ["auto", "paddle"])
+def test_every_default_model_has_an_engine_where_a_worker_runs_it(
+    home: ModelHome, device: str, engine: Literal["auto", "paddle"]
+) -> None:
+    settings = WorkerSettings.model_validate(
+        {"broker_url": "redis://nowhere", "device": device, "engine": engine}
+    )
+    names = (
+        *settings.recognition_models,
+        *settings.detection_models,
+        settings.orientation_model,
+        *settings.face_detection_models,
+        *settings.face_feature_models,
+        *settings.image_feature_models,
+        *settings.classification_models,
+    )
+    options = SessionOptions(engine=engine, device=device)
+    chosen = {name: choose_engine(home.open(name), options) for name in names}
+    assert len(chosen) == 7
+    assert set(chosen.values()) <= ({"paddle"} if device != "cpu" or engine == "paddle" else set(ENGINES))
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime", "paddle"])

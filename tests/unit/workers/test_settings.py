@@ -18,6 +18,18 @@ def test_defaults_need_a_broker_only() -> None:
     assert settings.task_slots >= 16
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("DEVICE", "gpu"), ("DEVICE", "gpu:0,1"), ("DEVICE", "cpu,gpu:0"), ("ENGINE", "paddle")],
+)
+def test_where_only_paddle_runs_the_text_models_are_those_that_it_reads(name: str, value: str) -> None:
+    settings = WorkerSettings.from_environment({**BROKER, f"PADDLEWHEEL_{name}": value})
+    assert settings.recognition_models == ("PP-OCRv4_mobile_rec",)
+    assert settings.detection_models == ("PP-OCRv4_mobile_det",)
+    named = {**BROKER, f"PADDLEWHEEL_{name}": value, "PADDLEWHEEL_RECOGNITION_MODELS": "mine"}
+    assert WorkerSettings.from_environment(named).recognition_models == ("mine",)
+
+
 def test_addresses_are_not_shown() -> None:
     assert "secret" not in repr(WorkerSettings.from_environment(BROKER))
 
