@@ -16,8 +16,10 @@ from local.checkout import CHECKOUT
 HOME: Final = CHECKOUT / ".paddlewheel" / "models"
 CELERY_BATCHES: Final = "celery-batches==0.11"
 BATCHES_FOLDER: Final = CHECKOUT / ".paddlewheel" / "celery-batches"
+MODEL: Final = "PP-OCRv4_mobile_rec"
 ONNX_MODEL: Final = "PP-OCRv6_small_rec"
 LINES_ALONE: Final = {
+    "PADDLEWHEEL_RECOGNITION_MODELS": MODEL,
     # Every family costs seconds of a worker's start.
     "PADDLEWHEEL_DETECTION_MODELS": "none",
     "PADDLEWHEEL_ORIENTATION_MODEL": "none",
