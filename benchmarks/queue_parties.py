@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from benchmarks.queue_report import MODEL
 from local.checkout import CHECKOUT
 
 HOME: Final = CHECKOUT / ".paddlewheel" / "models"
 CELERY_BATCHES: Final = "celery-batches==0.11"
 BATCHES_FOLDER: Final = CHECKOUT / ".paddlewheel" / "celery-batches"
-MODEL: Final = "PP-OCRv4_mobile_rec"
 ONNX_MODEL: Final = "PP-OCRv6_small_rec"
 LINES_ALONE: Final = {
     "PADDLEWHEEL_RECOGNITION_MODELS": MODEL,
